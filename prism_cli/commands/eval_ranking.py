@@ -188,11 +188,11 @@ def _model_line(config: EvalConfig, *, named: bool) -> str:
 
 
 def _default_output(sets: list[str], config: EvalConfig) -> Path:
-    import re
+    from prism_cli.evaluation.metrics_file import default_folder
 
     names = "+".join(Path(os.path.abspath(name)).name for name in sets)
     models = "+".join(config.models) or "none"
-    return Path("runs/eval") / re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{names}-{models}")[:120]
+    return default_folder(f"{names}-{models}", 120)
 
 
 def _with_first_stage(
@@ -205,15 +205,16 @@ def _with_first_stage(
 
 
 def _eval_model(name: str, config: EvalConfig) -> "EvalModel":
-    from prism_cli.commands.wiring import canary, reranker, reranker_identity
+    from prism_cli.commands.wiring import canary, eval_reranker
     from prism_cli.evaluation.ranking.plan import EvalModel
     from prism_cli.evaluation.ranking.reranking import MakeRequest
 
+    identity, reranker = eval_reranker(name, config)
+
     def load() -> MakeRequest:
-        loaded = reranker(name, config)
+        loaded = reranker()
         if warning := canary(loaded.runtime)[1]:
             _tell(f"prism: warning: {warning}")
         return loaded.request
 
-    identity = reranker_identity(name, config)
     return EvalModel(name, identity, load)

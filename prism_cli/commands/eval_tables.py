@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from prism_cli.configs.eval import EvalConfig
-    from prism_cli.evaluation.ranking.plan import EvalSummary
+    from prism_cli.evaluation.metrics_file import PublishedMetrics
 
 _ONLY_IN_FILE = ("nDCG@5", "P@1", "R@5", "R@10")
 """Measures that the table has no room for."""
@@ -50,7 +50,7 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
         console.print(f"{name}: {many}: {duration}, if none is kept")
 
 
-def print_tables(summary: "EvalSummary") -> None:
+def print_tables(summary: "PublishedMetrics") -> None:
     """Measures by set and system, then the paired tests, on stdout."""
     with stdout_console() as console:
         _print(console, summary.metrics)

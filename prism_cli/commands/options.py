@@ -204,13 +204,15 @@ def evaluation_folder(output: Path | None, inputs: list[str], kind: str) -> Path
     Raises:
         UsageError: as `check_folder_name`.
     """
-    import re
+    from prism_cli.evaluation.metrics_file import default_folder
 
     if output is not None:
         check_folder_name(output)
         return output
-    names = "+".join(Path(name).name.partition(".")[0] or "stdin" for name in inputs)
-    return Path("runs/eval") / f"{re.sub(r'[^A-Za-z0-9._+-]+', '-', names)[:100]}-{kind}"
+    folder = default_folder(
+        "+".join(Path(name).name.partition(".")[0] or "stdin" for name in inputs), 100
+    )
+    return folder.with_name(f"{folder.name}-{kind}")
 
 
 def check_folder_name(output: Path) -> None:

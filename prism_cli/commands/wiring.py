@@ -4,6 +4,7 @@ teachers, chat models, searches) are in `paid_wiring`, rows of --reuse in `reuse
 are imported when a function needs them, so that `prism --help` stays fast."""
 
 import sys
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def check_name(role: str, spec: str) -> None:
 
 def reranker(
     spec: str,
-    config: "EvalConfig | RerankConfig",
+    config: "RerankConfig",
     *,
     lazy: bool = False,
     on_load: "Callable[[RerankRuntime], None] | None" = None,
@@ -199,8 +200,6 @@ def reranker(
     Raises:
         ModelError: it cannot be loaded, or is not fit to rerank.
     """
-    from inspect import signature
-
     from prism_cli.reranker import Reranker
 
     names = signature(Reranker).parameters.keys() - {"model"}
@@ -208,26 +207,27 @@ def reranker(
     return Reranker(spec, **settings, warn=False, lazy=lazy, on_load=on_load)
 
 
-def reranker_identity(spec: str, config: "EvalConfig") -> str:
-    """Return all that decides the scores of `spec`, without loading its weights.
+def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], Reranker]]":
+    """Return all that decides the scores of `spec`, without loading its weights, and a function
+    that loads it.
 
     Raises:
-        ModelError: no such model, or its tokenizer is not fit.
+        ModelError: no such model, or its tokenizer is not fit; the function: as `reranker`.
     """
-    from prism_cli.modeling.attention import attention_suffix
-    from prism_cli.modeling.loading import (
-        load_encoder,
-        resolve_device,
-        resolve_dtype,
-    )
+    from prism_cli.adapters.runtimes.transformers_runtime import identity, load_reranker
+    from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
     from prism_cli.modeling.model_folder import resolve_model
+    from prism_cli.reranker import Reranker
 
     device = resolve_device(config.device)
     folder = resolve_model(spec)
     encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
+    dtype = resolve_dtype(config.dtype, device)
+    names = signature(load_reranker).parameters.keys() - {"model"}
+    settings = {name: getattr(config, name) for name in names}
     return (
-        f"{folder.fingerprint} {encoder.profile.hash} {resolve_dtype(config.dtype, device)} "
-        f"{device.type}{attention_suffix(config.attn)} {config.max_tokens}"
+        identity(folder.fingerprint, encoder, dtype, device, config.attn),
+        lambda: Reranker(load_reranker(folder, **settings)),
     )
 
 

@@ -19,7 +19,6 @@ class RunPlan:
     """Jobs of a stage over its inputs."""
 
     stage: RowStage
-    inputs: Sequence[str | Source]
     options: RunOptions
     jobs: Sequence[Job]
 
@@ -62,4 +61,4 @@ def plan_run(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         MissingDataError, UsageError: as `plan_jobs`.
     """
     jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
-    return RunPlan(stage, inputs, options, jobs)
+    return RunPlan(stage, options, jobs)

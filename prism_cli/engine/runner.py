@@ -103,9 +103,6 @@ class _Run:
     """Replies that batches of this run brought, by output."""
     _leftovers: Leftovers = field(default_factory=Leftovers)
 
-    def __post_init__(self) -> None:
-        self.stage, self.options, self.jobs = self.plan.stage, self.plan.options, self.plan.jobs
-
     def _is_finished(self, job: Job, record: RunRecord | None = None) -> bool:
         """Return whether the job's outputs are finished, and add them to the summary if so."""
         manifest = self.plan.finished(job, record)
@@ -124,9 +121,9 @@ class _Run:
                 job.check_names()
                 if not self._is_finished(job):
                     unfinished.append(job)
-        if self.stage.ranks_queries and unfinished and len(self.jobs) > 1:
+        if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:
             unfinished = self._refuse_split_queries(unfinished)
-        if self.options.batch:
+        if self.plan.options.batch:
             with ExitStack() as held:
                 begun = []
                 for job in unfinished:
@@ -144,7 +141,9 @@ class _Run:
 
     def _refuse_split_queries(self, jobs: Sequence[Job]) -> list[Job]:
         """Refuse the jobs with a query whose rows are in two shards; return the others."""
-        queries = split_queries(self.jobs, self.stage.group_of, self._rows, self._refusing)
+        queries = split_queries(
+            self.plan.jobs, self.plan.stage.group_of, self._rows, self._refusing
+        )
         for job in jobs:
             if id(job) in queries:
                 self.skipped.add_split_queries(job.name, queries[id(job)])
@@ -157,24 +156,24 @@ class _Run:
         try:
             yield
         except OUTPUT_ERRORS as error:
-            if len(self.jobs) == 1 or self._in_first_pass:
+            if len(self.plan.jobs) == 1 or self._in_first_pass:
                 raise
             self.skipped.add(job.name, error)
 
     def _begin(self, job: Job, held: ExitStack) -> tuple[Job, RunRecord] | None:
         """Lock a job and begin its record; return None if another run has finished it."""
-        if self.options.batch and job.outputs is None:
+        if self.plan.options.batch and job.outputs is None:
             raise UsageError("--batch goes over the rows several times; name a file with -o")
         job = self._lock(job, held)
         record = self.plan.record(job)
         if self._is_finished(job, record):
             return None
-        accept = self.options.accept_lost_replies
+        accept = self.plan.options.accept_lost_replies
         check_paid_replies(job.record_path, ledger_path(job.home), accept_lost=accept)
         with self.control.interruptible(AT_ONCE):
-            self.stage.prepare(row for *_, row in self._rows([job]))
-        record.plan = self.stage.batch_plan()
-        options, shared_runner = self.options, self.shared_runner
+            self.plan.stage.prepare(row for *_, row in self._rows([job]))
+        record.plan = self.plan.stage.batch_plan()
+        options, shared_runner = self.plan.options, self.shared_runner
         record.begin(
             partial(shared_runner.fresh_start, record) if options.fresh else None,
             shared_runner.for_output(record).mark if options.retry_final else None,
@@ -186,13 +185,13 @@ class _Run:
     def _work(self, job: Job, record: RunRecord) -> None:
         runner = self.shared_runner.for_output(record)
         runner.totals.from_ledger -= self._batched[record.output_id]
-        self.stage.begin_shard()
-        self._first_pass(self.stage, job)
-        self.stage.apply_batch_plan(record.manifest.batch_plan)
+        self.plan.stage.begin_shard()
+        self._first_pass(self.plan.stage, job)
+        self.plan.stage.apply_batch_plan(record.manifest.batch_plan)
         try:
             self._write_outputs(job, record, runner)
         except (PrismError, OSError):
-            record.manifest.batch_plan |= self.stage.batch_plan()
+            record.manifest.batch_plan |= self.plan.stage.batch_plan()
             record.stopped(runner.usage())
             raise
         else:
@@ -206,19 +205,19 @@ class _Run:
             stage.first_pass(row for *_, row in self._rows([job]))
         elif stage.needs_first_pass and not self._first_pass_done:
             self._in_first_pass = True
-            stage.first_pass(row for *_, row in self._rows(self.jobs))
+            stage.first_pass(row for *_, row in self._rows(self.plan.jobs))
             self._in_first_pass, self._first_pass_done = False, True
 
     def _rows(self, jobs: Sequence[Job]) -> Iterator[LocatedRow]:
-        options = self.options
-        return well_formed_rows(self.stage, jobs, options.fields, options.limit, self.control)
+        options = self.plan.options
+        return well_formed_rows(self.plan.stage, jobs, options.fields, options.limit, self.control)
 
     def _ask_in_batches(self, begun: list[tuple[Job, RunRecord]]) -> list[tuple[Job, RunRecord]]:
         """Alternate dry passes over all rows and batches until the ledger has the replies that the
         rows need; return the jobs whose rows could be read."""
         try:
             while begun:
-                stage, readable = self.stage.new_copy(), []
+                stage, readable = self.plan.stage.new_copy(), []
                 for job, record in begun:
                     with self._refusing(job):
                         self._dry_pass(stage, job, record)
@@ -237,7 +236,7 @@ class _Run:
     def _dry_pass(self, stage: RowStage, job: Job, record: RunRecord) -> None:
         runner = self.shared_runner.for_output(record)
         self._first_pass(stage, job)
-        progress, fields = Progress(job.label, None), self.options.fields
+        progress, fields = Progress(job.label, None), self.plan.options.fields
         work = ShardPass(stage, runner, Sinks.discard(stage.outputs), progress, fields)
         try:
             work.run(self.plan.lines(job, record.digests))
@@ -248,12 +247,13 @@ class _Run:
         self.summary.usage.add(replace(runner.totals, from_ledger=0, shared=0))
 
     def _write_outputs(self, job: Job, record: RunRecord, runner: RequestRunner) -> None:
-        label = f"{self.stage.name} {job.label}"
+        stage, options = self.plan.stage, self.plan.options
+        label = f"{stage.name} {job.label}"
         with ExitStack() as stack:
             files = OutputFiles(job, record.manifest.attempt, stack)
-            total, quiet = count_lines(record, self.options.limit), self.options.quiet
-            progress = stack.enter_context(show_progress(label, total, quiet=quiet))
-            work = ShardPass(self.stage, runner, files.sinks(), progress, self.options.fields)
+            total = count_lines(record, options.limit)
+            progress = stack.enter_context(show_progress(label, total, quiet=options.quiet))
+            work = ShardPass(stage, runner, files.sinks(), progress, options.fields)
             with Heartbeat(job.record_path, work.snapshot, **self._job_info(job, record)):
                 try:
                     counts = work.run(self.plan.lines(job, record.digests))
@@ -263,10 +263,10 @@ class _Run:
             files.finish()
             for reason, count in work.pending_reasons.items():
                 self.summary.pending_reasons.add(reason, count)
-            record.manifest.batch_plan |= self.stage.batch_plan()
-            record.account(counts.as_dict(), runner.usage(), self.stage.summary())
+            record.manifest.batch_plan |= stage.batch_plan()
+            record.account(counts.as_dict(), runner.usage(), stage.summary())
             outputs = [str(path) for path in (job.outputs or {}).values()]
-            if counts.pending and not self.options.accept_pending and job.outputs is not None:
+            if counts.pending and not options.accept_pending and job.outputs is not None:
                 self.summary.unpublished += outputs
                 record.finish(finished=False)
                 return
@@ -280,14 +280,14 @@ class _Run:
     def _job_info(self, job: Job, record: RunRecord) -> dict[str, Any]:
         """Return the fixed part of the job's heartbeat."""
         position = next(
-            number for number, other in enumerate(self.jobs, 1) if other.inputs is job.inputs
+            number for number, other in enumerate(self.plan.jobs, 1) if other.inputs is job.inputs
         )
         return {
-            "stage": self.stage.name,
+            "stage": self.plan.stage.name,
             "attempts": record.manifest.attempts,
             "job": position,
-            "jobs": len(self.jobs),
-            "ledger": str(ledger_path(self.jobs[0].home).absolute()),
+            "jobs": len(self.plan.jobs),
+            "ledger": str(ledger_path(self.plan.jobs[0].home).absolute()),
         }
 
     def _lock(self, job: Job, held: ExitStack) -> Job:

@@ -24,6 +24,8 @@ from prism_cli.shards.writer import OutputRecord, PartFile
 from prism_cli.version import __version__
 
 METRICS, REPORT = "metrics.json", "report.html"
+EVALUATIONS = Path("runs/eval")
+"""Folder of the evaluations whose -o was left out."""
 SCHEMA = "prism-metrics/1"
 KINDS = ("ranking", "quality", "labels")
 _TAKES_A_VALUE = ("--output", "--max-seconds")
@@ -38,6 +40,11 @@ class PublishedMetrics:
     metrics: dict[str, Any]
     path: Path
     finished_before: bool
+
+
+def default_folder(name: str, length: int) -> Path:
+    """Return the folder of an evaluation without -o: `name` in at most `length` plain letters."""
+    return EVALUATIONS / re.sub(r"[^A-Za-z0-9._+-]+", "-", name)[:length]
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from prism_cli.domain.prompting import Profile
 from prism_cli.errors import MissingDataError
-from prism_cli.evaluation.metrics_file import METRICS, read_metrics
+from prism_cli.evaluation.metrics_file import EVALUATIONS, METRICS, read_metrics
 from prism_cli.exporting.source import Source
 from prism_cli.modeling.digests import cached_sha256
 
@@ -43,7 +43,7 @@ def find_evaluations(source: Source, profile: Profile) -> list[Evaluation]:
 
 
 def _places(run: Path | None) -> Iterator[Path]:
-    folders = [Path("runs/eval"), *((run.parent / "eval", run, run / "eval") if run else ())]
+    folders = [EVALUATIONS, *((run.parent / "eval", run, run / "eval") if run else ())]
     for folder in folders:
         for pattern in (METRICS, f"*/{METRICS}"):
             yield from (path.resolve() for path in folder.glob(pattern))

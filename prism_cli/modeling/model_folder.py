@@ -5,8 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError, first_line
@@ -14,6 +13,9 @@ from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.model_dir import ModelNote, guess_profile, read_profile
 from prism_cli.modeling.model_path import is_adapter, model_path
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
 
@@ -94,7 +96,7 @@ class ModelFolder:
         """The commit of a folder in the hub's cache; None for others."""
         return self.path.name if self.path.parent.name == "snapshots" else None
 
-    def profile(self, tokenizer: PreTrainedTokenizerBase, name: str | None = None) -> Profile:
+    def profile(self, tokenizer: "PreTrainedTokenizerBase", name: str | None = None) -> Profile:
         """Return the profile `name`, else that of prism.json or the chat template, else a guess.
 
         Raises:

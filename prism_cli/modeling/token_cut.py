@@ -10,7 +10,7 @@ from prism_cli.modeling.embedded import smollm2_tokenizer
 from prism_cli.modeling.encode import fast_backend
 from prism_cli.modeling.first_tokens import bare_tokenizer, leading_ids
 from prism_cli.modeling.loading import load_tokenizer
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.modeling.silence_warnings import silence_transformers
 
 _FILE = "tokenizer.json"
@@ -81,5 +81,5 @@ def _load(spec: str) -> tuple[PreTrainedTokenizerBase, Path | None]:
                 return smollm2_tokenizer(), None
         folder = Path(spec.removeprefix("hf:")).expanduser()
         if not (folder / _FILE).is_file():
-            folder = model_path(spec, weights=False)
+            folder = resolve_model(spec, weights=False).path
         return load_tokenizer(folder), folder / _FILE

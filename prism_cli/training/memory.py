@@ -13,7 +13,7 @@ from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import ModelError
 from prism_cli.modeling.lora import add_lora, train_all
 from prism_cli.modeling.losses import HEAD_POSITIONS
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.packed_rows import LONG
 
 _LAYER = re.compile(r"\blayers\.([0-9]+)\.")
@@ -35,7 +35,9 @@ class LargestPass:
     longest: int
 
 
-def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> dict[str, int]:
+def memory_estimate(
+    config: TrainConfig, base_model: ModelFolder, largest: LargestPass, device: str
+) -> dict[str, int]:
     """Return the peak bytes of one process by use; `all` is their sum.
 
     b is 2 in bfloat16 and 4 in float32; T the tokens of the largest pass, H its target tokens, at
@@ -58,9 +60,9 @@ def memory_estimate(config: TrainConfig, largest: LargestPass, device: str) -> d
     peaks by tests/benchmarks/train_memory.py.
 
     Raises:
-        ModelError: no such model, or it lacks the layers that adapters are configured for.
+        ModelError: no causal language model, or without the layers that adapters need.
     """
-    path = model_path(config.model, weights=False)
+    path = base_model.path
     causal: Any = AutoModelForCausalLM  # untyped
     try:
         with torch.device("meta"):

@@ -11,6 +11,7 @@ from prism_cli.domain.contradictions import NAMED
 from prism_cli.domain.mixture import Draws, draw_rows, epoch_draws, step_count
 from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import UsageError
+from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.training.arguments import warmup_steps
 from prism_cli.training.data import TokenizedRows
 from prism_cli.training.memory import LargestPass, memory_estimate
@@ -35,7 +36,12 @@ class Plan:
 
 
 def make_plan(
-    config: TrainConfig, rows: TokenizedRows, dev: TokenizedRows | None, processes: int, device: str
+    config: TrainConfig,
+    base: ModelFolder,
+    rows: TokenizedRows,
+    dev: TokenizedRows | None,
+    processes: int,
+    device: str,
 ) -> Plan:
     """Return the plan of a run on `rows`.
 
@@ -94,7 +100,7 @@ def make_plan(
         "warmup_steps": warmup_steps(config, steps),
         "tokens": int(drawn.sum()),
         "largest_pass": largest.tokens,
-        "memory_bytes": memory_estimate(config, largest, device),
+        "memory_bytes": memory_estimate(config, base, largest, device),
     }
     figures |= {"ended_by_epochs": ended} if ended else {}
     notes = [ended] if ended else []

@@ -10,7 +10,7 @@ from prism_cli.configs.train import Dtype, TrainConfig
 from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
-from prism_cli.modeling.model_folder import resolve_model
+from prism_cli.modeling.model_folder import ModelFolder, resolve_model
 from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.data import TokenizedRows, tokenize
@@ -33,7 +33,7 @@ def plan_only(request: TrainRequest) -> dict[str, Any]:
     """
     request = with_resolved_dtype(request)
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
-    encoder = prompt_encoder(request.config)
+    base, encoder = base_model(request.config)
     digests = [
         [digest_file(shard.path).sha256 for shard in group] for group in (shards, dev_shards)
     ]
@@ -41,13 +41,14 @@ def plan_only(request: TrainRequest) -> dict[str, Any]:
         rows, dev = tokenized_rows(
             request, encoder, Path(folder) / "tokens", shards, dev_shards, digests
         )
-        plan = make_plan(request.config, rows, dev, 1, resolve_device(request.device).type)
+        device = resolve_device(request.device).type
+        plan = make_plan(request.config, base, rows, dev, 1, device)
     show_plan(request, plan)
     return plan.figures
 
 
-def prompt_encoder(config: TrainConfig) -> PromptEncoder:
-    """Load the prompt encoder of the base model.
+def base_model(config: TrainConfig) -> tuple[ModelFolder, PromptEncoder]:
+    """Resolve the base model without its weights, and load its prompt encoder.
 
     Raises:
         ModelError: no such model, or it is an adapter.
@@ -59,7 +60,7 @@ def prompt_encoder(config: TrainConfig) -> PromptEncoder:
             f"model {config.model}: an adapter; expected a whole model to train on. Merge it into "
             f"its base first: prism export {config.model} -o DIR, then --model DIR"
         )
-    return encoder
+    return folder, encoder
 
 
 def tokenized_rows(

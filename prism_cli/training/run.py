@@ -28,6 +28,7 @@ from prism_cli.modeling.four_bits import require_bitsandbytes
 from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
+from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.shards.file_guard import FileGuard
 from prism_cli.shards.lock import output_lock
@@ -42,7 +43,7 @@ from prism_cli.training.dev import selected_by
 from prism_cli.training.journal import Journal
 from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.preparing import (
-    prompt_encoder,
+    base_model,
     show_plan,
     tokenized_rows,
     with_resolved_dtype,
@@ -84,7 +85,7 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
         return start.finished
     if config.quantize_base:
         require_bitsandbytes()
-    encoder = prompt_encoder(config)
+    base, encoder = base_model(config)
     if group.main:
         claim(request, start)
     record, folder = start.record, run / "tokens"
@@ -109,14 +110,15 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
     try:
         rows, dev = group.main_first(tokenized)
         request.watch.check()
-        plan = make_plan(config, rows, dev, group.size, resolve_device(request.device).type)
+        device = resolve_device(request.device).type
+        plan = make_plan(config, base, rows, dev, group.size, device)
         show_plan(request, plan)
         manifest.counts = rows.counts
         manifest.figures = {"plan": plan.figures, "decontamination": decontamination(shards)}
         if group.main:
             record.write()
         manifest.figures |= _Run(
-            request, group, encoder, rows, dev, plan, check_owner, start
+            request, group, base, encoder, rows, dev, plan, check_owner, start
         ).work()
     except (InterruptedRunError, LimitReachedError):
         if group.main:
@@ -141,6 +143,7 @@ class _Run:
 
     request: TrainRequest
     group: ProcessGroup
+    base: ModelFolder
     encoder: PromptEncoder
     rows: TokenizedRows
     dev: TokenizedRows | None
@@ -160,7 +163,7 @@ class _Run:
         arguments = training_arguments(request, total)
         set_seed(config.seed)
         loaded = load_model(
-            config.model,
+            self.base,
             device=str(arguments.device),
             dtype=config.dtype,
             profile=config.profile,

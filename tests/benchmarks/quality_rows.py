@@ -45,7 +45,7 @@ def main(count: int) -> None:
         stage = QualityStage(baselines=("document", "lead"))
         run_rows(stage, [str(source)], RunOptions(output=output / ROWS, quiet=True))
         staged = time.monotonic()
-        evaluate(QualityOptions(output, {}, seed=0, quiet=True))
+        evaluate(QualityOptions(output=output, quiet=True))
         folded = time.monotonic()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"stage: {count / (staged - began):,.0f} rows/s; fold: {count / (folded - staged):,.0f}")

@@ -10,7 +10,8 @@ import pytest
 from prism_cli.commands.train_plan import doubt_lines, plan_lines
 from prism_cli.configs.base import validated
 from prism_cli.configs.train import TrainConfig
-from prism_cli.errors import ModelError, UsageError
+from prism_cli.errors import UsageError
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.training.data import COLUMNS, TokenizedRows
 from prism_cli.training.memory import LargestPass, memory_estimate
 from prism_cli.training.plan import Plan, make_plan
@@ -45,8 +46,11 @@ def table() -> TokenizedRows:
     return TokenizedRows(datasets.Dataset.from_dict(records, features=COLUMNS), counts)
 
 
-def planned(model: Path, **more: Any) -> Plan:
-    return make_plan(settings(model, **more), table(), None, 1, "cpu")
+def planned(
+    model: Path, rows: TokenizedRows | None = None, processes: int = 1, **more: Any
+) -> Plan:
+    base = resolve_model(str(model))
+    return make_plan(settings(model, **more), base, rows or table(), None, processes, "cpu")
 
 
 def test_figures_worked_by_hand(tiny_model: Path) -> None:
@@ -87,7 +91,7 @@ def test_what_a_person_should_know(tiny_model: Path) -> None:
     (note,) = planned(tiny_model, rows_per_step=2, patience=2).notes
     assert note == "patience = 2 has no effect without --dev"
     with pytest.raises(UsageError, match="at least one row for each of the 3 processes"):
-        make_plan(settings(tiny_model, rows_per_step=2), table(), None, 3, "cpu")
+        planned(tiny_model, processes=3, rows_per_step=2)
 
 
 def test_why_there_are_fewer_steps_than_asked_for_is_told(tiny_model: Path) -> None:
@@ -119,7 +123,7 @@ def test_pairs_with_two_answers_are_counted_and_named(tiny_model: Path) -> None:
         )
         plain = rows.table.remove_columns(name)
         rows = replace(rows, table=datasets.concatenate_datasets([plain, column], axis=1))
-    plan = make_plan(settings(tiny_model, rows_per_step=2), rows, None, 1, "cpu")
+    plan = planned(tiny_model, rows, rows_per_step=2)
     assert plan.figures["contradictions"] == {
         "pairs": 3, "rows": 6, "first": ["a:1 (yes) and a:3 (no)", "a:2 (no) and a:5 (yes)",
                                          "a:4 (yes) and a:6 (no)"],
@@ -133,7 +137,12 @@ def test_the_memory_of_what_is_trained(tiny_model: Path) -> None:
     """Adapters of rank 4 on q_proj (32 to 32) and down_proj (64 to 32), in two layers."""
     largest = LargestPass(tokens=1000, target_tokens=10, longest=100)
     whole = VOCABULARY * 32 + 2 * (LINEARS + 2 * 32) + 32
-    found = memory_estimate(settings(tiny_model), largest, "cpu")
+    base = resolve_model(str(tiny_model))
+
+    def estimate(config: TrainConfig, device: str) -> dict[str, int]:
+        return memory_estimate(config, base, largest, device)
+
+    found = estimate(settings(tiny_model), "cpu")
     adapters = 2 * 4 * (32 + 32 + 64 + 32)
     assert found["weights"] == 4 * whole
     assert found["adapters"] == found["gradients"] == 4 * adapters
@@ -143,23 +152,21 @@ def test_the_memory_of_what_is_trained(tiny_model: Path) -> None:
     assert found["activations"] == 2 * 1000 * 6 * ends
     assert found["all"] == sum(size for name, size in found.items() if name != "all")
 
-    less = memory_estimate(settings(tiny_model, gradient_checkpointing=True), largest, "cpu")
+    less = estimate(settings(tiny_model, gradient_checkpointing=True), "cpu")
     assert less["activations"] == 1000 * 6 * ends + 2 * 1000 * 4 * 32
     upper = settings(tiny_model, lora={"r": 4, "alpha": 8, "first_layer": 1})
-    assert memory_estimate(upper, largest, "cpu")["activations"] == 1000 * 6 * ends
-    full = memory_estimate(settings(tiny_model, method="full"), largest, "cuda")
+    assert estimate(upper, "cpu")["activations"] == 1000 * 6 * ends
+    full = estimate(settings(tiny_model, method="full"), "cuda")
     assert (full["weights"], full["adapters"], full["process"]) == (4 * whole, 0, 0)
     assert full["optimizer"] == 8 * whole
-    four = memory_estimate(settings(tiny_model, quantize_base="nf4"), largest, "cpu")
+    four = estimate(settings(tiny_model, quantize_base="nf4"), "cpu")
     assert found["weights"] - four["weights"] == pytest.approx((4 - 0.52) * 2 * LINEARS, abs=1)
     dora = settings(tiny_model, lora={**asdict(settings(tiny_model).lora), "use_dora": True})
-    more = memory_estimate(dora, largest, "cpu")
+    more = estimate(dora, "cpu")
     assert more["adapters"] - found["adapters"] == 4 * 2 * (32 + 32)
     assert more["activations"] - found["activations"] == 2 * (
         1000 * 8 * (32 + 32) + 4 * (32 * 32 + 64 * 32)
     )
-    with pytest.raises(ModelError, match="expected a directory"):
-        memory_estimate(settings(Path("/nowhere")), largest, "cpu")
 
 
 def test_few_rows_and_no_dev_rows_are_told(tiny_model: Path) -> None:
@@ -180,7 +187,7 @@ def test_the_plan_in_words(tiny_model: Path) -> None:
     )
     unfit = table()
     unfit.counts["unfit_texts"] = {"yes with evidence that says nothing": 4}
-    plan = make_plan(settings(tiny_model, epochs=1), unfit, None, 1, "cpu").figures
+    plan = planned(tiny_model, unfit, epochs=1).figures
     assert plan["rows"]["unfit_texts"] == unfit.counts["unfit_texts"]
     assert plan_lines(plan, "utf-8")[0] == (
         f"{lines[0]}, 4 by their score alone (yes with evidence that says nothing)"

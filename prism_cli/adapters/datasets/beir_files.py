@@ -32,16 +32,9 @@ def read_corpus(path: Path) -> Iterator[Passage]:
     Raises:
         MissingDataError: a bad line, a repeated id, or no document at all.
     """
-    seen: set[str] = set()
-    for where, row in read_rows(path):
-        doc_id = _identifier(row, where)
-        if doc_id in seen:
-            raise _line_error(where, "_id", f"{doc_id!r} is repeated; expected unique document ids")
-        seen.add(doc_id)
+    for where, doc_id, row in _identified_rows(path, "document", "documents"):
         title = text_of(row, "title", where, required=False)
         yield Passage(doc_id, title, text_of(row, "text", where))
-    if not seen:
-        raise MissingDataError(f"{path}: holds no documents")
 
 
 def read_queries(path: Path) -> Iterator[tuple[str, str]]:
@@ -50,15 +43,8 @@ def read_queries(path: Path) -> Iterator[tuple[str, str]]:
     Raises:
         MissingDataError: a bad line, a blank query, a repeated id, or no query at all.
     """
-    seen: set[str] = set()
-    for where, row in read_rows(path):
-        query_id = _identifier(row, where)
-        if query_id in seen:
-            raise _line_error(where, "_id", f"{query_id!r} is repeated; expected unique query ids")
-        seen.add(query_id)
+    for where, query_id, row in _identified_rows(path, "query", "queries"):
         yield query_id, text_of(row, "text", where, blank=False)
-    if not seen:
-        raise MissingDataError(f"{path}: holds no queries")
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -104,6 +90,23 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
             yield where, decode_row(row_bytes(line))
         except RowError as error:
             raise _line_error(where, error.field, error.reason) from None
+
+
+def _identified_rows(path: Path, kind: str, plural: str) -> Iterator[tuple[str, str, Row]]:
+    """Yield (FILE:LINE, _id, row) of a file of documents or queries.
+
+    Raises:
+        MissingDataError: a bad line, a repeated id, or no row at all.
+    """
+    seen: set[str] = set()
+    for where, row in read_rows(path):
+        row_id = _identifier(row, where)
+        if row_id in seen:
+            raise _line_error(where, "_id", f"{row_id!r} is repeated; expected unique {kind} ids")
+        seen.add(row_id)
+        yield where, row_id, row
+    if not seen:
+        raise MissingDataError(f"{path}: holds no {plural}")
 
 
 def _identifier(row: Row, where: str) -> str:

@@ -25,6 +25,7 @@ from prism_cli.modeling.decoding import Generation
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.forward_pass import forward_pass
 from prism_cli.modeling.loading import LoadedModel, load_model
+from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows
 from prism_cli.ports import Reply, RerankTask, Usage, Value
 
@@ -75,10 +76,9 @@ class TransformersReranker:
 
     @property
     def fingerprint(self) -> str:
-        return (
-            f"rerank {self.loaded.fingerprint} {self.loaded.profile.hash} {self._pass.dtype} "
-            f"{self._pass.device.type}{attention_suffix(self._attention)} {self.encoder.max_tokens}"
-        )
+        dtype, device = self._pass.dtype, self._pass.device
+        weights = self.loaded.fingerprint
+        return f"rerank {identity(weights, self.encoder, dtype, device, self._attention)}"
 
     @property
     def figures(self) -> Mapping[str, object]:
@@ -256,8 +256,16 @@ class TransformersReranker:
         return logits, state
 
 
+def identity(
+    weights: str, encoder: PromptEncoder, dtype: torch.dtype, device: torch.device, attn: str
+) -> str:
+    """Return all that decides the scores of a reranker with these weights (a fingerprint)."""
+    suffix = attention_suffix(attn)
+    return f"{weights} {encoder.profile.hash} {dtype} {device.type}{suffix} {encoder.max_tokens}"
+
+
 def load_reranker(
-    spec: str,
+    model: str | ModelFolder,
     *,
     device: str = "auto",
     dtype: str = "auto",
@@ -266,14 +274,14 @@ def load_reranker(
     batch_tokens: int | None = None,
     attn: str = "auto",
 ) -> TransformersReranker:
-    """Load the reranker of a model spec.
+    """Load the reranker of a model spec, or of its resolved folder.
 
     Raises:
         ModelError: see `load_model` and TransformersReranker.
     """
     return TransformersReranker(
-        load_model(spec, device=device, dtype=dtype, profile=profile, attn=attn),
-        spec,
+        load_model(model, device=device, dtype=dtype, profile=profile, attn=attn),
+        model if isinstance(model, str) else model.spec,
         max_tokens=max_tokens,
         batch_tokens=batch_tokens,
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 
@@ -27,6 +26,7 @@ from prism_cli.evaluation.metrics_file import (
     publish,
     read_metrics,
 )
+from prism_cli.evaluation.options import EvaluationOptions
 from prism_cli.reporting.labels import page
 from prism_cli.rows.decode import decode_row, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
@@ -41,28 +41,19 @@ _LIBRARIES = ("numpy", "matplotlib")
 _CHECK_ROWS = 1024
 
 
-@dataclass(frozen=True)
-class LabelsOptions:
+@dataclass(frozen=True, kw_only=True)
+class LabelsOptions(EvaluationOptions):
     """Settings of an evaluation of labels.
 
     Attributes:
-        output: the output folder.
-        config: the resolved settings.
         review: number of rows with the largest disagreement to export.
         limit: only the first `limit` rows.
         fields: contract name -> name in the input.
-        command: as provenance names it.
     """
 
-    output: Path
-    config: Mapping[str, Any]
-    seed: int
     review: int
     limit: int | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    command: Sequence[str] = ()
-    overwrite: bool = False
-    quiet: bool = False
     max_seconds: float | None = None
     max_rejects: float = DEFAULT_MAX_REJECTS
 

@@ -25,6 +25,7 @@ from prism_cli.evaluation.metrics_file import (
     publish,
     read_metrics,
 )
+from prism_cli.evaluation.options import EvaluationOptions
 from prism_cli.evaluation.quality.figures import QualityFigures
 from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.gold_rows import GoldFigures
@@ -41,33 +42,23 @@ ROWS = "rows.jsonl"
 _LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers")
 
 
-@dataclass(frozen=True)
-class QualityOptions:
-    """Settings of the figures.
+@dataclass(frozen=True, kw_only=True)
+class QualityOptions(EvaluationOptions):
+    """Settings of the figures; `config` has all that decides them, except inputs and gold.
 
     Attributes:
-        output: the output folder.
-        config: everything that decides the figures, except inputs and gold.
         gold: counts of the gold files; None without gold.
-        command: as provenance names it.
         models: spec -> fingerprint.
         judge: {"spec", "in_panel": where it is named as a labeller of the rows, or None}; {}
             without a judge.
         sheets: ratings by people.
-        overwrite: replace another evaluation in the folder.
     """
 
-    output: Path
-    config: Mapping[str, Any]
-    seed: int
     gold: GoldFigures | None = None
-    command: Sequence[str] = ()
     models: Mapping[str, str] = field(default_factory=dict)
     judge: Mapping[str, str | None] = field(default_factory=dict)
     sheets: Sequence[FilledSheet] = ()
-    overwrite: bool = False
     max_rejects: float = DEFAULT_MAX_REJECTS
-    quiet: bool = False
 
 
 def check_output(options: QualityOptions) -> FileGuard:

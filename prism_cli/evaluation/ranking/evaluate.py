@@ -24,6 +24,7 @@ from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
     REPORT,
+    PublishedMetrics,
     library_versions,
     provenance,
     publish,
@@ -38,7 +39,6 @@ from prism_cli.evaluation.ranking.plan import (
     EvalModel,
     EvalOptions,
     EvalSet,
-    EvalSummary,
     RankingSet,
 )
 from prism_cli.evaluation.ranking.reranking import WINDOW_PAIRS
@@ -74,7 +74,7 @@ _LIBRARIES = (
 
 def evaluate(
     sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
-) -> EvalSummary:
+) -> PublishedMetrics:
     """Rank, measure, compare, publish.
 
     Raises:
@@ -97,7 +97,7 @@ def evaluate(
             not options.overwrite
             and _earlier_record(path, sets, models, options).finished() is not None
         ):
-            return EvalSummary(read_metrics(path), path, True)
+            return PublishedMetrics(read_metrics(path), path, True)
         record = _record(path, sets, models, options)
         home = state_directory(path)
         check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
@@ -123,7 +123,7 @@ def evaluate(
         publish(path, "ranking", content, page(content), record.publishing, {PICTURE: picture})
         record.finish(finished=not options.missing)
         remove_heartbeat(path)
-    return EvalSummary(read_metrics(path), path, False)
+    return PublishedMetrics(read_metrics(path), path, False)
 
 
 def _earlier_record(

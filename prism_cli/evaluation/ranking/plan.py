@@ -1,10 +1,11 @@
 """Inputs and settings of a ranking evaluation: data sets, first stages, models, options."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from prism_cli.evaluation.options import EvaluationOptions
 from prism_cli.evaluation.ranking.reranking import MakeRequest
 from prism_cli.ports import FirstStage
 
@@ -64,39 +65,21 @@ class EvalModel:
     load: Callable[[], MakeRequest]
 
 
-@dataclass(frozen=True)
-class EvalOptions:
-    """Settings of an evaluation.
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(EvaluationOptions):
+    """Settings of a ranking evaluation.
 
     Attributes:
-        output: the output folder.
-        config: the resolved settings; a change is refused unless `overwrite`.
-        command: as typed, for metrics.json.
         missing: requested set that is not available -> reason. The others are measured and
             published, and the same evaluation continues when the missing sets are there.
         tell: prints a line for people.
     """
 
-    output: Path
     split: str = "test"
     top_k: int = 100
     limit: int | None = None
-    seed: int = 0
-    config: Mapping[str, Any] = field(default_factory=dict)
-    command: Sequence[str] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
-    overwrite: bool = False
     fresh: bool = False
     accept_lost_replies: bool = False
-    quiet: bool = False
     max_seconds: float | None = None
     tell: Callable[[str], None] = lambda _line: None
-
-
-@dataclass(frozen=True)
-class EvalSummary:
-    """The content of metrics.json at `path`, and whether it was finished before."""
-
-    metrics: dict[str, Any]
-    path: Path
-    finished_before: bool

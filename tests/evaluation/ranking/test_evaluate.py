@@ -25,8 +25,9 @@ from prism_cli.errors import (
     RowError,
     UsageError,
 )
+from prism_cli.evaluation.metrics_file import PublishedMetrics
 from prism_cli.evaluation.ranking.evaluate import evaluate
-from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet, EvalSummary
+from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet
 from prism_cli.evaluation.ranking.reranking import MakeRequest
 from prism_cli.ports import Reply, Request, request
 from prism_cli.shards.lock import output_lock
@@ -87,7 +88,9 @@ def mini() -> EvalSet:
     return EvalSet(data, Bm25FirstStage(data.texts))
 
 
-def run(*models: EvalModel, sets: Sequence[EvalSet] | None = None, **changed: Any) -> EvalSummary:
+def run(
+    *models: EvalModel, sets: Sequence[EvalSet] | None = None, **changed: Any
+) -> PublishedMetrics:
     options = {"output": Path("out"), "top_k": 10, "quiet": True} | changed
     options["config"] = {"top_k": options["top_k"]}
     return evaluate(sets or [mini()], models, EvalOptions(**options))

@@ -179,29 +179,6 @@ def test_invalid_use_is_reported_with_its_exit_code(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("content", "more", "code", "message"),
-    [
-        ("", (), 3, "rows.jsonl: no row to measure: expected rows, found none"),
-        ("no row\n", (), 4, "no row to measure: 1 of 1 rejected"),
-        ("no row\n", ("--max-rejects", "1"), 3, "no row to measure: 1 of 1 rejected"),
-    ],
-)
-def test_without_any_valid_row_there_is_no_report(
-    content: str, more: tuple[str, ...], code: int, message: str
-) -> None:
-    Path("rows.jsonl").write_text(content)
-    done = prism("eval", "labels", "rows.jsonl", "-o", "out", *more)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert not Path("out/metrics.json").exists()
-    assert not Path("out/report.html").exists()
-    assert Path("out/labels.rejects.jsonl").exists() == bool(content)
-    write_jsonl(Path("rows.jsonl"), rows(6))
-    assert prism("eval", "labels", "rows.jsonl", "-o", "out", *more).returncode == 0
-    assert not Path("out/labels.rejects.jsonl").exists()
-
-
 def test_a_folder_of_that_name_needs_a_dot() -> None:
     write_jsonl(Path("rows.jsonl"), rows(6))
     Path("labels").mkdir()

@@ -147,29 +147,6 @@ def test_too_many_rejects_exit_with_4_and_figures_of_the_others() -> None:
     assert (reject["line"], reject["field"]) == (1, "predicted_verdict")
 
 
-@pytest.mark.parametrize(
-    ("content", "more", "code", "message"),
-    [
-        ("", (), 3, "rows.jsonl: no row to measure: expected rows, found none"),
-        ("no row\n", (), 4, "no row to measure: 1 of 1 rejected"),
-        ("no row\n", ("--max-rejects", "1"), 3, "no row to measure: 1 of 1 rejected"),
-    ],
-)
-def test_without_any_valid_row_there_is_no_report(
-    content: str, more: tuple[str, ...], code: int, message: str
-) -> None:
-    Path("rows.jsonl").write_text(content)
-    for _ in range(2):
-        done = quality("rows.jsonl", "--baselines", "none", "-o", "out", *more)
-        assert done.returncode == code
-        assert message in done.stderr
-        assert not Path("out/metrics.json").exists()
-        assert not Path("out/report.html").exists()
-    write_jsonl(Path("rows.jsonl"), rows_of(MINI)[:3])
-    assert quality("rows.jsonl", "--baselines", "none", "-o", "out", *more).returncode == 0
-    assert metrics()["pairs"]["all"] == 3
-
-
 def test_metrics_that_appear_during_a_run_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     worked = row_run.work_rows
 

@@ -57,6 +57,7 @@ class PrismReranker:
             raise MissingPackageError("mteb", "mteb") from None
 
         runtime: Any = self._reranker.runtime
+        runtime = getattr(runtime, "inner", runtime)
         loaded = runtime.loaded
         name = runtime.spec.removeprefix("hf:").partition("@")[0]
         return ModelMeta.create_empty(

@@ -14,7 +14,8 @@ from prism_cli.rows.row import Dropped, Row, texts_digest
 Value = dict[str, Any]
 """JSON object of a reply. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
 if the judge returns it, "probability". Generators: {"contribution": str, "evidence": str}.
-Rerankers: {"logit": float, "truncated": bool}, and "text" if the task asks for it. Chat models
+Rerankers: {"logit": float, "truncated": bool}, and "text" if the task asks for it; more for a
+document in windows, see `adapters.runtimes.windowed`. Chat models
 without an accepted answer: {"unusable": reason}."""
 
 
@@ -97,12 +98,16 @@ class RerankTask(NamedTuple):
     Attributes:
         max_new_tokens: most tokens of text after the verdict; 0 for the logit alone.
         write_above: text is generated if the logit is greater than this.
+        body: length of the title and the space before the caller's document.
+        spans: for a long document, the windows that get a text whatever their logits, best first.
     """
 
     query: str
     document: str
     max_new_tokens: int = 0
     write_above: float = 0.0
+    body: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 class RerankRuntime(BatchBackend, Protocol):
@@ -117,6 +122,14 @@ class RerankRuntime(BatchBackend, Protocol):
 
     def forget(self) -> None:
         """Drop cached state for the next batch."""
+
+
+@runtime_checkable
+class SplitsDocuments(Protocol):
+    """A reranker that reads long documents in windows."""
+
+    def split_key(self, task: RerankTask) -> str:
+        """Return what determines the reply for a long document besides its text; "" if it fits."""
 
 
 @runtime_checkable
@@ -266,24 +279,6 @@ class PreparedFirstStage(FirstStage, Protocol):
         """Do the remaining preparation in steps; yield the number of documents of each."""
 
 
-class RowReader(Protocol):
-    """Reads rows of one foreign shape, or of several that it distinguishes."""
-
-    @property
-    def plain_lines(self) -> bool:
-        """True if the input's lines are not JSON rows, whatever the file's name."""
-
-    def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
-        """Return one line of the input as an object; `fields` as for `decode_row`."""
-
-    def read(self, row: Row) -> Row | list[Row] | Dropped:
-        """Return the pair row that the row is, or the pair rows that it contains.
-
-        Raises:
-            RowError: names the foreign field.
-        """
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
     """One question to one backend.
@@ -307,9 +302,12 @@ def request(backend: BatchBackend | CallBackend, payload: Any, *parts: str) -> R
 
 
 def rerank_request(reranker: RerankRuntime, task: RerankTask) -> Request:
-    """Return the request of a task; the key of one for the logit alone has no text options."""
-    limits = [f"{task.max_new_tokens} {task.write_above}"] if task.max_new_tokens else []
-    return request(reranker, task, task.query, task.document, *limits)
+    """Return the request of a task; the key of one for the logit alone has no text options, and
+    that of a document that fits nothing of windows."""
+    parts = [f"{task.max_new_tokens} {task.write_above}"] if task.max_new_tokens else []
+    if isinstance(reranker, SplitsDocuments) and (windows := reranker.split_key(task)):
+        parts.append(windows)
+    return request(reranker, task, task.query, task.document, *parts)
 
 
 @dataclass(frozen=True, slots=True)

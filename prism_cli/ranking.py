@@ -15,11 +15,15 @@ from prism_cli.domain.evidence_budget import BLANK, THRESHOLD, RankOptions, allo
 from prism_cli.domain.evidence_text import shares_words
 from prism_cli.domain.markup import unescaped
 from prism_cli.domain.scoring import relevance_score, verdict_of
-from prism_cli.domain.targets import parse_text
+from prism_cli.domain.targets import ParsedText, parse_text
+from prism_cli.domain.windows import without_repeats
 from prism_cli.errors import RowError
-from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
+from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, Value, rerank_request
+from prism_cli.rows.candidates import Candidate
 from prism_cli.rows.texts import is_blank
 
+PARAGRAPH = "\n\n"
+"""Between texts from different parts of a document."""
 DECIMALS = 6
 """Decimals of scores and logits."""
 
@@ -41,7 +45,19 @@ class Texts(TypedDict, total=False):
     evidence_omitted: str | None
 
 
-class Result(Texts):
+class Windows(TypedDict, total=False):
+    """How a document longer than the model takes was read; {} for others.
+
+    Attributes:
+        windows: number of its parts that were read; the logit is that of the best.
+        best_window: range of the best part, in the caller's document without the title.
+    """
+
+    windows: int
+    best_window: list[int]
+
+
+class Result(Texts, Windows):
     """A reranker's result for one document.
 
     Attributes:
@@ -65,8 +81,9 @@ class Ranking:
     """Results, best first, ties by doc_id; and counts over all documents of the query.
 
     Attributes:
-        counts: documents, blank, yes, truncated, behind_top_n; given and omitted_REASON (evidence);
-            format_broken, tokens_kept (of the texts in the results) and tokens_written.
+        counts: documents, blank, yes, truncated, long_documents (read in windows), windows (of
+            these), behind_top_n; given and omitted_REASON (evidence); format_broken, tokens_kept
+            (of the texts in the results) and tokens_written.
     """
 
     results: list[Result]
@@ -80,10 +97,10 @@ RankWork = Generator[Sequence[Request], Sequence[Reply], Ranking]
 def ranking(
     runtime: RerankRuntime,
     query: str,
-    documents: Sequence[tuple[str, str]],
+    documents: Sequence[Candidate],
     options: RankOptions,
 ) -> RankWork:
-    """Rank (doc_id, text) for a query.
+    """Rank documents for a query.
 
     Where the documents do not compete, logit and text are requested together; else all logits
     first, then the texts of the documents that may have one.
@@ -93,13 +110,13 @@ def ranking(
     """
     if not documents:
         return Ranking([], Counter())
-    readable = [index for index, (_, text) in enumerate(documents) if not is_blank(text)]
+    readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
     together = options.evidence and not options.joint and options.threshold < 1
     text_limits = (options.max_new_tokens, options.logit_threshold) if together else ()
     replies: dict[int, Reply] = {}
     if readable:
         requests = [
-            rerank_request(runtime, RerankTask(query, documents[index][1], *text_limits))
+            rerank_request(runtime, _task(query, documents[index], *text_limits))
             for index in readable
         ]
         replies = dict(zip(readable, (yield requests), strict=True))
@@ -109,7 +126,11 @@ def ranking(
     logits = {index: float(reply.value["logit"]) for index, reply in replies.items()}
     order = sorted(
         range(len(documents)),
-        key=lambda index: (-round(logits.get(index, -inf), DECIMALS), documents[index][0], index),
+        key=lambda index: (
+            -round(logits.get(index, -inf), DECIMALS),
+            documents[index].doc_id,
+            index,
+        ),
     )
     kept = order[: options.top_n]
     counts = Counter(
@@ -117,6 +138,8 @@ def ranking(
         blank=len(documents) - len(readable),
         yes=sum(logit > 0 for logit in logits.values()),
         truncated=sum(bool(reply.value["truncated"]) for reply in replies.values()),
+        long_documents=sum("windows" in reply.value for reply in replies.values()),
+        windows=sum(reply.value.get("windows", 0) for reply in replies.values()),
         behind_top_n=len(order) - len(kept),
     )
     scored = [index for index in kept if index in logits]  # blank documents come last
@@ -126,12 +149,19 @@ def ranking(
         texts = {
             place: replies[index]
             for place, index in enumerate(scored)
-            if "text" in replies[index].value
+            if not replies[index].value.keys().isdisjoint(("text", "texts"))
         }
         reasons = [None if place in texts else THRESHOLD for place in range(len(scored))]
     elif options.evidence:
         tasks = [
-            RerankTask(query, documents[index][1], options.max_new_tokens, -inf) for index in scored
+            _task(
+                query,
+                documents[index],
+                options.max_new_tokens,
+                -inf,
+                _windows_to_write(replies[index], options),
+            )
+            for index in scored
         ]
         reasons, texts = yield from _allotted(
             runtime, tasks, [logits[index] for index in scored], options
@@ -143,23 +173,69 @@ def ranking(
         texts_of_document: Texts = {}
         if options.evidence:
             texts_of_document = _texts(
-                texts.get(place), reasons[place], counts, query, documents[index][1]
+                texts.get(place), reasons[place], counts, query, documents[index].text
             )
             if options.reports_omitted:
                 texts_of_document["evidence_omitted"] = reasons[place]
         results.append(
             {
                 "index": index,
-                "doc_id": documents[index][0],
+                "doc_id": documents[index].doc_id,
                 "relevance_score": round(relevance_score(logit), DECIMALS),
                 "logit": round(logit, DECIMALS) if index in logits else None,
                 "verdict": verdict_of(logit),
                 **texts_of_document,
                 "truncated": index in replies and bool(replies[index].value["truncated"]),
+                **_windows(replies.get(index), documents[index].body),
             }
         )
     counts["tokens_written"] = sum(reply.usage.output_tokens for reply in texts.values())
     return Ranking(results, counts)
+
+
+def _task(
+    query: str,
+    document: Candidate,
+    max_new_tokens: int = 0,
+    write_above: float = 0.0,
+    spans: tuple[tuple[int, int], ...] = (),
+) -> RerankTask:
+    return RerankTask(query, document.text, max_new_tokens, write_above, document.body, spans)
+
+
+def _windows_to_write(reply: Reply, options: RankOptions) -> tuple[tuple[int, int], ...]:
+    """Return the windows of a long document that get a text: the best, and all others above the
+    threshold, best first."""
+    windows = reply.value.get("best_windows", ())
+    return tuple(
+        (start, end)
+        for place, (start, end, logit) in enumerate(windows)
+        if not place or logit > options.logit_threshold
+    )
+
+
+def _windows(reply: Reply | None, body: int) -> Windows:
+    """Return the fields of a document that was read in windows; ranges without the title."""
+    if reply is None or "windows" not in reply.value:
+        return {}
+    best = [max(0, place - body) for place in reply.value["best_window"]]
+    return {"windows": reply.value["windows"], "best_window": best}
+
+
+def _parsed(value: Value) -> ParsedText:
+    """Return the texts of a reply: for a document in windows, the contribution of the best one, and
+    all evidence in document order without repeated sentences."""
+    if "texts" not in value:
+        return parse_text(str(value["text"]).replace("\0", "\ufffd"))  # no NUL in rows
+    parsed = {
+        (start, end): parse_text(str(text).replace("\0", "\ufffd"))
+        for start, end, text in value["texts"]
+    }
+    start, end = value["best_window"]
+    best = parsed.get((start, end)) or next(iter(parsed.values()))
+    given = [one.evidence for one in parsed.values() if one.evidence]
+    evidence = PARAGRAPH.join(without_repeats(given)) or None
+    return ParsedText(best.contribution, evidence, bool(best.contribution and evidence))
 
 
 def _allotted(
@@ -189,7 +265,7 @@ def _texts(
     if reason is not None or reply is None:
         counts[f"omitted_{reason}"] += 1
         return {"contribution": None, "evidence": None, "format_ok": None}
-    parsed = parse_text(str(reply.value["text"]).replace("\0", "\ufffd"))  # no NUL in rows
+    parsed = _parsed(reply.value)
     source = f"{document}\n{query}"
     contribution, evidence = (
         part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)

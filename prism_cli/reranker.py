@@ -8,24 +8,30 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
+from prism_cli.domain.windows import CUT, WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
-from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
+from prism_cli.ports import (
+    Reply,
+    Request,
+    RerankRuntime,
+    RerankTask,
+    SplitsDocuments,
+    rerank_request,
+)
 from prism_cli.ranking import DECIMALS, Result, ranking
-from prism_cli.rows.candidates import candidates, check_rerank_row
-from prism_cli.rows.texts import BLANK_TEXT, is_blank, text_fault
+from prism_cli.rows.caller_documents import Documents, caller_documents, refused
+from prism_cli.rows.candidates import Candidate
+from prism_cli.rows.texts import BLANK_TEXT, is_blank
 
 WINDOW_PAIRS = 2048
 """Pairs that are planned into batches together; a query is never split."""
 ENGINES = ("transformers", "vllm")
-
-Documents = Sequence[str | Mapping[str, Any]]
-"""Texts, or {"text", "doc_id", "title"}, of which only text is required."""
 
 
 class Options(TypedDict, total=False):
@@ -51,7 +57,11 @@ class Reranker:
         dtype: auto (float32 on a CPU, bfloat16 on CUDA), float32, bfloat16, float16.
         attn: attention: auto, sdpa, eager or flash_attention_2.
         profile: prompt profile; None for the model's own.
-        max_tokens: most prompt tokens; longer documents are truncated.
+        max_tokens: most prompt tokens.
+        long_documents: window reads a document that does not fit in overlapping windows, and its
+            score is the best one's; cut reads its beginning alone. A loaded runtime without an
+            encoder decides itself.
+        window_tokens: most document tokens of a window; None for as many as fit.
         batch_tokens: document tokens per batch, including padding; None for the device's default.
         max_new_tokens: most tokens of any requested text; vllm reserves memory for it.
         warn: warn if the model does not score an obviously relevant document clearly above an
@@ -61,7 +71,8 @@ class Reranker:
 
     Raises:
         ModelError: the model cannot be loaded, or cannot rerank.
-        ArgumentError: the engine is unknown, or sets an argument itself.
+        ArgumentError: the engine is unknown, or sets an argument itself; long_documents or
+            window_tokens is out of range.
         MissingPackageError: vllm is not installed.
     """
 
@@ -75,6 +86,8 @@ class Reranker:
         attn: str = "auto",
         profile: str | None = None,
         max_tokens: int = MAX_TOKENS,
+        long_documents: str = WINDOW,
+        window_tokens: int | None = None,
         batch_tokens: int | None = None,
         max_new_tokens: int = MAX_NEW_TOKENS,
         warn: bool = True,
@@ -87,10 +100,12 @@ class Reranker:
         explicit = [name for name, value in own.items() if value not in ("auto", None)]
         if engine == "vllm" and explicit:
             raise ArgumentError(f"engine vllm chooses {', '.join(explicit)} itself; leave it out")
+        check_windows(long_documents, window_tokens)
+        self.long_documents, self._window_tokens = long_documents, window_tokens
         self._turn = threading.Lock()
         self._on_load = on_load
         if not isinstance(model, str):
-            self.spec, self.runtime = model.spec, model
+            self.spec, self.runtime = model.spec, self._windowed(model)
             return
         self.spec = model
         """The caller's name for the model."""
@@ -106,10 +121,18 @@ class Reranker:
     @cached_property
     def runtime(self) -> RerankRuntime:
         """The loaded model."""
-        runtime = self._load()
+        runtime = self._windowed(self._load())
         if self._on_load is not None:
             self._on_load(runtime)
         return runtime
+
+    def _windowed(self, runtime: RerankRuntime) -> RerankRuntime:
+        split = isinstance(runtime, SplitsDocuments)
+        if self.long_documents == CUT or split or not hasattr(runtime, "encoder"):
+            return runtime
+        from prism_cli.adapters.runtimes.windowed import WindowedReranker
+
+        return WindowedReranker(cast("Any", runtime), self._window_tokens)
 
     @property
     def loaded(self) -> bool:
@@ -168,7 +191,7 @@ class Reranker:
             ArgumentError: as for `rank`; no result is returned then.
         """
         rank_options = RankOptions(**options)
-        texts = [(query, _documents(query, documents)) for query, documents in queries]
+        texts = [(query, caller_documents(query, documents)) for query, documents in queries]
         results: list[list[Result]] = []
         for window in _windows(texts):
             results += self._ranked(window, rank_options)
@@ -183,7 +206,7 @@ class Reranker:
                 a surrogate pair.
         """
         for query, document in pairs:
-            _documents(query, [document])
+            caller_documents(query, [document])
         scores = [0.0] * len(pairs)
         for batch in self.replies(pairs):
             for place, reply in batch:
@@ -228,7 +251,7 @@ class Reranker:
         self._forget()
 
     def _ranked(
-        self, queries: Sequence[tuple[str, list[tuple[str, str]]]], options: RankOptions
+        self, queries: Sequence[tuple[str, list[Candidate]]], options: RankOptions
     ) -> list[list[Result]]:
         """Return each query's results; all queries advance step by step, as in the engine."""
         works = [ranking(self.runtime, query, texts, options) for query, texts in queries]
@@ -246,7 +269,7 @@ class Reranker:
                 except StopIteration as stop:
                     results[number] = stop.value.results
                 except RowError as error:
-                    raise _refused(queries[number][0], error) from None
+                    raise refused(queries[number][0], error) from None
             begun, groups = True, waiting
             unique = {request.key: request for group in groups.values() for request in group}
             requests = list(unique.values())
@@ -283,9 +306,9 @@ def _loaded(engine: str, model: str, settings: Mapping[str, Any]) -> RerankRunti
 
 
 def _windows(
-    queries: Sequence[tuple[str, list[tuple[str, str]]]],
-) -> Iterator[list[tuple[str, list[tuple[str, str]]]]]:
-    window: list[tuple[str, list[tuple[str, str]]]] = []
+    queries: Sequence[tuple[str, list[Candidate]]],
+) -> Iterator[list[tuple[str, list[Candidate]]]]:
+    window: list[tuple[str, list[Candidate]]] = []
     size = 0
     for query, texts in queries:
         window.append((query, texts))
@@ -294,37 +317,3 @@ def _windows(
             yield window
             window, size = [], 0
     yield window
-
-
-def _documents(query: str, documents: Documents) -> list[tuple[str, str]]:
-    """Return (doc_id, text) of a caller's documents."""
-    if isinstance(documents, str):
-        raise ArgumentError("documents: expected a sequence of documents, found a single string")
-    entries = [dict(entry) if isinstance(entry, Mapping) else entry for entry in documents]
-    row = {"query": query, "documents": entries}
-    try:
-        _check_unicode(row)
-        check_rerank_row(row)
-    except RowError as error:
-        raise _refused(query, error) from None
-    return candidates(row)
-
-
-def _check_unicode(row: Mapping[str, Any]) -> None:
-    """Raise for text that a Python string may have, but a row cannot.
-
-    Raises:
-        RowError: a text has half of a surrogate pair; names the field.
-    """
-    named = [("query", row["query"])]
-    for index, document in enumerate(row["documents"]):
-        path = f"documents[{index}]"
-        inner = document.items() if isinstance(document, dict) else ()
-        named += [(path, document), *((f"{path}.{name}", text) for name, text in inner)]
-    for field, text in named:
-        if isinstance(text, str) and (fault := text_fault(text)):
-            raise RowError(field, fault)
-
-
-def _refused(query: object, error: RowError) -> ArgumentError:
-    return ArgumentError(f"{error} (query {str(query)[:60]!r})")

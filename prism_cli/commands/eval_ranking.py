@@ -12,7 +12,7 @@ from prism_cli.commands.eval_sets import data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
 from prism_cli.commands.options import Common, check_folder_name, print_report_path
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.base import to_dict
+from prism_cli.configs.base import recorded
 from prism_cli.configs.eval import EvalConfig
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.wording import counted
@@ -112,7 +112,7 @@ def evaluate(
             top_k=config.top_k,
             limit=common.limit,
             seed=config.seed,
-            config=to_dict(config)
+            config=recorded(config)
             | ({"trust_remote_code": trust_remote_code} if trust_remote_code else {}),
             command=typed_command(sys.argv),
             missing=missing,

@@ -10,7 +10,7 @@ import typer
 
 from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Common, Paid
-from prism_cli.configs.base import to_dict
+from prism_cli.configs.base import recorded
 from prism_cli.reporting.sanitize import escape_invisible, escape_line
 from prism_cli.terminal import print_json
 
@@ -119,7 +119,7 @@ def work_rows(
         part=_part(common.quiet),
         if_changed=common.if_changed,
         quiet=common.quiet,
-        config=to_dict(config) | dict(extra_config or {}),
+        config=recorded(config) | dict(extra_config or {}),
         dependencies=dependencies,
     )
     if paid.dry_run:

@@ -28,6 +28,7 @@ class Option:
         hidden: the setting has no option of its own: it is set by --set and in recipes.
         default: what is shown for the default, where its value says little.
         comma_separated: a list is given as one word, not by repeating the option.
+        added: manifests do not record the default, as those of earlier versions lack the setting.
     """
 
     help: str
@@ -36,6 +37,7 @@ class Option:
     hidden: bool = False
     default: str | None = None
     comma_separated: bool = False
+    added: bool = False
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
         return handler(schema) | {"description": self.help}
@@ -131,3 +133,13 @@ def to_dict(config: Section, **how: Any) -> dict[str, Any]:
     """
     content: dict[str, Any] = adapter(type(config)).dump_python(config, mode="json", **how)
     return content
+
+
+def recorded(config: Section) -> dict[str, Any]:
+    """Return the settings as a manifest records them: without added ones at their defaults."""
+    values = to_dict(config)
+    unset = to_dict(config, exclude_defaults=True)
+    settings = settings_of(type(config))
+    return {
+        name: values[name] for name in values if name in unset or not settings[name].option.added
+    }

@@ -11,8 +11,10 @@ from prism_cli.configs.shared import (
     BatchTokens,
     Device,
     Dtype,
+    LongDocuments,
     MaxTokens,
     Profile,
+    WindowTokens,
     as_list,
 )
 from prism_cli.domain.defaults import MAX_TOKENS
@@ -48,6 +50,8 @@ class EvalConfig(StageConfig):
     dtype: Dtype = "auto"
     attn: Attention = "auto"
     max_tokens: MaxTokens = MAX_TOKENS
+    long_documents: LongDocuments = "window"
+    window_tokens: WindowTokens = None
     batch_tokens: BatchTokens = None
     profile: Profile = None
 

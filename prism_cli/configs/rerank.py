@@ -7,7 +7,16 @@ from annotated_types import Ge, Interval
 
 from prism_cli.configs.base import Option, StageConfig
 from prism_cli.configs.eval import RELEASED_MODEL
-from prism_cli.configs.shared import Attention, BatchTokens, Device, Dtype, MaxTokens, Profile
+from prism_cli.configs.shared import (
+    Attention,
+    BatchTokens,
+    Device,
+    Dtype,
+    LongDocuments,
+    MaxTokens,
+    Profile,
+    WindowTokens,
+)
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.domain.scoring import BOUNDARY
 
@@ -32,6 +41,8 @@ class RerankConfig(StageConfig):
     ] = True
     profile: Profile = None
     max_tokens: MaxTokens = MAX_TOKENS
+    long_documents: LongDocuments = "window"
+    window_tokens: WindowTokens = None
     top_n: Annotated[
         int | None,
         Ge(1),

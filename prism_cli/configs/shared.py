@@ -20,7 +20,24 @@ Profile = Annotated[
     str | None,
     Option("Prompt profile: prism, prism-no-think or qwen3-reranker.", default="by the model"),
 ]
-MaxTokens = Annotated[int, Ge(32), Option("Longest prompt in tokens; longer documents are cut.")]
+MaxTokens = Annotated[int, Ge(32), Option("Longest prompt in tokens.")]
+LongDocuments = Annotated[
+    Literal["window", "cut"],
+    Option(
+        "A document that does not fit: read in overlapping windows, of which the best one gives "
+        "the score, or cut at its end.",
+        added=True,
+    ),
+]
+WindowTokens = Annotated[
+    int | None,
+    Ge(32),
+    Option(
+        "Split documents into windows of at most N tokens.",
+        default="what fits in --max-tokens",
+        added=True,
+    ),
+]
 BatchTokens = Annotated[
     int | None,
     Ge(1),

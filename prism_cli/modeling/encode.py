@@ -171,6 +171,20 @@ class PromptEncoder:
         """
         return [self._checked(ids, "document") for ids in self._documents(documents)]
 
+    def room(self, query: str) -> int:
+        """Return the most tokens of a document beside the query.
+
+        Raises:
+            RowError: as `encode`.
+        """
+        return self.max_tokens - len(self.prefix_ids(query)) - len(self._suffix_ids)
+
+    def token_starts(self, document: str) -> list[int]:
+        """Return the first character of each token of a whole document."""
+        lead = len(self._lead)
+        encoding = self._plain.encode(self._lead + document, add_special_tokens=False)
+        return [max(0, start - lead) for start, _ in encoding.offsets]
+
     def encode_target(
         self, verdict: str, contribution: str | None = None, evidence: str | None = None
     ) -> list[int]:
@@ -191,8 +205,7 @@ class PromptEncoder:
         Raises:
             RowError: as `encode`.
         """
-        prefix = self.prefix_ids(query)
-        room = self.max_tokens - len(prefix) - len(self._suffix_ids)
+        prefix, room = self.prefix_ids(query), self.room(query)
         truncated = len(document_ids) > room
         return EncodedPrompt(prefix, document_ids[:room] + self._suffix_ids, truncated)
 

@@ -1,8 +1,38 @@
 """The second shape of a row to rerank: a query with its documents."""
 
+from typing import NamedTuple
+
 from prism_cli.errors import RowError
-from prism_cli.rows.row import OneText, Row, check_pair, json_type, string_field, text_id
+from prism_cli.rows.row import (
+    OneText,
+    Row,
+    check_pair,
+    doc_id,
+    document_text,
+    json_type,
+    string_field,
+    text_id,
+)
 from prism_cli.rows.texts import nul_fault, titled
+
+
+class Candidate(NamedTuple):
+    """A document to rank.
+
+    Attributes:
+        text: title + " " + document, as the model reads it.
+        body: where the caller's own document begins in `text`.
+    """
+
+    doc_id: str
+    text: str
+    body: int = 0
+
+
+def pair_candidate(row: Row) -> Candidate:
+    """Return the document of a pair row."""
+    text = document_text(row)
+    return Candidate(doc_id(row), text, len(text) - len(row["document"]))
 
 
 def check_rerank_row(row: Row) -> None:
@@ -20,8 +50,8 @@ def check_rerank_row(row: Row) -> None:
         check_pair(row)
 
 
-def candidates(row: Row) -> list[tuple[str, str]]:
-    """Return (doc_id, text with its title) of a row's `documents`, in order.
+def candidates(row: Row) -> list[Candidate]:
+    """Return a row's `documents`, in order.
 
     Raises:
         RowError: not an array; an entry that is neither a string nor {"text", "doc_id", "title"}; a
@@ -30,13 +60,13 @@ def candidates(row: Row) -> list[tuple[str, str]]:
     documents = row["documents"]
     if not isinstance(documents, list):
         raise RowError("documents", f"expected an array, found {json_type(documents)}")
-    pairs, texts = [], OneText()
+    found, texts = list[Candidate](), OneText()
     for index, document in enumerate(documents):
         path = f"documents[{index}]"
         if isinstance(document, str):
             if "\0" in document:
                 raise RowError(path, nul_fault(document))
-            pairs.append((text_id(document), document))
+            found.append(Candidate(text_id(document), document))
             continue
         if not isinstance(document, dict):
             raise RowError(path, f"expected a string or an object, found {json_type(document)}")
@@ -49,5 +79,6 @@ def candidates(row: Row) -> list[tuple[str, str]]:
         full_text = titled(title, text)
         if name:
             texts.check(name, full_text, f"{path}.doc_id")
-        pairs.append((name or text_id(full_text), full_text))
-    return pairs
+        body = len(full_text) - len(text or "")
+        found.append(Candidate(name or text_id(full_text), full_text, body))
+    return found

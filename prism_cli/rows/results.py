@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from prism_cli.errors import RowError
-from prism_cli.rows.candidates import candidates, check_rerank_row
+from prism_cli.rows.candidates import Candidate, candidates, check_rerank_row
 from prism_cli.rows.row import Row, json_type, number_field, verdict_field
 
 RESULT_FIELDS = {
@@ -64,7 +64,7 @@ def check_reranked(row: Row) -> None:
             raise RowError(missing, "expected a result of prism rerank, found none")
 
 
-def _pair(row: Row, texts: list[tuple[str, str]], result: Any, path: str) -> Row:
+def _pair(row: Row, texts: list[Candidate], result: Any, path: str) -> Row:
     if not isinstance(result, dict):
         raise RowError(path, f"expected an object, found {json_type(result)}")
     index = result.get("index")
@@ -73,7 +73,7 @@ def _pair(row: Row, texts: list[tuple[str, str]], result: Any, path: str) -> Row
             f"{path}.index",
             f"expected the place of one of {len(texts)} documents, found {json_type(index)}",
         )
-    doc_id, text = texts[index]
+    doc_id, text, _ = texts[index]
     document = row["documents"][index]
     pair: Row = {name: row[name] for name in ("query_id", "query", "original_query") if name in row}
     pair |= {"doc_id": doc_id, "document": text}

@@ -136,7 +136,17 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         return None
     complete = content.keys() >= Manifest.__dataclass_fields__.keys() - _ADDED.keys()
-    return {**_ADDED, **content} if complete and _is_valid(content) else None
+    return _with_earlier_cuts({**_ADDED, **content}) if complete and _is_valid(content) else None
+
+
+def _with_earlier_cuts(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with `--long-documents cut` where an earlier version, which had no other
+    way, cut documents to fit the model."""
+    config, figures = content["config"], content["figures"]
+    says = "long_documents" in config or "long_documents" in figures
+    if content["stage"] != "rerank" or says or not figures.get("truncated"):
+        return content
+    return {**content, "config": {**config, "long_documents": "cut"}}
 
 
 _ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {},

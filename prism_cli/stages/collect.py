@@ -13,10 +13,11 @@ from prism_cli.domain.grades import ImplausibleGradeError
 from prism_cli.domain.voting import label_vote
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import Outcome, RowReader
+from prism_cli.ports import Outcome
 from prism_cli.rows.contract import check_contract
 from prism_cli.rows.fields import MARKED
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, document_text
+from prism_cli.rows.row_reader import RowReader
 from prism_cli.stages.pair_filter import PairFilter
 
 _COUNTED = {"yes": "positives", "no": "negatives", None: "documents without a label"}

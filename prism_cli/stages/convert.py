@@ -14,9 +14,10 @@ from prism_cli.domain.contradictions import NAMED, PairAnswer
 from prism_cli.domain.trec import RankOrder
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
-from prism_cli.ports import Outcome, RowReader
+from prism_cli.ports import Outcome
 from prism_cli.rows.contract import check_contract
 from prism_cli.rows.row import Dropped, Row, check_one_text, check_pair, doc_id, query_key
+from prism_cli.rows.row_reader import RowReader
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.stages.pair_filter import PairFilter
 

@@ -14,6 +14,7 @@ from math import inf
 from typing import ClassVar
 
 from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
+from prism_cli.domain.windows import WINDOW
 from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
 from prism_cli.ports import (
     GroupWork,
@@ -27,8 +28,8 @@ from prism_cli.ports import (
 from prism_cli.ranking import Result, ranking
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
-from prism_cli.rows.candidates import candidates, check_rerank_row
-from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_key
+from prism_cli.rows.candidates import candidates, check_rerank_row, pair_candidate
+from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
 
@@ -160,6 +161,10 @@ class RerankStage(RowStage):
         options, counts = self._options, self._counts
         summary: dict[str, object] = {"model": self._reranker.spec, **self._figures}
         names = ["documents", "yes", "truncated", "format_broken"]
+        if self._reranker.long_documents == WINDOW and (
+            counts["long_documents"] or counts["truncated"]
+        ):
+            names += ["long_documents", "windows"]
         names += ["behind_top_n"] if options.top_n is not None else []
         names += ["blank"] if counts["blank"] else []
         summary |= {name: counts[name] for name in names}
@@ -183,7 +188,7 @@ class RerankStage(RowStage):
 
     def _pairs(self, rows: Sequence[Row]) -> GroupWork:
         """Rank pair rows of a query: all of them, or independent ones."""
-        documents = [(doc_id(row), document_text(row)) for row in rows]
+        documents = [pair_candidate(row) for row in rows]
         options = self._options
         scattered = options.joint and self.group_of(rows[0]) in self._scattered
         if scattered:
@@ -216,6 +221,7 @@ class RerankStage(RowStage):
             "truncated": result["truncated"],
             "predicted_verdict": result["verdict"],
         }
+        predicted |= {name: result[name] for name in ("windows", "best_window") if name in result}
         if self._options.evidence:
             predicted |= {
                 "format_ok": result["format_ok"],

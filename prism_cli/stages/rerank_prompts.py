@@ -4,8 +4,8 @@ from typing import ClassVar, Protocol
 
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import Outcome
-from prism_cli.rows.candidates import candidates, check_rerank_row
-from prism_cli.rows.row import Row, doc_id, document_text, query_id
+from prism_cli.rows.candidates import candidates, check_rerank_row, pair_candidate
+from prism_cli.rows.row import Row, query_id
 
 
 class Prompter(Protocol):
@@ -32,7 +32,7 @@ class RerankPromptsStage(RowStage):
 
     def work(self, row: Row) -> Outcome:
         """Return one row per prompt."""
-        pairs = candidates(row) if "documents" in row else [(doc_id(row), document_text(row))]
+        documents = candidates(row) if "documents" in row else [pair_candidate(row)]
         return [
             {
                 "query_id": query_id(row),
@@ -40,5 +40,5 @@ class RerankPromptsStage(RowStage):
                 "prompt": self._prompter.text(row["query"], text),
                 "ids": self._prompter.ids(row["query"], text),
             }
-            for name, text in pairs
+            for name, text, _ in documents
         ]

@@ -195,7 +195,7 @@ def test_query_with_documents_is_answered_in_that_shape(tmp_path: Path) -> None:
     assert out["results"][0]["doc_id"] == "b"
     assert out["results"][0]["evidence"] == "why"
     assert out["results"][2]["evidence"] is None
-    assert RerankTask("q", "T 3", 9) in backend.asked
+    assert RerankTask("q", "T 3", 9, body=2) in backend.asked
     assert "rank" not in out
 
 

@@ -7,6 +7,7 @@ document.
 import re
 from collections.abc import Sequence
 
+from prism_cli.domain.languages import latin_language
 from prism_cli.domain.sentences import sentence_spans
 
 MAX_CONTRIBUTION_WORDS = 25
@@ -17,13 +18,6 @@ MIN_RELATIVE_CLOSENESS = 0.5
 MAX_CANDIDATES = 256
 """Most sentences of a document that are compared; those that share most words with the query."""
 
-_ENGLISH = frozenset(
-    str.split(
-        "the of and is was to by with from are were that for has have had which it its as or "
-        "this not but they their be been can on"
-    )
-)
-_ENGLISH_SHARE = 0.15
 # These become lower case inside a sentence; other words may be names.
 _LOWERED = frozenset(
     str.split(
@@ -86,7 +80,7 @@ def contribution_of(sentence: str, document: str) -> str:
     """
     core = _shortened(" ".join(sentence.split()))
     body = core.rstrip(_FULL_STOPS + _TAIL) if not core.endswith("…") else core
-    if not is_english(document) or _is_question(sentence):
+    if latin_language(document[:2000]) != "English" or _is_question(sentence):
         return core
     first = re.match(r"\w+", body)
     if first and first[0].casefold() in _LOWERED:
@@ -98,12 +92,6 @@ def best_statement(closeness: Sequence[float], chosen: Sequence[int], texts: Seq
     """Return the closest of the chosen sentences that is not a question; the closest if all are."""
     statements = [index for index in chosen if not _is_question(texts[index])]
     return max(statements or chosen, key=lambda index: (closeness[index], -index))
-
-
-def is_english(text: str) -> bool:
-    """Return whether function words of English have their usual share of a text's beginning."""
-    words = [word.casefold() for word in _WORD.findall(text[:2000])]
-    return bool(words) and sum(word in _ENGLISH for word in words) >= _ENGLISH_SHARE * len(words)
 
 
 def _is_question(sentence: str) -> bool:

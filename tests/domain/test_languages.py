@@ -27,13 +27,83 @@ TEXTS = {
     "Dutch": "De toren werd in 1889 gebouwd en is een van de bezienswaardigheden van de stad, die "
     "toen de grootste van het land was.",
 }
+SENTENCES = {
+    "English": [
+        "The ferry leaves at seven, except on Sundays.",
+        "Nobody had repaired the roof, so the rain came in.",
+    ],
+    "German": [
+        "Die Fähre fährt um sieben ab, außer an Sonntagen.",
+        "Niemand hatte das Dach repariert, also regnete es herein.",
+    ],
+    "French": [
+        "Le bac part à sept heures, sauf le dimanche.",
+        "Personne n'avait réparé le toit, et la pluie entrait.",
+    ],
+    "Spanish": [
+        "El transbordador sale a las siete, excepto los domingos.",
+        "Nadie había arreglado el tejado, y entraba la lluvia.",
+    ],
+    "Italian": [
+        "Il traghetto parte alle sette, tranne la domenica.",
+        "Nessuno aveva riparato il tetto, perciò entrava la pioggia.",
+    ],
+    "Portuguese": [
+        "A balsa parte às sete horas, exceto aos domingos.",
+        "Ninguém tinha consertado o telhado, e a chuva entrava.",
+    ],
+    "Dutch": [
+        "De veerboot vertrekt om zeven uur, behalve op zondag.",
+        "Niemand had het dak gerepareerd, dus regende het binnen.",
+    ],
+    "Polish": [
+        "Prom odpływa o siódmej, z wyjątkiem niedziel.",
+        "Nikt nie naprawił dachu, więc deszcz padał do środka.",
+    ],
+    "Swedish": [
+        "Färjan avgår klockan sju, utom på söndagar.",
+        "Ingen hade lagat taket, så det regnade in.",
+    ],
+    "Danish or Norwegian": [
+        "Færgen sejler klokken syv, undtagen om søndagen.",
+        "Ingen hadde reparert taket, så det regnet inn.",
+    ],
+    "Turkish": [
+        "Vapur saat yedide kalkıyor, pazar günleri hariç.",
+        "Kimse çatıyı onarmamıştı, bu yüzden içeri yağmur giriyordu.",
+    ],
+    "Vietnamese": [
+        "Phà rời bến lúc bảy giờ, trừ ngày chủ nhật.",
+        "Không ai sửa mái nhà, nên nước mưa chảy vào.",
+    ],
+    "Indonesian or Malay": [
+        "Kapal feri berangkat pukul tujuh, kecuali hari Minggu.",
+        "Tidak ada yang memperbaiki atap, sehingga air hujan masuk.",
+    ],
+    "Czech": [
+        "Přívoz odjíždí v sedm hodin, kromě neděle.",
+        "Nikdo neopravil střechu, a tak dovnitř pršelo.",
+    ],
+    "Finnish": [
+        "Lautta lähtee kello seitsemän, paitsi sunnuntaisin.",
+        "Kukaan ei ollut korjannut kattoa, joten sade tuli sisään.",
+    ],
+    "Hungarian": [
+        "A komp hétkor indul, kivéve vasárnaponként.",
+        "Senki sem javította meg a tetőt, ezért beesett az eső.",
+    ],
+    "Romanian": [
+        "Bacul pleacă la ora șapte, cu excepția duminicilor.",
+        "Nimeni nu reparase acoperișul, așa că ploaia intra înăuntru.",
+    ],
+}
 RUSSIAN = "Башня была построена в 1889 году и является одной из достопримечательностей города."
 CHINESE = "这座塔建于一八八九年，是这座城市的名胜之一，当时是全国最大的城市。"
 JAPANESE = "この塔は千八百八十九年に建てられ、当時国内最大だったこの都市の名所の一つです。"
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_function_words_identify_the_language(language: str) -> None:
+def test_a_text_is_in_its_language(language: str) -> None:
     assert latin_language(TEXTS[language]) == language
 
 
@@ -85,7 +155,7 @@ def test_code_in_the_document_is_not_another_language() -> None:
     assert language_difference("a loop that takes even ones out of nums", document) is not None
 
 
-def test_one_repeated_word_identifies_no_language() -> None:
+def test_a_table_has_no_language() -> None:
     table = "Phantom | no | no | no\nDirty read | no | no | possible"
     assert latin_language(table) is None
     assert language_difference(table, f"{TEXTS['English']}\n{table}") is None
@@ -107,9 +177,49 @@ def test_a_document_in_two_languages_matches_both() -> None:
     assert language_difference(CHINESE, quoted) is not None
 
 
-def test_two_languages_with_similar_shares_are_undecided() -> None:
-    assert latin_language(f"{TEXTS['English']} {TEXTS['German']}") is None
-    assert language_difference(f"{TEXTS['English']} {TEXTS['German']}", TEXTS["French"]) is None
+def test_a_document_in_two_latin_languages_matches_both() -> None:
+    both = f"{TEXTS['English']} {TEXTS['German']}"
+    assert language_difference(TEXTS["English"], both) is None
+    assert language_difference(TEXTS["German"], both) is None
+    assert language_difference(TEXTS["French"], both) is not None
+
+
+def test_a_quotation_of_the_document_is_not_another_language() -> None:
+    quoted = f"{TEXTS['Spanish']} {TEXTS['English']} {TEXTS['Spanish']}"
+    assert language_difference(TEXTS["English"], quoted) is None
+    assert language_difference(TEXTS["English"], TEXTS["Spanish"] * 2) is not None
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_sentences_are_never_in_another_language(language: str) -> None:
+    document = " ".join(SENTENCES[language])
+    assert latin_language(document) == language
+    for text in [*SENTENCES[language], *(text.split(",")[0] for text in SENTENCES[language])]:
+        assert latin_language(text) in (language, None)
+        assert language_difference(text, document) is None
+        assert not any(other_language(text, name) for name in language.split(" or "))
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_document_in_another_language_is_reported(language: str) -> None:
+    document = " ".join(SENTENCES[language])
+    for other in SENTENCES:
+        difference = language_difference(" ".join(SENTENCES[other]), document)
+        assert (difference is None) == (language == other), (other, difference)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mto huu unapita katika bonde kubwa, na wakazi wake hulima mahindi na maharage.",
+        "El riu travessa la vall, i els pagesos hi conreen blat i ametllers des de fa segles.",
+        "Rijeka teče kroz dolinu, a seljaci na njezinim obalama uzgajaju pšenicu i kukuruz.",
+        "Jõgi voolab läbi oru ning talupojad kasvatavad selle kallastel nisu ja kartuleid.",
+    ],
+)  # fmt: skip
+def test_other_latin_languages_have_no_name(text: str) -> None:
+    assert latin_language(text) is None
+    assert other_language(text, "English") is None
 
 
 @pytest.mark.parametrize(
@@ -129,8 +239,7 @@ def test_a_language_is_named_by_code_or_name(name_given: str, name: str) -> None
     "expected", ["English", "German", "Czech", "Chinese", "Russian", "Klingon"]
 )
 def test_a_text_in_a_named_language(name: str, expected: str) -> None:
-    scripts = {"English": "LATIN", "German": "LATIN", "Chinese": "CJK", "Russian": "CYRILLIC"}
-    different = expected in scripts and name != expected
+    different = expected not in (name, "Klingon")
     assert bool(other_language(TEXTS[name], expected)) == different
 
 

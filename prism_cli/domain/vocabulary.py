@@ -63,7 +63,7 @@ def broken_words(text: str, words: Collection[str], language: str) -> list[tuple
 
     Args:
         words: the words of document and query, ignoring case.
-        language: the document's, a name of FUNCTION_WORDS, by `text_language`.
+        language: the document's, a name of LANGUAGES, by `text_language`.
     """
     if language not in _CODES:
         return []

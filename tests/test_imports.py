@@ -42,7 +42,7 @@ MAY_IMPORT = {
     },
     "stages": {
         "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.retries",
-        "stages.rerank", "stages.pair_filter",
+        "stages.rerank", "stages.rerank_query", "stages.pair_filter",
         "stages.pair_answers", "ranking", "reranker",
     },
     "domain": {"domain", "rows"},

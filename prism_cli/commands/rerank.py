@@ -92,7 +92,7 @@ def rerank(
     )
     _check_evidence(config, given, common.sets)
     if query is not None:
-        _check_query(query, sort_queries=sort_queries, print_prompts=print_prompts)
+        _check_query(query, sort_queries=sort_queries)
     elif pretty:
         raise UsageError("--pretty: shows the ranking of one --query; for rows, prism show OUT")
     wiring.check_model("reranker", config.model)
@@ -110,7 +110,10 @@ def rerank(
 
         prompter = wiring.prompter(config.model, config.max_tokens, config.profile)
         output = common.output or Path("-")
-        run_row_stage(RerankPromptsStage(prompter), sources, replace(common, output=output), config)
+        stage = RerankPromptsStage(prompter, query)
+        extra = {} if query is None else {"query": query}
+        shared = replace(common, output=output)
+        run_row_stage(stage, sources, shared, config, extra_config=extra)
         return
     if not common.quiet:
         print(
@@ -131,21 +134,22 @@ def rerank(
     from prism_cli.commands.ranking_text import example_lines
     from prism_cli.stages.rerank import RerankStage
 
-    stage = RerankStage(reranker, options, figures=figures)
+    ranker = RerankStage(reranker, options, figures=figures)
     run_row_stage(
-        stage, sources, common, config, closing=lambda: example_lines(stage.best, stage.usable)
+        ranker, sources, common, config, closing=lambda: example_lines(ranker.best, ranker.usable)
     )
 
 
-def _check_query(query: str, *, sort_queries: bool, print_prompts: bool) -> None:
+def _check_query(query: str, *, sort_queries: bool) -> None:
     from prism_cli.errors import UsageError
     from prism_cli.rows.texts import is_blank
 
     if is_blank(query):
         raise UsageError("--query: expected a question, found a blank string")
-    for value, option in ((sort_queries, "--sort-queries"), (print_prompts, "--print-prompts")):
-        if value:
-            raise UsageError(f"{option}: for rows that have queries of their own; not with --query")
+    if sort_queries:
+        raise UsageError(
+            "--sort-queries: for rows that have queries of their own; not with --query"
+        )
 
 
 def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Sequence[str]) -> None:

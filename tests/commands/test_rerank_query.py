@@ -158,7 +158,7 @@ def test_documents_of_a_request_and_of_standard_input_are_ranked_too(tiny_rerank
     assert next(result["index"] for result in summary["results"] if result["doc_id"] == "b") == 1
 
 
-@pytest.mark.parametrize("more", [("--sort-queries",), ("--print-prompts",)])
+@pytest.mark.parametrize("more", [("--sort-queries",)])
 def test_options_for_rows_with_queries_are_refused(
     documents: Path, tiny_reranker: Path, more: tuple[str, ...]
 ) -> None:
@@ -277,3 +277,11 @@ def test_the_example_prefers_a_row_with_usable_texts() -> None:
     assert lines[1:] == ["  query     other", lines[2], "  evidence  It."]
     assert "e: score" in lines[2]
     assert "d: score" in example_lines(best)[2]
+
+
+def test_prompts_of_documents_have_the_question(documents: Path, tiny_reranker: Path) -> None:
+    done = ask(documents, tiny_reranker, "--print-prompts")
+    assert done.returncode == 0, done.stderr
+    prompts = [orjson.loads(line)["prompt"] for line in done.stdout.splitlines()]
+    assert len(prompts) == 12
+    assert all(QUESTION in prompt for prompt in prompts)

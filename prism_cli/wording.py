@@ -32,6 +32,7 @@ LABELS = {
     "rationale_recall": "marked sentences, recall",
     "score_mse": "squared score error",
     "truncated": "cut to fit the model",
+    "long_documents": "documents read in windows",
     "usd": "USD",
     "verdict_accuracy": "right verdicts",
     "wrong_yes_rate": "wrong yes",

@@ -92,6 +92,10 @@ def _document(
         lines = [("text", one_line(document.text, _GLIMPSE))]
     if result.get("truncated"):
         lines.append(("note", "longer than the model takes: it read the beginning"))
+    if windows := result.get("windows"):
+        start, end = result["best_window"]
+        note = f"read in {counted(windows, 'window')}; the best: characters {start:,} to {end:,}"
+        lines.append(("note", note))
     for name, text in lines:
         label = f"{'':{len(rank) + 2}}{name:<14}"
         shown = text if isinstance(text, Text) else one_line(text, _LONGEST)

@@ -211,6 +211,9 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
     """Return all that decides the scores of `spec`, without loading its weights, and a function
     that loads it.
 
+    Windows of the default length add nothing to it: earlier versions cut long documents, and a
+    ranking without any is the same.
+
     Raises:
         ModelError: no such model, or its tokenizer is not fit; the function: as `reranker`.
     """
@@ -225,9 +228,13 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
     dtype = resolve_dtype(config.dtype, device)
     names = signature(load_reranker).parameters.keys() - {"model"}
     settings = {name: getattr(config, name) for name in names}
+    way, tokens = config.long_documents, config.window_tokens
+    length = " cut" if way == "cut" else f" windows {tokens}" if tokens else ""
     return (
-        identity(folder.fingerprint, encoder, dtype, device, config.attn),
-        lambda: Reranker(load_reranker(folder, **settings)),
+        identity(folder.fingerprint, encoder, dtype, device, config.attn) + length,
+        lambda: Reranker(
+            load_reranker(folder, **settings), long_documents=way, window_tokens=tokens
+        ),
     )
 
 

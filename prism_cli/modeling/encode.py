@@ -180,9 +180,17 @@ class PromptEncoder:
         return self.max_tokens - len(self.prefix_ids(query)) - len(self._suffix_ids)
 
     def token_starts(self, document: str) -> list[int]:
-        """Return the first character of each token of a whole document."""
+        """Return the first character of each token of a whole document.
+
+        Raises:
+            RowError: it is not Unicode.
+        """
         lead = len(self._lead)
-        encoding = self._plain.encode(self._lead + document, add_special_tokens=False)
+        try:
+            encoding = self._plain.encode(self._lead + document, add_special_tokens=False)
+        except TypeError:
+            self._checked(None, "document")
+            raise
         return [max(0, start - lead) for start, _ in encoding.offsets]
 
     def encode_target(

@@ -260,9 +260,25 @@ def _ground(metrics: Metrics) -> Section:
         for dataset, figures in metrics["datasets"].items()
     ]
     parts.append(Table(("set", *named.values()), tuple(rows), "Data sets"))
-    columns = ("set", "system", "pairs", "cut", "without a score", "unjudged in the top 10")
+    columns = (
+        "set",
+        "system",
+        "pairs",
+        "cut",
+        "in windows",
+        "without a score",
+        "unjudged in the top 10",
+    )
     runs = [
-        (dataset, name, run["pairs"], run["truncated"], run["unscored"], run["unjudged_share"])
+        (
+            dataset,
+            name,
+            run["pairs"],
+            run["truncated"],
+            run.get("long_documents", 0),
+            run["unscored"],
+            run["unjudged_share"],
+        )
         for dataset, systems in metrics["runs"].items()
         for name, run in systems.items()
     ]
@@ -270,7 +286,7 @@ def _ground(metrics: Metrics) -> Section:
     return Section(
         "What are the numbers based on?",
         "Unjudged documents count as not relevant: where many of the first ten are unjudged, a "
-        "system may be better than it looks. Documents that are too long are cut; candidates "
-        "without a score rank last.",
+        "system may be better than it looks. Documents that are too long are read in windows, or "
+        "cut with --long-documents cut; candidates without a score rank last.",
         tuple(parts),
     )

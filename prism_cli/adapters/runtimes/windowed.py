@@ -165,7 +165,10 @@ class WindowedReranker:
         if key not in self._spans:
             if len(self._spans) >= _CACHED_DOCUMENTS:
                 self._spans.clear()
-            self._spans[key] = self._split(task, limit)
+            try:
+                self._spans[key] = self._split(task, limit)
+            except RowError:  # the runtime refuses the document, or reads its beginning
+                self._spans[key] = []
         return self._spans[key]
 
     def _limit(self, task: RerankTask) -> int | None:
@@ -185,11 +188,12 @@ class WindowedReranker:
 
     def _split(self, task: RerankTask, limit: int) -> list[Span]:
         """Return windows that each have at most `limit` tokens with the title; [] if the whole
-        document has, or cannot be encoded."""
-        try:
-            if len(self.encoder.document_ids([task.document])[0]) <= limit:
-                return []
-        except RowError:  # the runtime refuses the document
+        document has.
+
+        Raises:
+            RowError: it cannot be encoded.
+        """
+        if len(self.encoder.document_ids([task.document])[0]) <= limit:
             return []
         offset = self._head(task, limit)
         head, text = task.document[:offset], task.document[offset:]

@@ -125,7 +125,15 @@ class CachedRuns:
             result = rerank_candidates(
                 make_request, judged.queries, run, texts, self._runner, progress
             )
-        note = RunNote(fingerprint, pairs, result.truncated, result.unscored, _since(started))
+        note = RunNote(
+            fingerprint,
+            pairs,
+            result.truncated,
+            result.unscored,
+            _since(started),
+            result.long_documents,
+            result.windows,
+        )
         return result.run, note
 
     def _progress(self, label: str, total: int) -> AbstractContextManager[Progress]:

@@ -74,6 +74,8 @@ class RankingFigures:
         self.runs.setdefault(dataset, {})[system] = {
             "pairs": note.pairs,
             "truncated": note.truncated,
+            "long_documents": note.long_documents or 0,
+            "windows": note.windows,
             "unscored": note.unscored,
             "unjudged_share": 1 - mean(shares) if shares else None,
         }

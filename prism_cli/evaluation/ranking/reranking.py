@@ -42,11 +42,14 @@ class TextStore:
 
 @dataclass
 class RerankResult:
-    """The new order, and the numbers of truncated and of unscored pairs."""
+    """The new order, and the numbers of pairs with a truncated document, of unscored ones, of those
+    whose document was read in windows, and of these windows."""
 
     run: Run = field(default_factory=dict)
     truncated: int = 0
     unscored: int = 0
+    long_documents: int = 0
+    windows: int = 0
 
 
 def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run) -> TextStore:
@@ -105,6 +108,8 @@ def rerank_candidates(
                 else:
                     scored.append((doc_id, round(float(reply.value["logit"]), DECIMALS)))
                     result.truncated += bool(reply.value.get("truncated"))
+                    result.long_documents += "windows" in reply.value
+                    result.windows += reply.value.get("windows", 0)
             result.unscored += len(unscored)
             floor = min((score for _, score in scored), default=0.0)
             behind = [(doc_id, floor - place) for place, doc_id in enumerate(unscored, 1)]

@@ -30,6 +30,9 @@ class RunNote:
         truncated: of these, documents that were cut to fit the model.
         unscored: of these, candidates without a score, ranked behind all others.
         seconds: wall-clock time of this ranking.
+        long_documents: pairs whose document was read in windows; None in notes of an earlier
+            version, which cut all documents that did not fit.
+        windows: of these documents.
     """
 
     fingerprint: str
@@ -37,6 +40,8 @@ class RunNote:
     truncated: int = 0
     unscored: int = 0
     seconds: float = 0.0
+    long_documents: int | None = None
+    windows: int = 0
 
 
 class RunStore:
@@ -61,7 +66,8 @@ class RunStore:
             saved = orjson.loads(_note_path(path).read_bytes())
             digest = saved.pop("sha256")
             note = RunNote(**saved)
-            if note.fingerprint != fingerprint or file_sha256(path) != digest:
+            cut_earlier = note.truncated and note.long_documents is None
+            if note.fingerprint != fingerprint or file_sha256(path) != digest or cut_earlier:
                 return None
             run: Run = {}
             with path.open(encoding="utf-8") as file:

@@ -6,22 +6,22 @@ adapter without.
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Any, TypedDict, Unpack, cast
+from typing import TypedDict, Unpack
 
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
+from prism_cli.adapters.runtimes.engines import load_runtime, reading
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
-from prism_cli.domain.windows import CUT, WINDOW, check_windows
+from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
 from prism_cli.ports import (
     Reply,
     Request,
     RerankRuntime,
     RerankTask,
-    SplitsDocuments,
     rerank_request,
 )
 from prism_cli.ranking import DECIMALS, Result, ranking
@@ -102,16 +102,17 @@ class Reranker:
             raise ArgumentError(f"engine vllm chooses {', '.join(explicit)} itself; leave it out")
         check_windows(long_documents, window_tokens)
         self.long_documents, self._window_tokens = long_documents, window_tokens
+        self._reading = partial(reading, way=long_documents, window_tokens=window_tokens)
         self._turn = threading.Lock()
         self._on_load = on_load
         if not isinstance(model, str):
-            self.spec, self.runtime = model.spec, self._windowed(model)
+            self.spec, self.runtime = model.spec, self._reading(model)
             return
         self.spec = model
         """The caller's name for the model."""
         settings = {"dtype": dtype, "profile": profile, "max_tokens": max_tokens}
         more = {"max_new_tokens": max_new_tokens} if engine == "vllm" else own
-        self._load = partial(_loaded, engine, model, settings | more)
+        self._load = partial(load_runtime, engine, model, settings | more)
         if lazy:
             return
         runtime = self.runtime
@@ -121,18 +122,10 @@ class Reranker:
     @cached_property
     def runtime(self) -> RerankRuntime:
         """The loaded model."""
-        runtime = self._windowed(self._load())
+        runtime = self._reading(self._load())
         if self._on_load is not None:
             self._on_load(runtime)
         return runtime
-
-    def _windowed(self, runtime: RerankRuntime) -> RerankRuntime:
-        split = isinstance(runtime, SplitsDocuments)
-        if self.long_documents == CUT or split or not hasattr(runtime, "encoder"):
-            return runtime
-        from prism_cli.adapters.runtimes.windowed import WindowedReranker
-
-        return WindowedReranker(cast("Any", runtime), self._window_tokens)
 
     @property
     def loaded(self) -> bool:
@@ -144,6 +137,7 @@ class Reranker:
         query: str,
         documents: Documents,
         *,
+        long_documents: str | None = None,
         evidence: bool = True,
         top_n: int | None = None,
         evidence_top: int | None = None,
@@ -156,6 +150,7 @@ class Reranker:
         Blank documents (only white space and zero-width characters) come last: score 0, logit None.
 
         Args:
+            long_documents: window or cut; None for the object's own.
             evidence: generate contribution and evidence, too.
             top_n: most results.
             evidence_top: number of best documents that get evidence.
@@ -170,6 +165,7 @@ class Reranker:
         """
         (results,) = self.rank_many(
             [(query, documents)],
+            long_documents=long_documents,
             evidence=evidence,
             top_n=top_n,
             evidence_top=evidence_top,
@@ -180,7 +176,11 @@ class Reranker:
         return results
 
     def rank_many(
-        self, queries: Sequence[tuple[str, Documents]], **options: Unpack[Options]
+        self,
+        queries: Sequence[tuple[str, Documents]],
+        *,
+        long_documents: str | None = None,
+        **options: Unpack[Options],
     ) -> list[list[Result]]:
         """Rank several (query, documents), whose documents share batches.
 
@@ -190,11 +190,14 @@ class Reranker:
         Raises:
             ArgumentError: as for `rank`; no result is returned then.
         """
+        runtime = self.runtime
+        if long_documents is not None:
+            runtime = reading(runtime, long_documents, self._window_tokens)
         rank_options = RankOptions(**options)
         texts = [(query, caller_documents(query, documents)) for query, documents in queries]
         results: list[list[Result]] = []
         for window in _windows(texts):
-            results += self._ranked(window, rank_options)
+            results += self._ranked(runtime, window, rank_options)
         self._forget()
         return results
 
@@ -246,15 +249,18 @@ class Reranker:
         for start in range(0, len(order), WINDOW_PAIRS):
             window = order[start : start + WINDOW_PAIRS]
             tasks = [RerankTask(*pairs[index]) for index in window]
-            for batch, answers in self._answers(tasks):
+            for batch, answers in self._answers(self.runtime, tasks):
                 yield [(window[row], reply) for row, reply in zip(batch, answers, strict=True)]
         self._forget()
 
     def _ranked(
-        self, queries: Sequence[tuple[str, list[Candidate]]], options: RankOptions
+        self,
+        runtime: RerankRuntime,
+        queries: Sequence[tuple[str, list[Candidate]]],
+        options: RankOptions,
     ) -> list[list[Result]]:
         """Return each query's results; all queries advance step by step, as in the engine."""
-        works = [ranking(self.runtime, query, texts, options) for query, texts in queries]
+        works = [ranking(runtime, query, texts, options) for query, texts in queries]
         results: dict[int, list[Result]] = {}
         replies: dict[bytes, Reply] = {}
         groups: dict[int, Sequence[Request]] = dict.fromkeys(range(len(works)), ())
@@ -274,35 +280,26 @@ class Reranker:
             unique = {request.key: request for group in groups.values() for request in group}
             requests = list(unique.values())
             replies = {}
-            for batch, answers in self._answers([request.payload for request in requests]):
+            for batch, answers in self._answers(runtime, [request.payload for request in requests]):
                 replies |= {
                     requests[place].key: reply for place, reply in zip(batch, answers, strict=True)
                 }
         return [results[number] for number in range(len(works))]
 
-    def _answers(self, tasks: Sequence[RerankTask]) -> Iterator[tuple[list[int], list[Reply]]]:
+    def _answers(
+        self, runtime: RerankRuntime, tasks: Sequence[RerankTask]
+    ) -> Iterator[tuple[list[int], list[Reply]]]:
         """Yield indices and replies of each batch; other threads may run between batches."""
         with self._turn:
-            batches = self.runtime.plan(tasks)
+            batches = runtime.plan(tasks)
         for batch in batches:
             with self._turn:
-                answers = self.runtime.answer([tasks[place] for place in batch])
+                answers = runtime.answer([tasks[place] for place in batch])
             yield batch, answers
 
     def _forget(self) -> None:
         with self._turn:
             self.runtime.forget()
-
-
-def _loaded(engine: str, model: str, settings: Mapping[str, Any]) -> RerankRuntime:
-    """Load the runtime of an engine; `settings` are the arguments of its loader."""
-    if engine == "vllm":
-        from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
-
-        return load_vllm_reranker(model, **settings)
-    from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
-
-    return load_reranker(model, **settings)
 
 
 def _windows(

@@ -224,7 +224,12 @@ def test_the_python_object_reads_in_windows_unless_told_to_cut(tiny_reranker: Pa
     (beginning,) = cut.rank(QUERY, [entry], evidence=False)
     assert beginning["truncated"]
     assert "windows" not in beginning
+    assert windowed.rank(QUERY, [entry], long_documents="cut", evidence=False) == [beginning]
+    (again,) = cut.rank(QUERY, [entry], long_documents="window", evidence=False)
+    assert again["best_window"] == result["best_window"]
     assert Reranker(windowed.runtime).runtime is windowed.runtime
+    with pytest.raises(ValueError, match="long_documents: expected window or cut, found 'all'"):
+        windowed.rank(QUERY, [entry], long_documents="all")
 
 
 def rerank(model: Path, source: Path, folder: Path, *more: str) -> list[str]:

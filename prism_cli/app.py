@@ -16,7 +16,7 @@ import typer
 from typer import _click as click  # typer vendors click; the package click may be absent
 from typer.core import TyperCommand, TyperGroup
 
-from prism_cli.commands.help_end import help_end
+from prism_cli.commands.help_end import help_end, shorten_types
 from prism_cli.commands.option_checks import check_values, is_text
 from prism_cli.errors import (
     InterruptedRunError,
@@ -116,6 +116,7 @@ class PipelineGroup(TyperGroup):
         for each in (command, *getattr(command, "commands", {}).values()):
             each.help = _paragraphs(each.help or "")
             check_values(each)
+            shorten_types(each)
         return word, command, rest
 
 

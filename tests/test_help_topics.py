@@ -110,6 +110,17 @@ def test_help_of_a_command_shows_rows_and_topics() -> None:
         assert f"Topics: {', '.join(TOPICS[name])} (prism help TOPIC)" in output
 
 
+@pytest.mark.parametrize("command", ["collect", "distill", "relabel", "eval"])
+def test_help_of_a_command_groups_options_in_at_most_125_lines(command: str) -> None:
+    output = prism(*command.split(), "--help")
+    for panel in ("Options", "Common options", "Stopping and continuing"):
+        assert f"─ {panel} ─" in output, panel
+    assert ("─ Paid requests ─" in output) == (command != "eval")
+    assert "int range" not in output
+    assert "[0<=x<=1]" in output
+    assert output.count("\n") <= 125
+
+
 def test_rows_in_help_are_json_apart_from_ellipses() -> None:
     commands = [
         row for rows in ROWS.values() for row in rows if row.startswith("{") and row[-1] == "}"

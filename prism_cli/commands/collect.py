@@ -30,9 +30,9 @@ def collect(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="BEIR folders, or JSONL files, globs, directories, - with rows of "
-            "{query, pos, neg}, {query, documents}, the author's or of pairs; or a TREC run. "
-            "`collect web FILES` is short for `collect FILES --web exa`.",
+            help="BEIR folders; files, globs, directories or - of rows with {query, pos, neg}, "
+            "{query, documents}, the author's or of pairs; a TREC run. `collect web FILES`: "
+            "`collect FILES --web exa`.",
             show_default=False,
         ),
     ] = None,

@@ -1,4 +1,7 @@
-"""Last lines of a command's `--help`: a row in, a row out, its topics, an example."""
+"""Parts of a command's `--help`: types of options; a row in, a row out, its topics, an example."""
+
+from pathlib import Path
+from typing import Any
 
 # Command -> its topics, the first one most to the point (`prism help TOPIC`).
 TOPICS = {
@@ -101,3 +104,12 @@ def help_end(command: str, example: str | None) -> str:
     if topics := TOPICS.get(command):
         parts.append(f"Topics:  {', '.join(topics)} (prism help TOPIC)")
     return "\n\n".join([*parts, *([example] if example else [])])
+
+
+def shorten_types(command: Any) -> None:
+    """Show each option's type as a short word, none for a flag: the help text needs the width."""
+    for param in command.params:
+        if param.param_type_name != "option" or param.metavar or param.type_descriptor.is_choice:
+            continue
+        words = {bool: "", int: "N", float: "N", Path: "PATH"}
+        param.metavar = words.get(param.type_descriptor.annotation, "TEXT")

@@ -13,7 +13,7 @@ import typer
 from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS
 from prism_cli.files.names import is_folder, typed_path
 
-PANEL = "Common options"
+PANEL, RERUN_PANEL, PAID_PANEL = "Common options", "Stopping and continuing", "Paid requests"
 
 Inputs = Annotated[
     list[str],
@@ -28,8 +28,12 @@ MOST_ROWS = 2**63 - 1
 """Settings are kept as JSON, whose integers have 64 bits."""
 
 
-def _option(*names: str, help: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=PANEL, show_default=False, **more)
+def _option(*names: str, help: str, panel: str = PANEL, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+_rerun_option = functools.partial(_option, panel=RERUN_PANEL)
+_paid_option = functools.partial(_option, panel=PAID_PANEL)
 
 
 @dataclass
@@ -43,16 +47,15 @@ class Common:
             "--output",
             parser=typed_path,
             metavar="PATH",
-            help="Output file or directory; default beside the input. A slash at the end says "
-            "directory.",
+            help="Output file, or directory (slash at the end); default beside the input.",
         ),
     ] = None
     recipe: Annotated[
         str | None, _option("--recipe", help="Shipped recipe or TOML file with settings.")
     ] = None
-    sets: Annotated[
-        list[str], _option("--set", help="One setting, as KEY=VALUE; may be repeated.")
-    ] = field(default_factory=list)
+    sets: Annotated[list[str], _option("--set", help="One setting, as KEY=VALUE; repeatable.")] = (
+        field(default_factory=list)
+    )
     limit: Annotated[
         int | None,
         _option(
@@ -65,48 +68,46 @@ class Common:
     seed: Annotated[int | None, _option("--seed", help="Seed of random choices; default 0.")] = None
     overwrite: Annotated[
         bool,
-        _option("--overwrite", help="Replace an output that other settings made; keeps replies."),
+        _rerun_option("--overwrite", help="Replace an output of other settings; keeps replies."),
     ] = False
     if_changed: Annotated[
         Literal["refuse", "redo"],
-        _option(
+        _rerun_option(
             "--if-changed",
-            help="An output whose input or settings changed: refuse (default) leaves it, works the "
-            "others and exits with 2; redo makes it again. A grown input is always continued; "
-            "local models recompute its last, incomplete window of 2,048 rows.",
+            metavar="WORD",
+            help="An output whose input or settings changed: refuse (default) leaves it, exit code "
+            "2; redo makes it again. Grown inputs continue.",
         ),
     ] = "refuse"
-    fresh: Annotated[
-        bool, _option("--fresh", help="Do not use replies that the ledger already holds.")
-    ] = False
+    fresh: Annotated[bool, _rerun_option("--fresh", help="Ignore replies in the ledger.")] = False
     accept_lost_replies: Annotated[
         bool,
-        _option(
+        _rerun_option(
             "--accept-lost-replies",
-            help="Continue although paid replies are missing from the ledger; pays for them again.",
+            help="Continue without paid replies that the ledger lacks; pays again.",
         ),
     ] = False
     max_rejects: Annotated[
         float,
-        _option(
+        _rerun_option(
             "--max-rejects", min=0, max=1, help="Share of bad rows above which the exit code is 4."
         ),
     ] = DEFAULT_MAX_REJECTS
     max_seconds: Annotated[
         float | None,
-        _option("--max-seconds", min=0, help="Stop cleanly after N seconds, with exit code 7."),
+        _rerun_option(
+            "--max-seconds", min=0, help="Stop cleanly after N seconds, with exit code 7."
+        ),
     ] = None
     fields: Annotated[
         list[str],
-        _option("--field", help="A field under another name: document=passage; repeatable."),
+        _option("--field", help="Other field name: document=passage; repeatable."),
     ] = field(default_factory=list)
     accept_pending: Annotated[
         bool,
-        _option("--accept-pending", help="Publish without the rows that got no reply."),
+        _rerun_option("--accept-pending", help="Publish without rows that got no reply."),
     ] = False
-    json: Annotated[
-        bool, _option("--json", help="The summary as one JSON object on standard output.")
-    ] = False
+    json: Annotated[bool, _option("--json", help="Summary as JSON on standard output.")] = False
     quiet: Annotated[bool, _option("-q", "--quiet", help="No progress and no summary.")] = False
     verbose: Annotated[bool, _option("-v", "--verbose", help="Say more.")] = False
 
@@ -128,37 +129,41 @@ class Paid(Common):
 
     provider_file: Annotated[
         str | None,
-        _option("--provider-file", help="TOML file of providers; adds to the shipped ones."),
+        _paid_option("--provider-file", help="TOML file of further providers."),
     ] = None
     dry_run: Annotated[
         bool,
-        _option("--dry-run", help="Estimate calls, tokens, cost and time; ask and write nothing."),
+        _paid_option(
+            "--dry-run", help="Estimate calls, tokens, cost and time; ask and write nothing."
+        ),
     ] = False
     max_cost: Annotated[
         float | None,
-        _option("--max-cost", min=0, help="Stop cleanly before N US dollars, with exit code 7."),
+        _paid_option(
+            "--max-cost", min=0, help="Stop cleanly before N US dollars, with exit code 7."
+        ),
     ] = None
     batch: Annotated[
         bool,
-        _option(
+        _paid_option(
             "--batch",
-            help="Ask by batch file where a provider takes them: half the price, within a day.",
+            help="Batch files where a provider takes them: half price, within a day.",
         ),
     ] = False
     concurrency: Annotated[
         int | None,
-        _option("--concurrency", min=1, max=1000, help="Calls in flight per provider."),
+        _paid_option("--concurrency", min=1, max=1000, help="Calls in flight per provider."),
     ] = None
     reuse: Annotated[
         list[str],
-        _option(
+        _paid_option(
             "--reuse",
-            help="Rows whose votes, scores and texts are paid for already; may be repeated.",
+            help="Rows with votes, scores and texts paid for already; repeatable.",
         ),
     ] = field(default_factory=list)
     retry_final: Annotated[
         bool,
-        _option("--retry-final", help="Repeat requests that ended in a final refusal."),
+        _paid_option("--retry-final", help="Repeat requests refused for good."),
     ] = False
 
 

@@ -68,6 +68,7 @@ def _parameter(setting: Setting) -> inspect.Parameter:
         min=limits.get("ge"),
         max=limits.get("le"),
         show_default=False,
+        rich_help_panel=option.panel,
     )
     return inspect.Parameter(
         setting.name,

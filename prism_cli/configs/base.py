@@ -28,6 +28,7 @@ class Option:
         hidden: the setting has no option of its own: it is set by --set and in recipes.
         default: what is shown for the default, where its value says little.
         comma_separated: a list is given as one word, not by repeating the option.
+        panel: group of options in --help.
         added: manifests do not record the default, as those of earlier versions lack the setting.
     """
 
@@ -37,6 +38,7 @@ class Option:
     hidden: bool = False
     default: str | None = None
     comma_separated: bool = False
+    panel: str | None = None
     added: bool = False
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:

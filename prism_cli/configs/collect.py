@@ -6,7 +6,9 @@ from typing import Annotated
 from annotated_types import Ge, Interval
 
 from prism_cli.configs.base import Option, StageConfig
-from prism_cli.configs.shared import Qrels
+
+CORPUS, CANDIDATES = "Documents and queries", "Candidates and negatives"
+DATASET, WEB = "Data sets", "Web search"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,38 +19,47 @@ class CollectConfig(StageConfig):
     first_stage: Annotated[
         str,
         Option(
-            "Ranks candidates and hard negatives: bm25, st:MODEL, or a TREC run ({dataset} is "
-            "replaced by the name)."
+            "bm25, st:MODEL, or a TREC run ({dataset}: the set's name).",
+            panel=CANDIDATES,
         ),
     ] = "bm25"
     candidates: Annotated[
         int | None,
         Interval(ge=1, le=10_000),
         Option(
-            "Documents per query of --queries, or of a BEIR folder without judgements.",
+            "Documents per query where no judgements are given.",
             default="20",
+            panel=CANDIDATES,
         ),
     ] = None
     negatives: Annotated[
-        int, Interval(ge=0, le=1000), Option("Hard negatives per query of a BEIR folder.")
+        int,
+        Interval(ge=0, le=1000),
+        Option("Hard negatives per query of a BEIR folder.", panel=CANDIDATES),
     ] = 3
     from_rank: Annotated[
-        int, Ge(1), Option("First rank of hard negatives, among documents that are not relevant.")
+        int,
+        Ge(1),
+        Option("First rank of hard negatives, not counting relevant documents.", panel=CANDIDATES),
     ] = 1
     to_rank: Annotated[
-        int, Interval(ge=1, le=10_000), Option("Last rank of hard negatives, inclusive.")
+        int,
+        Interval(ge=1, le=10_000),
+        Option("Last rank of hard negatives, inclusive.", panel=CANDIDATES),
     ] = 20
     random_negatives: Annotated[
-        int, Interval(ge=0, le=1000), Option("Negatives per query drawn from the whole corpus.")
+        int,
+        Interval(ge=0, le=1000),
+        Option("Negatives per query drawn from the whole corpus.", panel=CANDIDATES),
     ] = 0
     positive_grade: Annotated[int, Ge(1), Option("Lowest grade of a positive.", hidden=True)] = 1
     from_shape: Annotated[
         str | None,
         Option(
-            "Shape of the rows, as `prism convert` names them; by default detected from their "
-            "fields, row by row.",
+            "Shape of the rows, as in `prism convert`.",
             names=("--from",),
             metavar="SHAPE",
+            default="detected row by row",
         ),
     ] = None
     score: Annotated[
@@ -60,39 +71,40 @@ class CollectConfig(StageConfig):
     corpus: Annotated[
         str | None,
         Option(
-            "Documents to find candidates in: a folder of .md, .txt, .pdf, or CSV, JSONL, Parquet "
-            "with doc_id, title, document, or a BEIR folder. With a TREC run: its texts."
+            "Documents: a folder of .md, .txt, .pdf; a table of doc_id, title, document; a BEIR "
+            "folder. With a TREC run: its texts.",
+            panel=CORPUS,
         ),
     ] = None
     queries: Annotated[
         str | None,
         Option(
-            "Queries for --corpus: .txt with one per line, or CSV, JSONL, Parquet with query. "
-            "With a TREC run: queries.jsonl, or lines of id, tab, text."
+            "Queries for --corpus: lines of a .txt, or a table with query. With a TREC run: "
+            "queries.jsonl, or lines of id, tab, text.",
+            panel=CORPUS,
         ),
     ] = None
-    qrels: Qrels = None
+    qrels: Annotated[
+        str | None, Option("Judgements that label the pairs of a TREC run.", panel=CORPUS)
+    ] = None
     source: Annotated[str | None, Option("Value of `source` for rows that have none.")] = None
     dataset: Annotated[
         str | None,
         Option(
-            "A data set of the hub, of save_to_disk, or Parquet, CSV, JSON, Arrow files: a file, "
-            "pattern or folder. With a directory as -o each file is an output of its own."
+            "A hub id, a folder of save_to_disk, or Parquet, CSV, JSON, Arrow: file, glob or "
+            "folder. With -o DIR/ one output per file.",
+            panel=DATASET,
         ),
     ] = None
-    dataset_config: Annotated[str | None, Option("Configuration of that data set on the hub.")] = (
-        None
-    )
-    revision: Annotated[str | None, Option("Commit or tag of that data set on the hub.")] = None
+    dataset_config: Annotated[str | None, Option("Configuration on the hub.", panel=DATASET)] = None
+    revision: Annotated[str | None, Option("Commit or tag on the hub.", panel=DATASET)] = None
     web: Annotated[
         str | None,
-        Option("Search the web for the rows' queries: exa, tavily or PROVIDER/MODEL."),
+        Option("Search for the rows' queries: exa, tavily or PROVIDER/MODEL.", panel=WEB),
     ] = None
-    results: Annotated[
-        int, Interval(ge=1, le=100), Option("Pages per query that --web requests.")
-    ] = 10
+    results: Annotated[int, Interval(ge=1, le=100), Option("Pages per query.", panel=WEB)] = 10
     min_characters: Annotated[
-        int, Ge(0), Option("Shortest text of a page that is kept, in characters.")
+        int, Ge(0), Option("Shortest page that is kept, in characters.", panel=WEB)
     ] = 200
 
     def __post_init__(self) -> None:

@@ -40,9 +40,8 @@ class EvalConfig(StageConfig):
     first_stage: Annotated[
         str,
         Option(
-            "bm25, a sentence-transformers model (st:minilm, st:PATH, st:HUB_ID), or a TREC run "
-            "file ({dataset} is the set's name), ordered as in trec_eval: by score, ties "
-            "by descending document id."
+            "bm25, st:minilm, st:PATH, st:HUB_ID, or a TREC run ({dataset}: the set's name), in "
+            "trec_eval's order: by score, ties by descending document id."
         ),
     ] = "bm25"
     top_k: Annotated[int, Interval(ge=1, le=10_000), Option("Candidates per query.")] = 100

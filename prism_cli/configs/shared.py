@@ -7,25 +7,33 @@ from annotated_types import Ge, Interval
 
 from prism_cli.configs.base import Option
 
-Device = Annotated[str, Option("Device of local models: auto (CUDA if available), cpu, cuda:1.")]
+LOCAL_MODELS = "Local models"
+
+Device = Annotated[
+    str, Option("Device: auto (CUDA if available), cpu, cuda:1.", panel=LOCAL_MODELS)
+]
 Dtype = Annotated[
     Literal["auto", "fast", "float32", "bfloat16", "float16"],
-    Option("Number type; auto: float32 on a CPU, bfloat16 on CUDA."),
+    Option("Number type; auto: float32 on a CPU, bfloat16 on CUDA.", panel=LOCAL_MODELS),
 ]
 Attention = Annotated[
     Literal["auto", "sdpa", "eager", "flash_attention_2"],
-    Option("Attention; auto: torch's fused kernels (sdpa)."),
+    Option("Attention; auto: torch's fused kernels (sdpa).", panel=LOCAL_MODELS),
 ]
 Profile = Annotated[
     str | None,
-    Option("Prompt profile: prism, prism-no-think or qwen3-reranker.", default="by the model"),
+    Option(
+        "Prompt profile: prism, prism-no-think or qwen3-reranker.",
+        default="by the model",
+        panel=LOCAL_MODELS,
+    ),
 ]
-MaxTokens = Annotated[int, Ge(32), Option("Longest prompt in tokens.")]
+MaxTokens = Annotated[int, Ge(32), Option("Longest prompt in tokens.", panel=LOCAL_MODELS)]
 LongDocuments = Annotated[
     Literal["window", "cut"],
     Option(
-        "A document that does not fit: read in overlapping windows, of which the best one gives "
-        "the score, or cut at its end.",
+        "Documents that do not fit: the best score of overlapping windows, or cut at the end.",
+        panel=LOCAL_MODELS,
         added=True,
     ),
 ]
@@ -35,6 +43,7 @@ WindowTokens = Annotated[
     Option(
         "Split documents into windows of at most N tokens.",
         default="what fits in --max-tokens",
+        panel=LOCAL_MODELS,
         added=True,
     ),
 ]
@@ -43,7 +52,8 @@ BatchTokens = Annotated[
     Ge(1),
     Option(
         "Document tokens of a batch, padding included.",
-        default="2048 on a CPU, as many as fit in memory on CUDA",
+        default="2048 on a CPU, what fits in memory on CUDA",
+        panel=LOCAL_MODELS,
     ),
 ]
 MaxSentences = Annotated[int, Interval(ge=1, le=50), Option("Sentences of extractive evidence.")]

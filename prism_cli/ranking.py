@@ -9,10 +9,25 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
-from prism_cli.domain.evidence_budget import BLANK, THRESHOLD, RankOptions, allot
+from prism_cli.domain.evidence_budget import (
+    BLANK,
+    EXTRACTIVE,
+    OFF,
+    THRESHOLD,
+    RankOptions,
+    allot,
+)
 from prism_cli.domain.evidence_text import shares_words
+from prism_cli.domain.grounded_texts import (
+    NO_CITATIONS,
+    Citation,
+    Fields,
+    allotted_extracts,
+    estimated_tokens,
+    grounded_texts,
+)
 from prism_cli.domain.markup import unescaped
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import ParsedText, parse_text
@@ -33,8 +48,14 @@ class Texts(TypedDict, total=False):
 
     Attributes:
         contribution, evidence: None if no text was generated, or it could not be parsed.
-        format_ok: True if both could be parsed and the evidence shares a word with the document
-            (`shares_words`); None if no text was generated.
+        format_ok: True if both could be parsed from the model's own text and its evidence shares a
+            word with the document (`shares_words`); None if no text was generated.
+        citations, contribution_citations: what the texts rest on: {"start", "end", "field",
+            "source_start", "source_end"}, ranges of the text and of the caller's string `field`.
+        unsupported, contribution_unsupported: ranges of the texts that rest on nothing.
+        evidence_origin: generated, repaired or extracted. These five only with grounding, and None
+            without a text.
+        evidence_generated, contribution_generated: the model's own text, only where it differs.
         evidence_omitted: only with a limit on evidence: None if there is a text, else the reason:
             threshold, evidence_top, max_evidence_tokens, scattered, blank.
     """
@@ -42,6 +63,13 @@ class Texts(TypedDict, total=False):
     contribution: str | None
     evidence: str | None
     format_ok: bool | None
+    citations: list[Citation] | None
+    contribution_citations: list[Citation] | None
+    unsupported: list[list[int]] | None
+    contribution_unsupported: list[list[int]] | None
+    evidence_origin: str | None
+    evidence_generated: str | None
+    contribution_generated: str | None
     evidence_omitted: str | None
 
 
@@ -83,7 +111,8 @@ class Ranking:
     Attributes:
         counts: documents, blank, yes, truncated, long_documents (read in windows), windows (of
             these), behind_top_n; given and omitted_REASON (evidence); format_broken, tokens_kept
-            (of the texts in the results) and tokens_written.
+            (of the texts in the results) and tokens_written; repaired, extracted (evidence) and
+            unsupported_facts (of the model's own texts).
     """
 
     results: list[Result]
@@ -111,7 +140,8 @@ def ranking(
     if not documents:
         return Ranking([], Counter())
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
-    together = options.evidence and not options.joint and options.threshold < 1
+    extractive = options.evidence_from == EXTRACTIVE
+    together = options.evidence and not (options.joint or extractive) and options.threshold < 1
     text_limits = (options.max_new_tokens, options.logit_threshold) if together else ()
     replies: dict[int, Reply] = {}
     if readable:
@@ -144,8 +174,14 @@ def ranking(
     )
     scored = [index for index in kept if index in logits]  # blank documents come last
     texts: dict[int, Reply] = {}
+    extracts: dict[int, Fields] = {}
     reasons: Sequence[str | None] = []
-    if together:
+    if options.evidence and extractive:
+        candidates = [documents[index] for index in scored]
+        reasons, extracts = allotted_extracts(
+            query, candidates, [logits[i] for i in scored], options
+        )
+    elif together:
         texts = {
             place: replies[index]
             for place, index in enumerate(scored)
@@ -172,9 +208,12 @@ def ranking(
         logit = logits.get(index, -inf)
         texts_of_document: Texts = {}
         if options.evidence:
-            texts_of_document = _texts(
-                texts.get(place), reasons[place], counts, query, documents[index].text
-            )
+            if reasons[place] is not None:
+                texts_of_document = _no_texts(reasons[place], counts, options)
+            elif extractive:
+                texts_of_document = _extract(extracts[place], counts)
+            else:
+                texts_of_document = _texts(texts[place], counts, query, documents[index], options)
             if options.reports_omitted:
                 texts_of_document["evidence_omitted"] = reasons[place]
         results.append(
@@ -257,25 +296,34 @@ def _allotted(
         return stop.value, texts
 
 
+def _no_texts(reason: str | None, counts: Counter[str], options: RankOptions) -> Texts:
+    counts[f"omitted_{reason}"] += 1
+    grounded = options.grounding != OFF or options.evidence_from == EXTRACTIVE
+    fields = NO_CITATIONS if grounded else {}
+    return cast("Texts", {"contribution": None, "evidence": None, "format_ok": None} | fields)
+
+
+def _extract(fields: Fields, counts: Counter[str]) -> Texts:
+    counts.update(given=1, extracted=1, tokens_kept=estimated_tokens(fields))
+    return cast("Texts", {"contribution": None, "evidence": None, "format_ok": None} | fields)
+
+
 def _texts(
-    reply: Reply | None, reason: str | None, counts: Counter[str], query: str, document: str
+    reply: Reply, counts: Counter[str], query: str, document: Candidate, options: RankOptions
 ) -> Texts:
-    """Return the texts of a document, or their absence, and count them. Entities that neither query
-    nor document has are unescaped."""
-    if reason is not None or reply is None:
-        counts[f"omitted_{reason}"] += 1
-        return {"contribution": None, "evidence": None, "format_ok": None}
+    """Return the texts of a document, and count them. Entities that neither query nor document has
+    are unescaped."""
     parsed = _parsed(reply.value)
-    source = f"{document}\n{query}"
+    source = f"{document.text}\n{query}"
     contribution, evidence = (
         part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)
     )
-    format_ok = parsed.format_ok and shares_words(evidence or "", document)
+    format_ok = parsed.format_ok and shares_words(evidence or "", document.text)
     counts["given"] += 1
     counts["format_broken"] += not format_ok
     counts["tokens_kept"] += reply.usage.output_tokens
-    return {
-        "contribution": contribution,
-        "evidence": evidence,
-        "format_ok": format_ok,
-    }
+    fields = grounded_texts(
+        query, document.text, document.body, contribution, evidence,
+        mode=options.grounding, counts=counts,
+    )  # fmt: skip
+    return cast("Texts", {"contribution": None, "evidence": None, "format_ok": format_ok} | fields)

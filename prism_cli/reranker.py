@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.adapters.runtimes.engines import load_runtime, reading
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
-from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.domain.evidence_budget import MODEL, REPAIR, RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
 from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
@@ -43,6 +43,8 @@ class Options(TypedDict, total=False):
     threshold: float
     max_evidence_tokens: int | None
     max_new_tokens: int
+    grounding: str
+    evidence_from: str
 
 
 class Reranker:
@@ -144,6 +146,8 @@ class Reranker:
         threshold: float = BOUNDARY,
         max_evidence_tokens: int | None = None,
         max_new_tokens: int = MAX_NEW_TOKENS,
+        grounding: str = REPAIR,
+        evidence_from: str = MODEL,
     ) -> list[Result]:
         """Return the documents, best first, in the form of `results` of `prism rerank`.
 
@@ -158,6 +162,9 @@ class Reranker:
                 verdict no may get it, too.
             max_evidence_tokens: most tokens of the texts of all documents, best first.
             max_new_tokens: most tokens of one text.
+            grounding: repair replaces sentences with facts or words that neither document nor query
+                has by the document's own; report only lists them as unsupported; off does neither.
+            evidence_from: model, or extractive: the document's own sentences.
 
         Raises:
             ArgumentError: (a ValueError) an option is out of range, a document has another shape,
@@ -172,6 +179,8 @@ class Reranker:
             threshold=threshold,
             max_evidence_tokens=max_evidence_tokens,
             max_new_tokens=max_new_tokens,
+            grounding=grounding,
+            evidence_from=evidence_from,
         )
         return results
 

@@ -64,6 +64,21 @@ class RerankConfig(StageConfig):
         Ge(1),
         Option("Tokens of all evidence of a query, best document first.", default="no limit"),
     ] = None
+    grounding: Annotated[
+        Literal["repair", "report", "off"],
+        Option(
+            "Facts and words of a text that neither document nor query has: replaced by the "
+            "document's own sentences, reported as unsupported, or not looked for.",
+            added=True,
+        ),
+    ] = "repair"
+    evidence_from: Annotated[
+        Literal["model", "extractive"],
+        Option(
+            "Texts that the model writes, or the document's sentences closest to the query.",
+            added=True,
+        ),
+    ] = "model"
     max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.")] = MAX_NEW_TOKENS
     dtype: Dtype = "auto"
     attn: Attention = "auto"

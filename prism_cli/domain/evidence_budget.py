@@ -16,6 +16,10 @@ THRESHOLD, EVIDENCE_TOP, MAX_EVIDENCE_TOKENS = "threshold", "evidence_top", "max
 """Reason why a document has no text: the first option that excludes it."""
 SCATTERED = "scattered"
 """Reason: its query's rows are not adjacent, so that no budget can be applied."""
+REPAIR, REPORT, OFF = GROUNDING = ("repair", "report", "off")
+"""Grounding: texts are changed; unsupported parts are reported; neither."""
+MODEL, EXTRACTIVE = EVIDENCE_SOURCES = ("model", "extractive")
+"""Where evidence comes from: generated, or the document's own sentences."""
 BLANK = "blank"
 """Reason: the document is blank."""
 FIRST_TOKENS = 150
@@ -32,7 +36,10 @@ class RankOptions:
         top_n: number of best documents that are kept; None for all.
         evidence_top: number of best documents that get evidence; None for all.
         threshold: score in [0, 1] above which a document gets evidence.
-        max_evidence_tokens: most tokens of all texts of the query, in the model's own tokens.
+        max_evidence_tokens: most tokens of all texts of the query, in the model's own tokens; of
+            extractive evidence, estimated.
+        grounding: one of GROUNDING.
+        evidence_from: model, or extractive: the document's own sentences, without generation.
 
     Raises:
         ArgumentError: a number is out of its range.
@@ -44,8 +51,13 @@ class RankOptions:
     evidence_top: int | None = None
     threshold: float = BOUNDARY
     max_evidence_tokens: int | None = None
+    grounding: str = REPAIR
+    evidence_from: str = MODEL
 
     def __post_init__(self) -> None:
+        for name, choices in (("grounding", GROUNDING), ("evidence_from", EVIDENCE_SOURCES)):
+            if (chosen := getattr(self, name)) not in choices:
+                raise ArgumentError(f"{name}: expected {', '.join(choices)}, found {chosen!r}")
         for name in ("max_new_tokens", "top_n", "evidence_top", "max_evidence_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:

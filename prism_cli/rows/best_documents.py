@@ -37,10 +37,16 @@ class RankedDocument:
 
     @property
     def lacks_evidence(self) -> bool:
-        """True if texts were requested, but the model's texts are unusable."""
+        """True if texts were requested, but the model's are unusable, and were not grounded."""
         wanted = self.result["verdict"] == "yes" and "evidence" in self.result
         texts = any(self.result[name] for name in ("contribution", "evidence") if wanted)
-        return wanted and (self.result.get("format_ok") is False or not texts)
+        broken = self.result.get("format_ok") is False and not _is_grounded(self.result)
+        return wanted and (broken or not texts)
+
+
+def _is_grounded(result: Mapping[str, Any]) -> bool:
+    """Return whether the document's own sentences replaced texts of the model."""
+    return result.get("evidence_origin") in ("repaired", "extracted")
 
 
 class BestDocuments:
@@ -84,7 +90,8 @@ class BestDocuments:
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
         self.counts["documents"] += 1
         self.counts["yes"] += result["verdict"] == "yes"
-        if self._usable and not (result["verdict"] == "yes" and result.get("format_ok")):
+        usable = result.get("format_ok") or _is_grounded(result)
+        if self._usable and not (result["verdict"] == "yes" and usable):
             return
         named = bool(row.get("doc_id"))
         document = RankedDocument(place, row.get("title") or "", named, text, result)

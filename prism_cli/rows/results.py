@@ -20,12 +20,13 @@ _SAME_NAMES = (
     "evidence_omitted", "unsupported", "contribution_unsupported", "evidence_origin",
     "evidence_generated", "contribution_generated", "windows", "best_window", "repeats",
 )  # fmt: skip
-_PREDICTIONS = {
-    **RESULT_FIELDS,
+OPTIONAL_FIELDS = {
     "citations": "predicted_citations",
     "contribution_citations": "predicted_contribution_citations",
     **dict(zip(_SAME_NAMES, _SAME_NAMES, strict=True)),
 }
+"""The same of fields that only some results have."""
+_PREDICTIONS = RESULT_FIELDS | OPTIONAL_FIELDS
 
 
 def result_pairs(row: Row) -> list[Row]:

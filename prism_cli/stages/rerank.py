@@ -29,6 +29,7 @@ from prism_cli.ranking import Result, ranking
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.candidates import candidates, check_rerank_row, pair_candidate
+from prism_cli.rows.results import OPTIONAL_FIELDS
 from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
@@ -36,6 +37,7 @@ from prism_cli.wording import counted
 _APART = "rows of scattered queries"
 MAX_RANKED_ROWS = 100_000
 """Most pair rows of one query that are held in memory for their ranks."""
+_GROUNDING = ("repaired", "extracted", "unsupported_facts")
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
 
 
@@ -171,7 +173,8 @@ class RerankStage(RowStage):
         if options.evidence:
             omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
             tokens = {name: counts[name] for name in ("tokens_written", "tokens_kept")}
-            summary["evidence"] = {"given": counts["given"], **omitted, **tokens}
+            grounding = {name: counts[name] for name in _GROUNDING if counts[name]}
+            summary["evidence"] = {"given": counts["given"], **omitted, **tokens, **grounding}
         if scattered := counts[_APART]:
             missing = "no rank" + (" and no evidence" if options.rationed else "")
             kept = ", and are all kept" if options.top_n else ""
@@ -221,15 +224,14 @@ class RerankStage(RowStage):
             "truncated": result["truncated"],
             "predicted_verdict": result["verdict"],
         }
-        predicted |= {name: result[name] for name in ("windows", "best_window") if name in result}
         if self._options.evidence:
             predicted |= {
                 "format_ok": result["format_ok"],
                 "predicted_contribution": result["contribution"],
                 "predicted_evidence": result["evidence"],
             }
-        if "evidence_omitted" in result:
-            predicted["evidence_omitted"] = result["evidence_omitted"]
+        fields: Mapping[str, object] = result
+        predicted |= {name: fields[key] for key, name in OPTIONAL_FIELDS.items() if key in fields}
         return predicted
 
 

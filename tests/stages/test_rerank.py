@@ -67,11 +67,13 @@ class ScriptedReranker:
 def rerank(
     tmp_path: Path, rows: list[Row], **options: Any
 ) -> tuple[list[Row], RunSummary, ScriptedReranker]:
-    """Return the output rows of the real engine, the summary and the backend."""
+    """Return the output rows of the real engine, without grounding, the summary and the backend."""
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(jsonl(rows))
     backend = ScriptedReranker()
-    stage = RerankStage(Reranker(backend), RankOptions(**{"max_new_tokens": 9} | options))
+    stage = RerankStage(
+        Reranker(backend), RankOptions(**{"max_new_tokens": 9, "grounding": "off"} | options)
+    )
     summary = run_rows(stage, [str(source)], RunOptions(output=out, quiet=True, max_rejects=1))
     return [orjson.loads(line) for line in out.read_bytes().splitlines()], summary, backend
 
@@ -450,7 +452,9 @@ def rerank_files(
     folder.mkdir(exist_ok=True)
     for name, rows in files.items():
         (folder / name).write_bytes(jsonl(rows))
-    stage = RerankStage(Reranker(ScriptedReranker()), RankOptions(max_new_tokens=9, **options))
+    stage = RerankStage(
+        Reranker(ScriptedReranker()), RankOptions(max_new_tokens=9, grounding="off", **options)
+    )
     inputs = [str(folder / name) for name in named] or [str(folder)]
     return run_rows(stage, inputs, RunOptions(output=output, quiet=True))
 

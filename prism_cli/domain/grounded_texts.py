@@ -1,0 +1,169 @@
+"""The text fields of a result: contribution and evidence after grounding, with their citations."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from prism_cli.domain.citations import cite
+from prism_cli.domain.evidence_budget import OFF, REPORT, RankOptions, allot
+from prism_cli.domain.grounding import Grounded, grounded_document
+from prism_cli.domain.token_estimate import estimate_tokens
+
+Fields = dict[str, Any]
+
+
+class Citation(TypedDict):
+    """A part of a text, and what it rests on in the caller's string `field`: document or title."""
+
+    start: int
+    end: int
+    field: str
+    source_start: int
+    source_end: int
+
+
+NO_CITATIONS: Fields = {
+    "citations": None,
+    "contribution_citations": None,
+    "unsupported": None,
+    "contribution_unsupported": None,
+    "evidence_origin": None,
+}
+"""Fields of a document without texts."""
+
+
+def grounded_texts(
+    query: str,
+    document: str,
+    body: int,
+    contribution: str | None,
+    evidence: str | None,
+    *,
+    mode: str,
+    counts: Counter[str],
+) -> Fields:
+    """Return the fields of texts that a model wrote about a document.
+
+    Args:
+        body: where a title before the document's text ends.
+        contribution, evidence: None where the model wrote none.
+        mode: one of GROUNDING.
+        counts: gets repaired, extracted and unsupported_facts.
+    """
+    if mode == OFF:
+        return {"contribution": contribution, "evidence": evidence}
+    grounds = grounded_document(document, body, query)
+    if mode == REPORT:
+        texts = (contribution, evidence)
+        counts["unsupported_facts"] += sum(len(grounds.faults(text)) for text in texts if text)
+        origin = "generated" if evidence else None
+        return _fields(query, document, body, contribution, evidence, origin)
+    grounded = grounds.grounded(contribution, evidence)
+    counts["unsupported_facts"] += grounded.faults
+    if grounded.origin != "generated":
+        counts[grounded.origin] += 1
+    fields = _grounded_fields(query, document, body, grounded)
+    if grounded.evidence != evidence:
+        fields["evidence_generated"] = evidence
+    if grounded.contribution != contribution:
+        fields["contribution_generated"] = contribution
+    return fields
+
+
+def extracted_texts(query: str, document: str, body: int) -> Fields:
+    """Return the fields of the document's own closest sentences, without any model's text."""
+    grounds = grounded_document(document, body, query)
+    evidence = grounds.extract()
+    return _grounded_fields(
+        query, document, body, Grounded(evidence, grounds.state(evidence), "extracted", 0)
+    )
+
+
+def allotted_extracts(
+    query: str,
+    documents: Sequence[tuple[str, str, int]],
+    logits: Sequence[float],
+    options: RankOptions,
+) -> tuple[list[str | None], dict[int, Fields]]:
+    """Take sentences from documents by the rounds of `allot`.
+
+    Args:
+        documents: (doc_id, text, body), best first.
+
+    Returns:
+        The reasons of `allot`, and the fields of texts by place.
+    """
+    extracts: dict[int, Fields] = {}
+    rounds = allot(logits, options)
+    try:
+        places = next(rounds)
+        while True:
+            for place in places:
+                _, text, body = documents[place]
+                extracts[place] = extracted_texts(query, text, body)
+            places = rounds.send([estimated_tokens(extracts[place]) for place in places])
+    except StopIteration as stop:
+        return stop.value, extracts
+
+
+def estimated_tokens(fields: Fields) -> int:
+    """Return the estimated tokens of both texts."""
+    return estimate_tokens(fields["contribution"]) + estimate_tokens(fields["evidence"])
+
+
+def _grounded_fields(query: str, document: str, body: int, texts: Grounded) -> Fields:
+    return _fields(query, document, body, texts.contribution, texts.evidence, texts.origin)
+
+
+def _fields(
+    query: str,
+    document: str,
+    body: int,
+    contribution: str | None,
+    evidence: str | None,
+    origin: str | None,
+) -> Fields:
+    citations, unsupported = _cited(query, document, body, evidence)
+    contribution_citations, contribution_unsupported = _cited(query, document, body, contribution)
+    return {
+        "contribution": contribution,
+        "evidence": evidence,
+        "citations": citations,
+        "contribution_citations": contribution_citations,
+        "unsupported": unsupported,
+        "contribution_unsupported": contribution_unsupported,
+        "evidence_origin": origin,
+    }
+
+
+def _cited(
+    query: str, document: str, body: int, text: str | None
+) -> tuple[list[Citation] | None, list[list[int]] | None]:
+    """Return the citations of a text, in the caller's own strings, and its unsupported ranges."""
+    if not text:
+        return None, None
+    cited = cite(text, document, body=body, query=query)
+    citations: list[Citation] = []
+    for start, end, source_start, source_end in cited.citations:
+        field, offset = ("document", body) if source_start >= body else ("title", 0)
+        citations.append(
+            {
+                "start": start,
+                "end": end,
+                "field": field,
+                "source_start": source_start - offset,
+                "source_end": source_end - offset,
+            }
+        )
+    faults = grounded_document(document, body, query).faults(text)
+    return citations, _merged([*cited.unsupported, *faults])
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[list[int]]:
+    merged: list[list[int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(end, merged[-1][1])
+        else:
+            merged.append([start, end])
+    return merged

@@ -27,7 +27,7 @@ from prism_cli.domain.words import PlacedWords, is_unspaced
 MAX_SENTENCES = 2
 """Sentences of the document as evidence, as the extractive generator's."""
 MIN_SHARED = 1 / 3
-"""Least share of a sentence's content, weighted by rarity, in the sentence that replaces it."""
+"""Least share of a sentence's content words in the sentence that replaces it."""
 _HINT_WEIGHT = 0.5
 _MOST_TRIED = 50
 
@@ -81,7 +81,7 @@ class GroundedDocument:
             origin = "repaired" if self._is_usable(repaired) else "extracted"
         if origin == "extracted" or not repaired:
             origin, repaired = "extracted", self.extract(contribution or "")
-        if not contribution or not says_something(contribution) or self.faults(contribution):
+        if not (contribution and self._is_usable(contribution)) or self.faults(contribution):
             contribution = self.state(repaired)
         return Grounded(repaired, contribution, origin, faults)
 
@@ -153,11 +153,11 @@ class GroundedDocument:
         """Return the document's sentence that has most of the content of `sentence`, if enough."""
         keys = content_keys(PlacedWords(sentence).words)
         weights = {key: self._rarity(key) for key in keys}
-        needed = MIN_SHARED * sum(weights.values())
+        needed = max(min(2, len(keys)), MIN_SHARED * len(keys))
         best: tuple[float, int] | None = None
         for index, counts in enumerate(self._counts):
             shared = [weights[key] for key in keys if key in counts]
-            if index in used or len(shared) < min(2, len(keys)) or sum(shared) < needed:
+            if index in used or len(shared) < needed:
                 continue
             best = max(best or (0.0, 0), (round(sum(shared), 6), -index))
         return None if best is None or not best[0] else -best[1]

@@ -56,7 +56,7 @@ _KINDS: Mapping[str, tuple[str, Check]] = {
         "a string", _of(str), "source", "split", "query_style", "contribution", "evidence",
         *SOURCE_TEXTS,
         "generator", "generation_error", "predicted_contribution", "predicted_evidence", "model",
-        "evidence_generated", "evidence_origin",
+        "evidence_generated", "evidence_origin", "contribution_generated",
     ),
     **_kinds("a number", _is_number, "score", "logit", "agreement"),
     **_kinds("a whole number", _is_integer, "rank", "votes_cast"),
@@ -64,7 +64,7 @@ _KINDS: Mapping[str, tuple[str, Check]] = {
     **_kinds('"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict"),
     **_kinds('an array of "pointwise", "sft"', _are_objectives, "objectives"),
     **_kinds(
-        "an array", _of(list), "unsupported", "predicted_citations",
+        "an array", _of(list), "unsupported", "contribution_unsupported", "predicted_citations",
         "predicted_contribution_citations",
     ),
 }  # fmt: skip

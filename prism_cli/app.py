@@ -59,6 +59,7 @@ COMMANDS = {
 SECOND_WORDS = {
     ("collect", "synthesize"): "synthesize",
     ("eval", "quality"): "eval_quality",
+    ("eval", "answers"): "eval_answers",
     ("eval", "labels"): "eval_labels",
 }
 # Groups of `prism --help`, in the pipeline's order.

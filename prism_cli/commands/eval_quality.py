@@ -2,23 +2,22 @@
 
 import shlex
 import sys
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, evaluation_folder, print_report_path
+from prism_cli.commands.options import Inputs, Paid, evaluation_folder
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_quality import EvalQualityConfig
-from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from prism_cli.engine.summary import RunSummary
     from prism_cli.evaluation.metrics_file import PublishedMetrics
-    from prism_cli.evaluation.quality.gold_rows import GoldRows
 
 app = typer.Typer(
     add_completion=False,
@@ -61,26 +60,21 @@ def quality(
     is kept where it occurs as a whole (5 does not occur in 15, Manning occurs in Manning's).
     """
     from prism_cli.commands import wiring
+    from prism_cli.commands.gold_files import read_gold
     from prism_cli.commands.quality_rating import rating_plan, write_sheet
-    from prism_cli.commands.row_run import exit_with, print_reject_reasons, work_rows
-    from prism_cli.engine.report import print_summary
-    from prism_cli.errors import NothingMeasuredError
+    from prism_cli.commands.rows_evaluation import run_evaluation
     from prism_cli.evaluation.metrics_file import typed_command
-    from prism_cli.evaluation.quality.evaluate import ROWS, QualityOptions, check_output, evaluate
+    from prism_cli.evaluation.quality.evaluate import QualityOptions, evaluate
     from prism_cli.evaluation.quality.stage import QualityStage
-    from prism_cli.shards.file_guard import LEDGER_ADVICE
-    from prism_cli.shards.reader import find_shards
+    from prism_cli.evaluation.rows_evaluation import check_output
 
     extractive = None
     if "extractive" in config.chosen_baselines:
         extractive = wiring.extractive(config.max_sentences, config.device)
     rating = rating_plan(inputs, common, config, sheet_in or [])
-    marks = _gold(config.gold)
-    if marks is not None and not common.quiet:
-        _print_gold(marks)
-    output = evaluation_folder(common.output, inputs, "quality")
+    marks = read_gold(config.gold, quiet=common.quiet)
     options = QualityOptions(
-        output=output,
+        output=evaluation_folder(common.output, inputs, "quality"),
         config=to_dict(config) | {"limit": common.limit, "fields": common.field_names},
         seed=config.seed,
         gold=marks.figures if marks else None,
@@ -96,32 +90,30 @@ def quality(
     if sheet is not None and not common.dry_run:
         write_sheet(sheet, sheet_rows, inputs, common, config)
     stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive, rating.rate)
-    rows = replace(common, output=output / ROWS)
-    dependencies = [shard.path for shard in find_shards(config.gold)]
-    summary = work_rows(
-        stage, inputs, rows, config, dependencies=dependencies, extra_config=rating.extra_config
+    run_evaluation(
+        stage,
+        inputs,
+        options,
+        guard,
+        evaluate,
+        partial(_print_figures, inputs=inputs, texts=config.texts, common=common),
+        common=common,
+        config=config,
+        gold=config.gold,
+        extra_config=rating.extra_config,
+        explain=partial(_explain, inputs=inputs, texts=config.texts, common=common),
     )
-    if summary is None:
-        return
-    if not common.quiet:
-        print_summary(summary, verbose=common.verbose)
+
+
+def _explain(summary: "RunSummary", *, inputs: list[str], texts: str, common: Paid) -> None:
+    """Print the commands that make what no row has."""
     if not summary.counts.done and any(map(_lacks_texts, summary.reject_examples)):
-        message = _what_first(inputs, common.fields, config.texts, verdict=True)
+        message = _what_first(inputs, common.fields, texts, verdict=True)
         print(message, file=sys.stderr)
-    if not summary.unpublished:
-        guard.check(LEDGER_ADVICE)
-        updated = replace(options, overwrite=options.overwrite or bool(summary.outputs))
-        try:
-            quality = evaluate(updated)
-        except NothingMeasuredError:
-            print_reject_reasons(summary)
-            raise
-        _print_figures(quality, inputs, config.texts, common)
-    exit_with(summary)
 
 
 def _print_figures(
-    quality: "PublishedMetrics", inputs: list[str], texts: str, common: Paid
+    quality: "PublishedMetrics", *, inputs: list[str], texts: str, common: Paid
 ) -> None:
     """Print the figures, and what rows lack, as --json and --quiet want it."""
     from prism_cli.commands.quality_tables import print_quality
@@ -131,10 +123,8 @@ def _print_figures(
         print_json(quality.metrics)
     elif not common.quiet:
         print_quality(quality.metrics)
-    if not common.quiet:
-        if _lacks_evidence(quality.metrics["pairs"]):
-            print(_what_first(inputs, common.fields, texts, verdict=False), file=sys.stderr)
-        print_report_path(quality.path, finished_before=quality.finished_before)
+    if not common.quiet and _lacks_evidence(quality.metrics["pairs"]):
+        print(_what_first(inputs, common.fields, texts, verdict=False), file=sys.stderr)
 
 
 def _lacks_texts(reason: str) -> bool:
@@ -174,42 +164,3 @@ def _what_first(inputs: list[str], fields: list[str], texts: str, *, verdict: bo
             f"  prism {command} {given} -o {output} && prism eval quality {output}   # {content}"
         )
     return "\n".join(lines)
-
-
-def _gold(files: list[str]) -> "GoldRows | None":
-    """People's marks; None where none are given.
-
-    Raises:
-        MissingDataError: no such file, or none of its lines is gold.
-        UsageError: standard input, which is for the rows.
-    """
-    from prism_cli.errors import MissingDataError, UsageError
-    from prism_cli.evaluation.quality.gold_rows import GoldRows
-    from prism_cli.shards.reader import STDIN
-
-    if not files:
-        return None
-    if STDIN in files:
-        raise UsageError("--gold -: name a file; standard input is for the rows")
-    found = GoldRows(files)
-    if not found.figures.rows:
-        reason = f": {found.figures.unread}" if found.figures.unread else ""
-        raise MissingDataError(f"--gold {', '.join(files)}: no row of marks by people{reason}")
-    return found
-
-
-def _print_gold(marks: "GoldRows") -> None:
-    figures = marks.figures
-    parts = [f"gold: {counted(figures.rows, 'row')}"]
-    if figures.repeated:
-        parts.append(f"{figures.repeated:,} of a pair that came before, put together with it")
-    if figures.contradictory:
-        parts.append(
-            f"{figures.contradictory:,} left out that contradict each other in answerable, of "
-            f"{figures.contradiction}"
-        )
-    if figures.unreadable:
-        parts.append(
-            f"{counted(figures.unreadable, 'line')} passed over, the first: {figures.unread}"
-        )
-    print("; ".join(parts), file=sys.stderr)

@@ -17,6 +17,7 @@ TOPICS = {
     "rerank": ("models", "rows", "engine", "cron-and-slurm"),
     "eval": ("metrics", "models"),
     "eval quality": ("metrics", "providers"),
+    "eval answers": ("metrics", "providers"),
     "eval labels": ("metrics", "curation"),
     "show": ("rows", "models"),
     "report": ("metrics",),
@@ -81,6 +82,12 @@ ROWS = {
         '{"query_id": "q1", "document": "…", "predicted_verdict": "yes", '
         '"predicted_evidence": "…"}',
         'rows.jsonl: {"query_id": "q1", "quality": {"verdict": "yes", "evidence": {…}}}',
+    ),
+    "eval answers": (
+        '{"query_id": "q1", "query": "When was it built?", "document": "…", '
+        '"predicted_verdict": "yes", "predicted_evidence": "…"}',
+        'rows.jsonl: {"query_id": "q1", "answers": {…, "contexts": {"evidence": '
+        '{"reply": "1889", "f1": 1.0, "tokens_read": 9, …}, …}}}',
     ),
     "eval labels": (
         '{"query": "…", "document": "…", "votes": {"source": "no", "st:minilm": "yes"}, '

@@ -202,16 +202,24 @@ def probe_panel(specs: "Sequence[str]", providers: "ProviderRegistry") -> "list[
 
 
 def chat_model(
-    spec: str, task: "ChatTask", providers: "ProviderRegistry", *, device: str = "auto"
+    spec: str,
+    task: "ChatTask",
+    providers: "ProviderRegistry",
+    *,
+    role: str = "synthesizer",
+    device: str = "auto",
 ) -> "BatchBackend | CallBackend":
     """Return the model for a chat task: `provider/model`, or one in this process, `hf:…`.
+
+    Args:
+        role: of the option, for messages.
 
     Raises:
         UsageError: `spec` names no chat model.
         PrerequisiteError: its key is missing.
         ModelError: no such model in this process, or none that chats.
     """
-    check_spec("synthesizer", spec, providers)
+    check_spec(role, spec, providers)
     return _chat(spec, task, providers, device)
 
 

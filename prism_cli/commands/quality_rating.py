@@ -47,7 +47,7 @@ def rating_plan(
     from prism_cli.domain.rating_task import TEMPLATE
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.quality.filled_sheets import read_sheets
-    from prism_cli.evaluation.quality.same_judge import find_same_judge
+    from prism_cli.evaluation.quality.same_judge import find_labeller, find_same_judge
     from prism_cli.stages.rating import rating_function
 
     if config.judge is None:
@@ -56,12 +56,8 @@ def rating_plan(
         return RatingPlan()
     sheets = read_sheets(filled)
     judge = paid_wiring.rater(config.judge, paid_wiring.catalog(common), device=config.device)
-    unseen = config.allow_same_judge and _STDIN in inputs
-    member = (
-        "not looked for: rows from standard input"
-        if unseen
-        else find_same_judge(config.judge, inputs, common.field_names)
-    )
+    find = find_labeller if config.allow_same_judge else find_same_judge
+    member = find(config.judge, inputs, common.field_names)
     if member and not config.allow_same_judge:
         raise UsageError(
             f"--judge {config.judge}: it is of the panel that labelled these rows ({member}) and "

@@ -16,7 +16,12 @@ app = typer.Typer(
     add_completion=False,
     epilog="Example: prism report runs/eval/plain runs/eval/rewritten -o ablation.html",
 )
-_BEGUN_BY = {"eval": "prism eval", "quality": "prism eval quality", "labels": "prism eval labels"}
+_BEGUN_BY = {
+    "eval": "prism eval",
+    "quality": "prism eval quality",
+    "labels": "prism eval labels",
+    "answers": "prism eval answers",
+}
 """Stage of a manifest -> the command that finishes it."""
 
 
@@ -130,9 +135,14 @@ def _waits_for_sets(metrics: dict[str, Any], manifest: dict[str, Any]) -> bool:
 
 
 def _page_of(run: "Finished") -> "Page":
-    from prism_cli.reporting import labels, quality, ranking
+    from prism_cli.reporting import answers, labels, quality, ranking
 
-    pages = {"ranking": ranking.page, "quality": quality.page, "labels": labels.page}
+    pages = {
+        "ranking": ranking.page,
+        "quality": quality.page,
+        "labels": labels.page,
+        "answers": answers.page,
+    }
     return pages[run.metrics["kind"]](run.metrics)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
     from prism_cli.domain.length_caps import TokenCutter
     from prism_cli.evaluation.ranking.plan import EvalSet
-    from prism_cli.ports import FirstStage, RerankRuntime
+    from prism_cli.ports import BatchBackend, FirstStage, RerankRuntime
     from prism_cli.reranker import Reranker
     from prism_cli.stages.rerank_prompts import Prompter
 
@@ -256,6 +256,13 @@ def extractive(max_sentences: int, device: str) -> "ExtractiveGenerator":
     from prism_cli.adapters.generators.extractive import load_extractive
 
     return load_extractive(max_sentences, device)
+
+
+def closest_sentences(device: str) -> "BatchBackend":
+    """Return the selector of a document's closest sentences; raise as `extractive`."""
+    from prism_cli.adapters.generators.extractive import load_closest
+
+    return load_closest(device)
 
 
 def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":

@@ -4,37 +4,20 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from prism_cli.configs.base import BeforeValidation, Option, StageConfig
-from prism_cli.configs.shared import Device, MaxSentences, as_list
+from prism_cli.configs.shared import Device, Gold, MaxSentences, Texts, as_names
 
 Baseline = Literal["document", "lead", "extractive"]
-
-
-def _as_baselines(value: object) -> object:
-    if isinstance(value, str):
-        value = [] if value == "none" else [name.strip() for name in value.split(",")]
-    return list(dict.fromkeys(value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalQualityConfig(StageConfig):
     """Whose texts are measured, and against what."""
 
-    texts: Annotated[
-        Literal["auto", "predicted", "labels"],
-        Option("Whose texts; auto: the prediction where a row has one, else the label."),
-    ] = "auto"
-    gold: Annotated[
-        list[str],
-        BeforeValidation(as_list),
-        Option(
-            'People\'s marks, JSONL: {"query_id", "doc_id" (optional), "answers": [...], '
-            '"rationales": ["sentence", ...], "answerable": true or false}; also answers.jsonl '
-            "and impossible.jsonl beside a BEIR folder; repeatable."
-        ),
-    ] = field(default_factory=list)
+    texts: Texts = "auto"
+    gold: Gold = field(default_factory=list)
     baselines: Annotated[
         list[Baseline] | None,
-        BeforeValidation(_as_baselines),
+        BeforeValidation(as_names),
         Option(
             "What the evidence is compared with: document (all of it), lead (its first sentences "
             "at equal length), extractive (its sentences closest to the query); separated by "

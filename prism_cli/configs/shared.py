@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
-from prism_cli.configs.base import Option
+from prism_cli.configs.base import BeforeValidation, Option
 
 LOCAL_MODELS = "Local models"
 
@@ -71,6 +71,28 @@ PositiveGrade = Annotated[int, Ge(1), Option("Lowest source_label of a positive.
 def as_list(value: object) -> object:
     """Return a list of one text; other values unchanged."""
     return [value] if isinstance(value, str) else value
+
+
+def as_names(value: object) -> object:
+    """Return the names of a text with commas, or of a list, without repeats; none for "none"."""
+    if isinstance(value, str):
+        value = [] if value == "none" else [name.strip() for name in value.split(",")]
+    return list(dict.fromkeys(value)) if isinstance(value, list) else value
+
+
+Texts = Annotated[
+    Literal["auto", "predicted", "labels"],
+    Option("Whose texts; auto: the prediction where a row has one, else the label."),
+]
+Gold = Annotated[
+    list[str],
+    BeforeValidation(as_list),
+    Option(
+        'People\'s marks, JSONL: {"query_id", "doc_id" (optional), "answers": [...], '
+        '"rationales": ["sentence", ...], "answerable": true or false}; also answers.jsonl '
+        "and impossible.jsonl beside a BEIR folder; repeatable."
+    ),
+]
 
 
 def refuse_repeats(specs: Sequence[str], rule: str) -> None:

@@ -7,8 +7,8 @@ from prism_cli.configs.base import StageConfig
 from prism_cli.errors import UsageError
 
 STAGES = (
-    "collect", "convert", "distill", "eval", "eval-labels", "eval-quality", "relabel", "rerank",
-    "rewrite-queries", "sample", "split", "synthesize", "train",
+    "collect", "convert", "distill", "eval", "eval-answers", "eval-labels", "eval-quality",
+    "relabel", "rerank", "rewrite-queries", "sample", "split", "synthesize", "train",
 )  # fmt: skip
 
 

@@ -62,6 +62,24 @@ def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
     return sorted(near or order[:1])
 
 
+def closest_within(
+    closeness: Sequence[float], spans: Sequence[tuple[int, int]], characters: int
+) -> list[int]:
+    """Return the closest sentences whose lengths add up to at most `characters`, in order of the
+    document; at least one. A sentence that does not fit is left out, and nearer ones come first."""
+    order = sorted(range(len(closeness)), key=lambda index: (-closeness[index], index))
+    chosen, room = order[:1], characters - _length(spans[order[0]])
+    for index in order[1:]:
+        if (length := _length(spans[index]) + 1) <= room:
+            chosen.append(index)
+            room -= length
+    return sorted(chosen)
+
+
+def _length(span: tuple[int, int]) -> int:
+    return span[1] - span[0]
+
+
 def joined_evidence(document: str, spans: Sequence[tuple[int, int]]) -> str:
     """Return the sentences verbatim, separated by a space where the document has white space."""
     parts: list[str] = []

@@ -104,6 +104,11 @@ ROLES = {
         "hf:smollm2, hf:PATH, or PROVIDER/MODEL that chats or decides",
         ("hf", "chats", "decides"), "hf:smollm2",
     ),
+    "reader": Role(
+        "--reader", ("eval answers",),
+        "hf:smollm2, hf:PATH, hf:HUB_ID, or PROVIDER/MODEL that chats", ("hf", "chats"),
+        "hf:smollm2",
+    ),
     "first_stage": Role(
         "--first-stage", ("eval",), "bm25, st:minilm, st:PATH, st:HUB_ID or a TREC run file",
         ("bm25", "st"), "bm25", paths=True,

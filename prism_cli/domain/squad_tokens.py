@@ -12,6 +12,8 @@ SQuAD's development set, 2,020 occur in their paragraph by the tokens alone, 2,0
 import re
 import string
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 
 from prism_cli.domain.words import words
@@ -39,6 +41,30 @@ class TokenText:
             wanted.strip() and wanted in form
             for wanted, form in zip(_forms(text), self._forms, strict=True)
         )
+
+
+def squad_scores(reply: str, answers: Sequence[str]) -> dict[str, float]:
+    """Return exact_match and f1 of a reply by SQuAD's evaluation script, the best over the answers;
+    and contained: 1 where some answer occurs in the reply.
+
+    Args:
+        reply: "" for no answer, which equals no answer with a token.
+        answers: at least one.
+    """
+    words, text = squad_tokens(reply), TokenText(reply)
+    wanted = [squad_tokens(answer) for answer in answers]
+    return {
+        "exact_match": float(words in wanted),
+        "f1": max(_f1(words, answer) for answer in wanted),
+        "contained": float(any(map(text.holds, answers))),
+    }
+
+
+def _f1(words: Sequence[str], answer: Sequence[str]) -> float:
+    if not words or not answer:
+        return float(words == answer)
+    shared = (Counter(words) & Counter(answer)).total()
+    return 2 * shared / (len(words) + len(answer))
 
 
 def _forms(text: str) -> tuple[str, str]:

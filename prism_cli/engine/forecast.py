@@ -4,6 +4,7 @@ asked."""
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from itertools import count, groupby
 from typing import Any, NamedTuple, TypeGuard
 
 from prism_cli.engine.batch.store import STORE_NAME, BatchStore
@@ -141,11 +142,11 @@ def forecast(plan: RunPlan) -> Forecast:
             if store.is_file():
                 earlier.batches = files.enter_context(closing(BatchStore(store)))
         requests: dict[str, list[_SampledRequest]] = {}
-        for job, row in _sample(plan, jobs, result.rows):
-            result.sampled += 1
+        for job, rows in _groups(stage, _sample(plan, jobs, result.rows)):
+            result.sampled += len(rows)
             if not options.fresh:
                 earlier.open_output(job)
-            for sampled in _requests(stage, row, earlier, job.name):
+            for sampled in _requests(stage, rows, earlier, job.name):
                 requests.setdefault(sampled.request.backend.spec, []).append(sampled)
         scale = result.rows / max(1, result.sampled)
         result.models = [
@@ -256,10 +257,22 @@ def _sample(plan: RunPlan, jobs: Sequence[Job], rows: int) -> Iterator[tuple[Job
         yield job, row
 
 
+def _groups(stage: RowStage, sample: Iterator[tuple[Job, Row]]) -> Iterator[tuple[Job, list[Row]]]:
+    """Yield the rows that the stage processes together."""
+    numbers = count()
+
+    def key(item: tuple[Job, Row]) -> tuple[str, bytes | int]:
+        return item[0].name, (stage.groups and stage.group_of(item[1])) or next(numbers)
+
+    for _, group in groupby(sample, key):
+        items = list(group)
+        yield items[0][0], [row for _, row in items]
+
+
 def _requests(
-    stage: RowStage, row: Row, earlier: _EarlierReplies, output: str
+    stage: RowStage, rows: list[Row], earlier: _EarlierReplies, output: str
 ) -> Iterator[_SampledRequest]:
-    requests = stage.forecast_requests(row)
+    requests = stage.forecast_group(rows)
     reply: Reply | None = None
     try:
         while True:

@@ -117,6 +117,11 @@ class RowStage:
         except (RowError, StopIteration):
             return
 
+    def forecast_group(self, rows: list[Row]) -> ForecastRequests:
+        """Yield the requests of adjacent rows of one group, as `forecast_requests`."""
+        for row in rows:
+            yield from self.forecast_requests(row)
+
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row | Dropped]:
         """Transform the output rows in order, such as to add ranks over adjacent rows.
 

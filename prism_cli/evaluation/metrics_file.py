@@ -1,6 +1,6 @@
 """metrics.json: the schema of all evaluations, its version, and provenance.
 
-{"schema": SCHEMA, "kind": "ranking" | "quality" | "labels", KIND: plain numbers, "statistics":
+{"schema": SCHEMA, "kind": one of KINDS, KIND: plain numbers, "statistics":
 intervals and tests, "examples": texts for the report, "provenance": what reproduces it}. It
 contains no times and no output paths: the same evaluation gives the same bytes.
 """
@@ -27,7 +27,7 @@ METRICS, REPORT = "metrics.json", "report.html"
 EVALUATIONS = Path("runs/eval")
 """Folder of the evaluations whose -o was left out."""
 SCHEMA = "prism-metrics/1"
-KINDS = ("ranking", "quality", "labels")
+KINDS = ("ranking", "quality", "labels", "answers")
 _TAKES_A_VALUE = ("--output", "--max-seconds")
 _FLAGS = ("--quiet", "--verbose", "--json", "--overwrite", "--fresh")
 _SHORT = re.compile("-[qv]*(?:[qv]|(?P<output>o.*))", re.DOTALL)

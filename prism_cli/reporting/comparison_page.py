@@ -54,10 +54,13 @@ def words(figure: str) -> str:
 
 
 def key_figures(comparison: Comparison) -> list[Comparison]:
-    """Return the main figures: of a ranking the average, else those of _KEY_FIGURES."""
+    """Return the main figures: of a ranking the average, of answers the F1 of each context, else
+    those of _KEY_FIGURES."""
     figures: list[Comparison] = comparison["figures"]
     if comparison["kind"] == "ranking":
         return [figure for figure in figures if figure["figure"] == MAIN_MEASURE][-1:]
+    if comparison["kind"] == "answers":
+        return [figure for figure in figures if figure["figure"] == "f1"]
     named = {figure["figure"]: figure for figure in figures if not figure["group"]}
     return [named[name] for name in _KEY_FIGURES if name in named] or figures[:1]
 

@@ -24,7 +24,7 @@ class Figure:
         interval: 95 %, low and high.
         n: rows or queries behind it.
         group: data set, or average, of a ranking; elsewhere the keys above the name, such as
-            "baselines · lead".
+            "baselines · lead"; the context of answers.
         system: of a ranking; "" elsewhere.
         words: interpretation of an agreement, such as "moderate"; "" elsewhere.
     """
@@ -41,13 +41,15 @@ class Figure:
 Groups = Mapping[str, Mapping[str, Figure]]
 """Group -> name -> figure."""
 NO_FIGURE = Figure("", None)
+_KINDS = ("quality", "labels", "answers")
+"""Evaluations of rows; each names the tree of its figures."""
 
 
 def figures_of(metrics: Metrics) -> list[Figure]:
     """Return all figures in the order of metrics.json; the average over data sets is last."""
     if "ranking" in metrics:
         return list(_of_ranking(metrics))
-    content = metrics["quality"] if "quality" in metrics else metrics["labels"]
+    content = next(metrics[kind] for kind in _KINDS if kind in metrics)
     statistics = metrics.get("statistics", {})
     return [
         Figure(
@@ -63,7 +65,7 @@ def figures_of(metrics: Metrics) -> list[Figure]:
 
 
 def grouped(metrics: Metrics) -> Groups:
-    """Return the figures of an evaluation of labels or quality; a missing group is empty."""
+    """Return the figures of an evaluation of rows; a missing group is empty."""
     groups: defaultdict[str, dict[str, Figure]] = defaultdict(dict)
     for figure in figures_of(metrics):
         groups[figure.group][figure.name] = figure

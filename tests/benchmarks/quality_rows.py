@@ -14,8 +14,9 @@ import orjson
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.evaluation.quality.evaluate import ROWS, QualityOptions, evaluate
+from prism_cli.evaluation.quality.evaluate import QualityOptions, evaluate
 from prism_cli.evaluation.quality.stage import QualityStage
+from prism_cli.evaluation.rows_evaluation import ROWS
 from tests.factories import read_jsonl
 from tests.mini import MINI
 

@@ -10,6 +10,7 @@ from prism_cli.domain.extraction import (
     best_statement,
     candidate_spans,
     chosen_indices,
+    closest_within,
     contribution_of,
     joined_evidence,
 )
@@ -49,6 +50,28 @@ class ExtractiveGenerator:
             ModelError: the encoder cannot be loaded.
         """
         pairs = _pairs(payloads)
+        replies: list[Reply] = []
+        for (_, document), (own_spans, closeness) in zip(pairs, self._compared(pairs), strict=True):
+            if not own_spans:
+                replies.append(Reply({}, NO_SENTENCE))
+                continue
+            sentences = [document[start:end] for start, end in own_spans]
+            chosen = chosen_indices(closeness, self._max_sentences)
+            best = sentences[best_statement(closeness, chosen, sentences)]
+            replies.append(
+                Reply(
+                    {
+                        "contribution": contribution_of(best, document),
+                        "evidence": _joined(document, own_spans, chosen),
+                    }
+                )
+            )
+        return replies
+
+    def _compared(
+        self, pairs: Sequence[tuple[str, str]]
+    ) -> list[tuple[list[tuple[int, int]], list[float]]]:
+        """Return sentences of each (query, document), and their closeness to the query."""
         spans = [candidate_spans(query, document) for query, document in pairs]
         texts = [
             [document[start:end] for start, end in own_spans]
@@ -57,27 +80,10 @@ class ExtractiveGenerator:
         vectors = self._vectors(texts)
         queries = list(dict.fromkeys(query for query, _ in pairs))
         query_vectors = dict(zip(queries, self._encoder.queries(queries), strict=True))
-        replies: list[Reply] = []
-        for (query, document), own_spans, sentences in zip(pairs, spans, texts, strict=True):
-            if not own_spans:
-                replies.append(Reply({}, NO_SENTENCE))
-                continue
-            closeness = [
-                round(float(vectors[text] @ query_vectors[query]), 6) for text in sentences
-            ]
-            chosen = chosen_indices(closeness, self._max_sentences)
-            best = sentences[best_statement(closeness, chosen, sentences)]
-            replies.append(
-                Reply(
-                    {
-                        "contribution": contribution_of(best, document),
-                        "evidence": joined_evidence(
-                            document, [own_spans[index] for index in chosen]
-                        ),
-                    }
-                )
-            )
-        return replies
+        return [
+            (own_spans, [round(float(vectors[text] @ query_vectors[query]), 6) for text in own])
+            for (query, _), own_spans, own in zip(pairs, spans, texts, strict=True)
+        ]
 
     def _vectors(self, texts: Sequence[Sequence[str]]) -> dict[str, Any]:
         """Return a unit vector per distinct sentence, computed in batches of similar length."""
@@ -91,6 +97,37 @@ class ExtractiveGenerator:
         return vectors
 
 
+class ClosestSentences(ExtractiveGenerator):
+    """Selects sentences up to a length; payloads are ((query, characters, document), attempt)."""
+
+    spec = "closest"
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__(encoder, 1)
+        self.fingerprint = f"closest 1 {st_fingerprint(encoder.path)}"
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        """Return {"evidence"} per payload; refuse documents without sentences.
+
+        Raises:
+            ModelError: the encoder cannot be loaded.
+        """
+        compared = self._compared(_pairs(payloads))
+        return [
+            Reply({"evidence": _joined(document, spans, closest_within(near, spans, characters))})
+            if spans
+            else Reply({}, NO_SENTENCE)
+            for ((_, characters, document), _), (spans, near) in zip(
+                payloads, compared, strict=True
+            )
+        ]
+
+
+def load_closest(device: str = "auto") -> ClosestSentences:
+    """Return the selector; raise as `load_extractive`."""
+    return ClosestSentences(TextEncoder(_ENCODER, st_path(_ENCODER), device))
+
+
 def load_extractive(max_sentences: int, device: str = "auto") -> ExtractiveGenerator:
     """Return the generator; its weights are loaded on first use.
 
@@ -98,6 +135,10 @@ def load_extractive(max_sentences: int, device: str = "auto") -> ExtractiveGener
         MissingPackageError: the embedded encoder is not installed.
     """
     return ExtractiveGenerator(TextEncoder(_ENCODER, st_path(_ENCODER), device), max_sentences)
+
+
+def _joined(document: str, spans: Sequence[tuple[int, int]], chosen: Sequence[int]) -> str:
+    return joined_evidence(document, [spans[index] for index in chosen])
 
 
 def _pairs(payloads: Sequence[Any]) -> list[tuple[str, str]]:

@@ -1,155 +1,52 @@
-"""Last step of `prism eval quality`: reads rows.jsonl; writes report.html, then metrics.json."""
+"""Figures of `prism eval quality` from its rows.jsonl."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import orjson
-
-from prism_cli.engine.control import Control
-from prism_cli.engine.counts import Counts
-from prism_cli.engine.heartbeat import remove_heartbeat
-from prism_cli.engine.job_record import job_record
-from prism_cli.engine.jobs import Job
-from prism_cli.engine.progress_display import show_progress
-from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS, too_many_rejects
-from prism_cli.errors import NothingMeasuredError
-from prism_cli.evaluation.metrics_file import (
-    METRICS,
-    REPORT,
-    PublishedMetrics,
-    library_versions,
-    provenance,
-    publish,
-    read_metrics,
-)
-from prism_cli.evaluation.options import EvaluationOptions
+from prism_cli.evaluation.metrics_file import PublishedMetrics
 from prism_cli.evaluation.quality.figures import QualityFigures
 from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.gold_rows import GoldFigures
-from prism_cli.reporting.quality import page as quality_page
-from prism_cli.shards.file_digest import digest_file
-from prism_cli.shards.file_guard import FileGuard
-from prism_cli.shards.lock import output_lock
-from prism_cli.shards.manifest import manifest_path, read_manifest
-from prism_cli.shards.reader import Shard
-from prism_cli.shards.run_record import RunRecord
-from prism_cli.shards.writer import sweep_folder
-
-ROWS = "rows.jsonl"
-_LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers")
+from prism_cli.evaluation.rows_evaluation import RowsOptions, evaluate_rows
+from prism_cli.reporting.quality import page
 
 
 @dataclass(frozen=True, kw_only=True)
-class QualityOptions(EvaluationOptions):
-    """Settings of the figures; `config` has all that decides them, except inputs and gold.
+class QualityOptions(RowsOptions):
+    """Settings of the figures.
 
     Attributes:
         gold: counts of the gold files; None without gold.
-        models: spec -> fingerprint.
         judge: {"spec", "in_panel": where it is named as a labeller of the rows, or None}; {}
             without a judge.
         sheets: ratings by people.
     """
 
+    kind: ClassVar[str] = "quality"
     gold: GoldFigures | None = None
-    models: Mapping[str, str] = field(default_factory=dict)
     judge: Mapping[str, str | None] = field(default_factory=dict)
     sheets: Sequence[FilledSheet] = ()
-    max_rejects: float = DEFAULT_MAX_REJECTS
 
 
-def check_output(options: QualityOptions) -> FileGuard:
-    """Refuse a folder that holds another evaluation, before any work. Return the guard that checks
-    after the work that its files are unchanged.
+class _Figures(QualityFigures):
+    """QualityFigures with the counts of gold, and the judge."""
 
-    Raises:
-        ChangedInputError: the folder holds another evaluation.
-    """
-    record = _record(options)
-    if not options.overwrite:
-        record.finished()
-    return record.guard
+    def __init__(self, options: QualityOptions) -> None:
+        self._options = options
+        gold_rows = options.gold.rows if options.gold else 0
+        super().__init__(options.seed, gold_rows, options.sheets)
+
+    def content(self) -> dict[str, Any]:
+        """Return the content of metrics.json."""
+        content = super().content()
+        gold = self._options.gold
+        content["gold"] = asdict(gold) | content["gold"] if gold else {}
+        return content | {"judge": dict(self._options.judge)}
 
 
 def evaluate(options: QualityOptions) -> PublishedMetrics:
-    """Compute the figures of the rows that the stage wrote to the folder, and publish them.
-
-    Raises:
-        ChangedInputError, LockedError, StorageError.
-        NothingMeasuredError: the stage wrote no row.
-        InterruptedRunError: stopped early; the same command continues.
-    """
-    path, rows = options.output / METRICS, options.output / ROWS
-    control = Control()
-    with ExitStack() as stack:
-        stack.enter_context(control.handle_signals())
-        stack.enter_context(output_lock(path))
-        digest = digest_file(rows)
-        record = _record(options)
-        finished = None if options.overwrite else record.finished()
-        sources = {"rows_sha256": digest.sha256, "sheets": _sheet_digests(options)}
-        if finished and finished["figures"] == sources:
-            return PublishedMetrics(read_metrics(path), path, True)
-        if not digest.bytes:
-            raise _nothing_measured(rows, options.max_rejects)
-        record.begin()
-        sweep_folder(path.parent)
-        figures = QualityFigures(
-            options.seed, options.gold.rows if options.gold else 0, options.sheets
-        )
-        label = f"quality: {rows.name}"
-        with show_progress(
-            label, digest.line_ends, quiet=options.quiet, record_path=path
-        ) as progress:
-            for number, line in enumerate(Shard(rows, str(rows)).lines(digest)):
-                if number % 1024 == 0:
-                    control.check()
-                figures.add(orjson.loads(line))
-                progress.advance(1, 0.0)
-        content = figures.content()
-        content["gold"] = asdict(options.gold) | content["gold"] if options.gold else {}
-        content |= {"judge": dict(options.judge)} | _origins(options, rows)
-        publish(path, "quality", content, quality_page(content), record.publishing)
-        record.account(Counts().as_dict(), {}, sources)
-        record.finish(finished=True)
-        remove_heartbeat(path)
-    return PublishedMetrics(read_metrics(path), path, False)
-
-
-def _record(options: QualityOptions) -> RunRecord:
-    path = options.output / METRICS
-    job = Job([], {"": path}, path)
-    return job_record(job, "quality", options.config, also=[path.with_name(REPORT)])
-
-
-def _nothing_measured(rows: Path, max_rejects: float) -> NothingMeasuredError:
-    manifest = read_manifest(manifest_path(rows)) or {}
-    names = ", ".join(record["path"] for record in manifest.get("inputs", ())) or str(rows)
-    counts = manifest.get("counts", {})
-    count, rejected = (int(counts.get(name, 0)) for name in ("rows", "rejected"))
-    too_many = too_many_rejects(rejected, count, max_rejects)
-    return NothingMeasuredError(names, count, rejected, too_many=too_many)
-
-
-def _sheet_digests(options: QualityOptions) -> dict[str, str]:
-    return {sheet.name: sheet.sha256 for sheet in options.sheets}
-
-
-def _origins(options: QualityOptions, rows: Path) -> dict[str, Any]:
-    """Return the counts of the input's rows, and provenance."""
-    manifest = read_manifest(manifest_path(rows)) or {}
-    records = [*manifest.get("inputs", ()), *manifest.get("dependencies", ())]
-    counts = manifest.get("counts", {})
-    return {
-        "input_rows": {name: counts.get(name, 0) for name in ("rows", "rejected", "pending")},
-        "provenance": provenance(
-            options.command,
-            options.config,
-            library_versions(_LIBRARIES),
-            {record["path"]: record["sha256"] for record in records} | _sheet_digests(options),
-            options.models,
-        ),
-    }
+    """Compute the figures of the rows that the stage wrote to the folder, and publish them; raise
+    as `evaluate_rows`."""
+    sheets = {sheet.name: sheet.sha256 for sheet in options.sheets}
+    return evaluate_rows(options, _Figures(options), page, {"sheets": sheets})

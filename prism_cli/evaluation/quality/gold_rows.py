@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from prism_cli.errors import RowError
+from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, json_type, string_field, text_id
 from prism_cli.shards.reader import find_shards, read_shards
@@ -35,6 +35,19 @@ class Gold:
     answers_here: bool = False
     rationales_here: bool = False
     rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryGold:
+    """People's marks of one query, over all its documents.
+
+    Attributes:
+        answerable: False where every document with marks is said not to answer it.
+        answers: of all documents; empty if `answerable` is False.
+    """
+
+    answerable: bool
+    answers: tuple[str, ...] = ()
 
 
 @dataclass
@@ -114,6 +127,35 @@ class GoldRows:
             answers is pair,
             rationales is pair,
             rows,
+        )
+
+    def of_query(self, query_id: str) -> QueryGold | None:
+        """Return the marks of a query, without those of contradictory pairs; None without any."""
+        by_document: dict[str, _MergedGold] = {}
+        for number, doc, answerable, marks in self._spill.rows(
+            "SELECT rowid, doc, answerable, marks FROM spill WHERE query = ? ORDER BY rowid",
+            (query_id,),
+        ):
+            merged = by_document.setdefault(doc, _MergedGold())
+            merged.add(number, answerable, orjson.loads(marks))
+        sources = [gold for gold in by_document.values() if not gold.contradicts]
+        if not sources:
+            return None
+        answers = dict.fromkeys(answer for gold in sources for answer in gold.marks[0])
+        return QueryGold(any(gold.answerable for gold in sources), tuple(answers))
+
+    def no_match(self, query_id: str, doc_id: str) -> MissingDataError:
+        """Return the error for rows of which none is marked.
+
+        Args:
+            query_id, doc_id: of the first row.
+        """
+        theirs = self.figures.example
+        return MissingDataError(
+            f"--gold: none of its {self.figures.rows:,} rows speaks of these rows: it is "
+            f"matched on query_id and, where given, doc_id; its first row has query_id "
+            f"{theirs[0]!r}, doc_id {theirs[1] or None!r}; the first row measured has query_id "
+            f"{query_id!r}, doc_id {doc_id!r} (--field query_id=NAME where it is called otherwise)"
         )
 
     def _entries(self, files: Sequence[str]) -> Iterator[Sequence[Any]]:

@@ -39,6 +39,14 @@ def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]
     return None
 
 
+def find_labeller(model: str, inputs: Sequence[str], fields: Mapping[str, str]) -> str | None:
+    """Return the result of `find_same_judge`, for a model that may be one of the labellers; for
+    rows from standard input, that it was not looked for."""
+    if STDIN in inputs:
+        return "not looked for: rows from standard input"
+    return find_same_judge(model, inputs, fields)
+
+
 def _in_row(row: Row) -> Iterator[tuple[str, str]]:
     """Yield (field, spec) of a pair, or of a query and each of its documents."""
     for field in _BY_JUDGE:

@@ -9,7 +9,6 @@ from prism_cli.domain.languages import language_difference
 from prism_cli.domain.rationales import rationale_match
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import MissingDataError
 from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
 from prism_cli.evaluation.quality.row_measures import GENERATED
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
@@ -70,7 +69,7 @@ class QualityStage(RowStage):
             RowError: names the field.
         """
         check_rerank_row(row)
-        for pair in _pairs(row):
+        for pair in pairs_of(row):
             read_verdict_texts(pair, self._source)
 
     def first_pass(self, rows: Iterator[Row]) -> None:
@@ -82,24 +81,17 @@ class QualityStage(RowStage):
         assert self._gold is not None
         first: tuple[str, str] | None = None
         for row in rows:
-            for pair in _pairs(row):
+            for pair in pairs_of(row):
                 ids = query_id(pair), doc_id(pair)
                 first = first or ids
                 if self._gold.find(*ids):
                     return
         if first is not None:
-            theirs = self._gold.figures.example
-            raise MissingDataError(
-                f"--gold: none of its {self._gold.figures.rows:,} rows speaks of these rows: it is "
-                f"matched on query_id and, where given, doc_id; its first row has query_id "
-                f"{theirs[0]!r}, doc_id {theirs[1] or None!r}; the first row measured has query_id "
-                f"{first[0]!r}, doc_id {first[1]!r} (--field query_id=NAME where it is called "
-                "otherwise)"
-            )
+            raise self._gold.no_match(*first)
 
     def work(self, row: Row) -> Outcome | RowWork:
         """Measure the row, with ratings and baselines."""
-        pairs = [(pair, read_verdict_texts(pair, self._source)) for pair in _pairs(row)]
+        pairs = [(pair, read_verdict_texts(pair, self._source)) for pair in pairs_of(row)]
         for pair, texts in pairs:
             self._answers.note(
                 pair, self.location, {"verdict": texts.verdict, "label": texts.label}
@@ -196,7 +188,8 @@ def _grounding_measures(grounding: Grounding, marks: GoldMarks) -> dict[str, Any
     return measures
 
 
-def _pairs(row: Row) -> list[Row]:
+def pairs_of(row: Row) -> list[Row]:
+    """Return the pair rows of a row of either shape, with predictions."""
     return result_pairs(row) if "documents" in row else [row]
 
 

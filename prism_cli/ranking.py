@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, TypedDict, cast
+from typing import Literal, cast
 
 from prism_cli.domain.evidence_budget import (
     BLANK,
     EXTRACTIVE,
     OFF,
+    REPEATS,
     THRESHOLD,
     RankOptions,
     allot,
@@ -22,16 +23,17 @@ from prism_cli.domain.evidence_budget import (
 from prism_cli.domain.evidence_text import shares_words
 from prism_cli.domain.grounded_texts import (
     NO_CITATIONS,
-    Citation,
     Fields,
+    Texts,
     allotted_extracts,
     estimated_tokens,
     grounded_texts,
 )
 from prism_cli.domain.markup import unescaped
+from prism_cli.domain.repeats import SaidBefore
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.targets import ParsedText, parse_text
-from prism_cli.domain.windows import without_repeats
+from prism_cli.domain.windows import Windows, without_repeats
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, Value, rerank_request
 from prism_cli.rows.candidates import Candidate
@@ -41,48 +43,6 @@ PARAGRAPH = "\n\n"
 """Between texts from different parts of a document."""
 DECIMALS = 6
 """Decimals of scores and logits."""
-
-
-class Texts(TypedDict, total=False):
-    """Generated texts of a document; {} if none were requested.
-
-    Attributes:
-        contribution, evidence: None if no text was generated, or it could not be parsed.
-        format_ok: True if both could be parsed from the model's own text and its evidence shares a
-            word with the document (`shares_words`); None if no text was generated.
-        citations, contribution_citations: what the texts rest on: {"start", "end", "field",
-            "source_start", "source_end"}, ranges of the text and of the caller's string `field`.
-        unsupported, contribution_unsupported: ranges of the texts that rest on nothing.
-        evidence_origin: generated, repaired or extracted. These five only with grounding, and None
-            without a text.
-        evidence_generated, contribution_generated: the model's own text, only where it differs.
-        evidence_omitted: only with a limit on evidence: None if there is a text, else the reason:
-            threshold, evidence_top, max_evidence_tokens, scattered, blank.
-    """
-
-    contribution: str | None
-    evidence: str | None
-    format_ok: bool | None
-    citations: list[Citation] | None
-    contribution_citations: list[Citation] | None
-    unsupported: list[list[int]] | None
-    contribution_unsupported: list[list[int]] | None
-    evidence_origin: str | None
-    evidence_generated: str | None
-    contribution_generated: str | None
-    evidence_omitted: str | None
-
-
-class Windows(TypedDict, total=False):
-    """How a document longer than the model takes was read; {} for others.
-
-    Attributes:
-        windows: number of its parts that were read; the logit is that of the best.
-        best_window: range of the best part, in the caller's document without the title.
-    """
-
-    windows: int
-    best_window: list[int]
 
 
 class Result(Texts, Windows):
@@ -141,7 +101,9 @@ def ranking(
         return Ranking([], Counter())
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
     extractive = options.evidence_from == EXTRACTIVE
-    together = options.evidence and not (options.joint or extractive) and options.threshold < 1
+    together = (
+        options.evidence and not (options.logits_first or extractive) and options.threshold < 1
+    )
     text_limits = (options.max_new_tokens, options.logit_threshold) if together else ()
     replies: dict[int, Reply] = {}
     if readable:
@@ -204,10 +166,12 @@ def ranking(
         )
     reasons = [*reasons, *[BLANK] * (len(kept) - len(scored))]
     results: list[Result] = []
+    said = SaidBefore()
     for place, index in enumerate(kept):
         logit = logits.get(index, -inf)
         texts_of_document: Texts = {}
         if options.evidence:
+            tokens = counts["tokens_kept"]
             if reasons[place] is not None:
                 texts_of_document = _no_texts(reasons[place], counts, options)
             elif extractive:
@@ -216,6 +180,16 @@ def ranking(
                 texts_of_document = _texts(texts[place], counts, query, documents[index], options)
             if options.reports_omitted:
                 texts_of_document["evidence_omitted"] = reasons[place]
+            evidence = texts_of_document["evidence"]
+            if options.skip_repeats and evidence:
+                better = said.add(evidence, index)
+                if better is not None:
+                    counts.update(given=-1, tokens_kept=tokens - counts["tokens_kept"])
+                    texts_of_document = _no_texts(REPEATS, counts, options)
+                    texts_of_document |= {
+                        "evidence_omitted": REPEATS,
+                        "repeats": documents[better].doc_id,
+                    }
         results.append(
             {
                 "index": index,

@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     max_new_tokens: int
     grounding: str
     evidence_from: str
+    skip_repeats: bool
 
 
 class Reranker:
@@ -148,6 +149,7 @@ class Reranker:
         max_new_tokens: int = MAX_NEW_TOKENS,
         grounding: str = REPAIR,
         evidence_from: str = MODEL,
+        skip_repeats: bool = False,
     ) -> list[Result]:
         """Return the documents, best first, in the form of `results` of `prism rerank`.
 
@@ -165,6 +167,7 @@ class Reranker:
             grounding: repair replaces sentences with facts or words that neither document nor query
                 has by the document's own; report only lists them as unsupported; off does neither.
             evidence_from: model, or extractive: the document's own sentences.
+            skip_repeats: leave out evidence that says nothing beyond that of better documents.
 
         Raises:
             ArgumentError: (a ValueError) an option is out of range, a document has another shape,
@@ -181,6 +184,7 @@ class Reranker:
             max_new_tokens=max_new_tokens,
             grounding=grounding,
             evidence_from=evidence_from,
+            skip_repeats=skip_repeats,
         )
         return results
 

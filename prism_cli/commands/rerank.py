@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prism_cli.domain.evidence_budget import RankOptions
     from prism_cli.ports import RerankRuntime
 
-LIMITS = ("evidence_top", "threshold", "max_evidence_tokens", "evidence_from")
+LIMITS = ("evidence_top", "threshold", "max_evidence_tokens", "evidence_from", "skip_repeats")
 """Options that say who gets evidence."""
 
 app = typer.Typer(

@@ -79,6 +79,13 @@ class RerankConfig(StageConfig):
             added=True,
         ),
     ] = "model"
+    skip_repeats: Annotated[
+        bool,
+        Option(
+            "Leave out evidence that says nothing beyond that of better documents of the query.",
+            added=True,
+        ),
+    ] = False
     max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.")] = MAX_NEW_TOKENS
     dtype: Dtype = "auto"
     attn: Attention = "auto"

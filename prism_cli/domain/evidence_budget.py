@@ -14,6 +14,8 @@ from prism_cli.errors import ArgumentError
 
 THRESHOLD, EVIDENCE_TOP, MAX_EVIDENCE_TOKENS = "threshold", "evidence_top", "max_evidence_tokens"
 """Reason why a document has no text: the first option that excludes it."""
+REPEATS = "repeats"
+"""Reason: its evidence says nothing beyond that of better documents."""
 SCATTERED = "scattered"
 """Reason: its query's rows are not adjacent, so that no budget can be applied."""
 REPAIR, REPORT, OFF = GROUNDING = ("repair", "report", "off")
@@ -39,6 +41,7 @@ class RankOptions:
         max_evidence_tokens: most tokens of all texts of the query, in the model's own tokens; of
             extractive evidence, estimated.
         grounding: one of GROUNDING.
+        skip_repeats: leave out evidence that repeats that of better documents (`domain.repeats`).
         evidence_from: model, or extractive: the document's own sentences, without generation.
 
     Raises:
@@ -53,6 +56,7 @@ class RankOptions:
     max_evidence_tokens: int | None = None
     grounding: str = REPAIR
     evidence_from: str = MODEL
+    skip_repeats: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in (("grounding", GROUNDING), ("evidence_from", EVIDENCE_SOURCES)):
@@ -80,12 +84,19 @@ class RankOptions:
     @property
     def joint(self) -> bool:
         """True where any result depends on the other documents of the query."""
+        return self.logits_first or (self.evidence and self.skip_repeats)
+
+    @property
+    def logits_first(self) -> bool:
+        """True where the logits of all documents decide which texts are requested."""
         return self.rationed or self.top_n is not None
 
     @property
     def reports_omitted(self) -> bool:
         """True if reasons for missing texts are reported: the verdict is not the only rule."""
-        return self.rationed or (self.evidence and self.threshold != BOUNDARY)
+        return self.rationed or (
+            self.evidence and (self.skip_repeats or self.threshold != BOUNDARY)
+        )
 
 
 def allot(

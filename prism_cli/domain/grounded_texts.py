@@ -22,6 +22,38 @@ class Citation(TypedDict):
     source_end: int
 
 
+class Texts(TypedDict, total=False):
+    """Generated texts of a document; {} if none were requested.
+
+    Attributes:
+        contribution, evidence: None if no text was generated, or it could not be parsed.
+        format_ok: True if both could be parsed from the model's own text and its evidence shares a
+            word with the document (`shares_words`); None if no text was generated.
+        citations, contribution_citations: what the texts rest on: {"start", "end", "field",
+            "source_start", "source_end"}, ranges of the text and of the caller's string `field`.
+        unsupported, contribution_unsupported: ranges of the texts that rest on nothing.
+        evidence_origin: generated, repaired or extracted. These five only with grounding, and None
+            without a text.
+        evidence_generated, contribution_generated: the model's own text, only where it differs.
+        evidence_omitted: only with a limit on evidence: None if there is a text, else the reason:
+            threshold, evidence_top, max_evidence_tokens, repeats, scattered, blank.
+        repeats: doc_id of the better document whose evidence says the same.
+    """
+
+    contribution: str | None
+    evidence: str | None
+    format_ok: bool | None
+    citations: list[Citation] | None
+    contribution_citations: list[Citation] | None
+    unsupported: list[list[int]] | None
+    contribution_unsupported: list[list[int]] | None
+    evidence_origin: str | None
+    evidence_generated: str | None
+    contribution_generated: str | None
+    evidence_omitted: str | None
+    repeats: str
+
+
 NO_CITATIONS: Fields = {
     "citations": None,
     "contribution_citations": None,

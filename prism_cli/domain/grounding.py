@@ -1,8 +1,8 @@
 """Grounding: texts whose facts and words the document or the query has.
 
-A sentence of the evidence with an unsupported fact, or a broken word, is replaced by the
-document's sentence that it rests on, else left out. Where nothing usable remains, the document's
-sentences closest to the query are the evidence.
+A sentence of the evidence with an unsupported fact or a broken word, or one that rests on nothing
+in the document, is replaced by the document's sentence that it rests on, else left out. Where
+nothing usable remains, the document's sentences closest to the query are the evidence.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from math import log
 from typing import Literal, NamedTuple
 
+from prism_cli.domain.citations import cite
 from prism_cli.domain.content_words import content_keys
 from prism_cli.domain.evidence_text import says_something, shares_words
 from prism_cli.domain.extraction import (
@@ -20,6 +21,7 @@ from prism_cli.domain.extraction import (
     joined_evidence,
 )
 from prism_cli.domain.facts import fact_source, unsupported_facts
+from prism_cli.domain.languages import language_difference
 from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans
 from prism_cli.domain.vocabulary import broken_words, text_language
 from prism_cli.domain.words import PlacedWords, is_unspaced
@@ -60,12 +62,14 @@ class GroundedDocument:
         self._body = body
         both = f"{document}\n{query}"
         self._facts = fact_source(both)
+        self._query_words = PlacedWords(query).words
         self._words = frozenset(PlacedWords(both).words)
         self._language = text_language(document)
 
     def faults(self, text: str) -> list[Range]:
         """Return the ranges of the unsupported facts and broken words of a text, in order."""
-        broken = broken_words(text, self._words, self._language)
+        language = text_language(text) or self._language  # of a translation its own
+        broken = broken_words(text, self._words, language)
         return sorted({*unsupported_facts(text, self._facts), *broken})
 
     def grounded(self, contribution: str | None, evidence: str | None) -> Grounded:
@@ -119,7 +123,7 @@ class GroundedDocument:
     def _repaired(self, text: str | None) -> str:
         """Return `text` with each faulty sentence replaced or left out; "" where none is left."""
         text = text or ""
-        faults = self.faults(text)
+        faults = self.faults(text) + self._baseless(text)
         if not faults:
             return text
         spans = sentence_spans(text)
@@ -148,6 +152,18 @@ class GroundedDocument:
             ]
             pieces = left if len(left) < len(pieces) else []
         return ""
+
+    def _baseless(self, text: str) -> list[Range]:
+        """Return the sentences that rest on nothing in the document or repeat the query, but "No."
+        and the like; none in another language, where a translation shares no words."""
+        unsupported = set(cite(text, self.document, body=self._body).unsupported)
+        spans = [
+            span
+            for span in sentence_spans(text)
+            if (span in unsupported and says_something(text[slice(*span)]))
+            or PlacedWords(text[slice(*span)]).words == self._query_words
+        ]
+        return spans if spans and language_difference(text, self.document) is None else []
 
     def _replacement(self, sentence: str, used: set[int]) -> int | None:
         """Return the document's sentence that has most of the content of `sentence`, if enough."""

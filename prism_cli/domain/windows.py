@@ -9,6 +9,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from typing import TypedDict
 
 from prism_cli.domain.sentences import sentence_spans
 from prism_cli.errors import ArgumentError
@@ -27,6 +28,18 @@ _SKIN_TONES = range(0x1F3FB, 0x1F400)
 
 Span = tuple[int, int]
 """Start and end of a slice, in characters."""
+
+
+class Windows(TypedDict, total=False):
+    """How a document longer than the model takes was read; {} for others.
+
+    Attributes:
+        windows: number of its parts that were read; the logit is that of the best.
+        best_window: range of the best part, in the caller's document without the title.
+    """
+
+    windows: int
+    best_window: list[int]
 
 
 def check_windows(long_documents: str, window_tokens: int | None) -> None:

@@ -195,7 +195,7 @@ class RerankStage(RowStage):
         options = self._options
         scattered = options.joint and self.group_of(rows[0]) in self._scattered
         if scattered:
-            options = replace(options, top_n=None)
+            options = replace(options, top_n=None, skip_repeats=False)
             if options.rationed:  # no budget can be applied: no row gets evidence
                 options = replace(
                     options, evidence_top=None, max_evidence_tokens=None, threshold=1.0

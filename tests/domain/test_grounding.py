@@ -93,6 +93,25 @@ def test_sentence_that_rests_on_nothing_is_left_out() -> None:
     assert result[::2] == ("Many people visit it in summer.", "repaired")
 
 
+def test_sentence_without_any_fact_that_rests_on_nothing_is_left_out() -> None:
+    query, document = DOCUMENTS["English"]
+    grounds = GroundedDocument(document, 0, query)
+    visit, echo = "Many people visit it in summer.", "Zebras sleep standing beneath acacias."
+    assert grounds.grounded("Opened.", f"{echo} {visit}")[::2] == (visit, "repaired")
+    assert grounds.grounded("Opened.", f"No. {visit}")[::2] == (f"No. {visit}", "generated")
+    first = DOCUMENTS["English"][1].split(". ")[0] + "."
+    assert grounds.grounded("Opened.", query)[::2] == (first, "repaired")
+
+
+def test_translation_shares_no_words_and_stays() -> None:
+    query, document = DOCUMENTS["English"]
+    text = "Cette tour mesure 330 m de haut et beaucoup de gens la visitent pendant les vacances."
+    assert GroundedDocument(document, 0, query).grounded("Opened.", text)[::2] == (
+        text,
+        "generated",
+    )
+
+
 @pytest.mark.parametrize("evidence", [None, "", "No;", "N/A", "Zebras sleep standing."])
 def test_unusable_evidence_becomes_the_closest_sentences(evidence: str | None) -> None:
     query, document = DOCUMENTS["English"]

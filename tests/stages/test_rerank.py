@@ -356,6 +356,41 @@ def test_scattered_queries_get_no_evidence_and_a_hint(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("options", [{}, {"max_evidence_tokens": 90}, {"top_n": 3}])
+def test_repeated_evidence_is_left_out_in_both_shapes(tmp_path: Path, options: Row) -> None:
+    texts = {"a": "1 escaped", "b": "3 escaped", "c": "2", "d": "-1"}
+    documents = [{"doc_id": name, "text": text} for name, text in texts.items()]
+    (out,), summary, _ = rerank(
+        tmp_path, [{"query": "q", "documents": documents}], skip_repeats=True, **options
+    )
+    best, other, repeated = out["results"][:3]
+    assert told([best, other]) == ["b AT&T < 3 None", "c why None"]
+    assert told([repeated]) == ["a None repeats"]
+    assert (repeated["repeats"], "repeats" in best) == ("b", False)
+    assert (repeated["verdict"], repeated["relevance_score"] > 0.5) == ("yes", True)
+    rows = [
+        make_pair(query="q", query_id="q", doc_id=name, document=text)
+        for name, text in texts.items()
+    ]
+    pairs, of_pairs, _ = rerank(second(tmp_path), rows, skip_repeats=True, **options)
+    row = next(row for row in pairs if row["doc_id"] == "a")
+    assert (row["predicted_evidence"], row["evidence_omitted"], row["repeats"]) == (
+        None,
+        "repeats",
+        "b",
+    )
+    assert of_pairs.figures == summary.figures
+    figures: Any = summary.figures["evidence"]
+    assert (figures["given"], figures["omitted_repeats"]) == (2, 1)
+    assert figures["tokens_kept"] == figures["tokens_written"] - 10
+
+
+def test_rows_of_scattered_queries_keep_repeated_evidence(tmp_path: Path) -> None:
+    rows = [*pairs_of("p", "2 escaped"), *pairs_of("q", "5"), *pairs_of("p", "1 escaped")]
+    out, _, _ = rerank(tmp_path, rows, skip_repeats=True)
+    assert all(row["predicted_evidence"] for row in out)
+
+
 def test_a_too_long_query_rejects_all_its_rows_under_a_budget(tmp_path: Path) -> None:
     rows = [*pairs_of("endless", "1", "2"), *pairs_of("q", "1")]
     out, _, _ = rerank(tmp_path, rows, evidence_top=1)

@@ -11,6 +11,7 @@ from prism_cli.domain.extraction import (
     best_statement,
     candidate_spans,
     chosen_indices,
+    closest_within,
     contribution_of,
     joined_evidence,
 )
@@ -155,3 +156,12 @@ def test_contribution_of_a_real_sentence_is_short_and_in_its_words(language: str
             contribution = contribution.removeprefix("The passage states that ").rstrip(".。…")
             assert len(contribution.split()) <= MAX_CONTRIBUTION_WORDS
             assert contribution[1:] in " ".join(sentence.split())
+
+
+def test_closest_sentences_fit_into_a_length_with_the_closest_always() -> None:
+    spans = [(0, 10), (11, 41), (42, 52), (53, 60)]
+    closeness = [0.2, 0.9, 0.5, 0.4]
+    assert closest_within(closeness, spans, 5) == [1]
+    assert closest_within(closeness, spans, 41) == [1, 2]
+    assert closest_within(closeness, spans, 40) == [1, 3]  # the second does not fit with a blank
+    assert closest_within(closeness, spans, 100) == [0, 1, 2, 3]

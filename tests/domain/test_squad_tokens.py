@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.domain.squad_tokens import TokenText, squad_tokens
+from prism_cli.domain.squad_tokens import TokenText, squad_scores, squad_tokens
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,22 @@ def test_a_text_contains_its_token_sequences(before: str, answer: str, after: st
 )
 def test_answers_are_found_as_whole_tokens(text: str, answer: str, held: bool) -> None:
     assert TokenText(text).holds(answer) is held
+
+
+@pytest.mark.parametrize(
+    ("reply", "answers", "exact", "f1", "contained"),
+    [
+        ("The Eiffel Tower!", ["eiffel tower"], 1, 1, 1),
+        ("in 1889", ["1889", "the year 1889"], 0, 2 / 3, 1),
+        ("Paris, France", ["London"], 0, 0, 0),
+        ("a a b b", ["b b c"], 0, 4 / 5, 0),  # "a" is an article: 2 shared of 2 and 3
+        ("", ["1889"], 0, 0, 0),
+        ("", ["the"], 1, 1, 0),
+        ("15", ["5"], 0, 0, 0),
+    ],
+)
+def test_scores_of_a_reply_are_the_best_over_the_answers(
+    reply: str, answers: list[str], exact: float, f1: float, contained: float
+) -> None:
+    scores = squad_scores(reply, answers)
+    assert scores == pytest.approx({"exact_match": exact, "f1": f1, "contained": contained})

@@ -1,0 +1,66 @@
+"""Figures of answers against values computed by hand."""
+
+from typing import Any
+
+import pytest
+
+from prism_cli.evaluation.answers.figures import AnswersFigures
+
+
+def row(number: int, contexts: dict[str, Any], *, answerable: bool = True) -> dict[str, Any]:
+    return {
+        "query_id": f"q{number}",
+        "query": f"query {number}",
+        "evidence": "text",
+        "answers": {
+            "answerable": answerable,
+            "gold": ["g"] if answerable else [],
+            "candidates": 1,
+            "documents": ["d"],
+            "contexts": contexts,
+        },
+    }
+
+
+def answer(f1: float, tokens: int, **more: Any) -> dict[str, Any]:
+    return {
+        "reply": "r" if f1 else "",
+        "f1": f1,
+        "exact_match": float(f1 == 1),
+        "contained": float(f1 > 0),
+        "no_answer": not f1,
+        "tokens_read": tokens,
+        "tokens_written": 2,
+        **more,
+    }
+
+
+def test_means_tests_and_losses() -> None:
+    figures = AnswersFigures(0)
+    f1 = [(1.0, 1.0), (1.0, 0.5), (0.4, 0.0), (0.0, 0.0)]
+    for number, (documents, evidence) in enumerate(f1):
+        contexts = {"documents": answer(documents, 100), "evidence": answer(evidence, 10)}
+        figures.add(row(number, contexts))
+    none = {"reply": "", "no_answer": True, "tokens_read": 0, "tokens_written": 0, "asked": False}
+    wrong = {"reply": "5", "no_answer": False, "tokens_read": 50, "tokens_written": 1, "cut": True}
+    figures.add(row(4, {"documents": wrong, "evidence": none}, answerable=False))
+    content = figures.content()
+    documents, evidence = content["answers"]["documents"], content["answers"]["evidence"]
+    assert documents["f1"] == pytest.approx(2.4 / 4)
+    assert evidence["f1"] == pytest.approx(1.5 / 4)
+    assert (evidence["exact_match"], evidence["contained"]) == (0.25, 0.5)
+    assert (evidence["no_answer_rate"], evidence["no_answer_accuracy"]) == (0.5, 1)
+    assert documents["no_answer_accuracy"] == 0
+    assert (documents["tokens_read"], evidence["tokens_read"]) == (90, 8)
+    assert (documents["usd"], documents["cut"], evidence["without_text"]) == (None, 1, 1)
+    (test,) = content["statistics"]["tests"]
+    assert (test["context"], test["against"]) == ("evidence", "documents")
+    assert test["difference"] == pytest.approx(-0.9 / 4)
+    assert (test["win"], test["tie"], test["loss"]) == (0, 2, 2)
+    assert test["p"] == pytest.approx(0.5)  # 2 of the 4 flips of two differences of one sign
+    assert test["interval"][0] <= test["difference"] <= test["interval"][1]
+    assert [example["query_id"] for example in content["examples"]["lost"]] == ["q1", "q2"]
+    assert content["queries"] == {
+        "all": 5, "answerable": 4, "unanswerable": 1, "without_documents": 0,
+    }  # fmt: skip
+    assert content["statistics"]["counts"]["evidence.f1"] == 4

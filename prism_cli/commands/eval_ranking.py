@@ -105,7 +105,7 @@ def evaluate(
         sets = [_with_first_stage(one, config, output, trust_remote_code) for one in found]
     summary = run_evaluation(
         sets,
-        [_eval_model(name, config) for name in config.models],
+        [_eval_model(name, config, quiet=common.quiet) for name in config.models],
         EvalOptions(
             output=output,
             split=config.split,
@@ -204,14 +204,16 @@ def _with_first_stage(
     return EvalSet(data, eval_first_stage(data, config, output, trusted))
 
 
-def _eval_model(name: str, config: EvalConfig) -> "EvalModel":
+def _eval_model(name: str, config: EvalConfig, *, quiet: bool) -> "EvalModel":
     from prism_cli.commands.wiring import canary, eval_reranker
+    from prism_cli.engine.progress_display import announce_load
     from prism_cli.evaluation.ranking.plan import EvalModel
     from prism_cli.evaluation.ranking.reranking import MakeRequest
 
     identity, reranker = eval_reranker(name, config)
 
     def load() -> MakeRequest:
+        announce_load(name, quiet=quiet)
         loaded = reranker()
         if warning := canary(loaded.runtime)[1]:
             _tell(f"prism: warning: {warning}")

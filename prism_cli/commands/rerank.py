@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,8 +37,8 @@ def rerank(
     query: Annotated[
         str | None,
         typer.Option(
-            help="A query; each row is then a document for it, and the ranking is printed, with "
-            "--json as one JSON object. Rows are also written if -o names a file.",
+            help="Rank all rows as documents for this query and print the ranking, with --json as "
+            "JSON. Rows are written with -o only.",
             show_default=False,
         ),
     ] = None,
@@ -45,15 +46,14 @@ def rerank(
         bool,
         typer.Option(
             "--sort-queries",
-            help="Put the rows of a query together first, so that all get a rank.",
+            help="Group the rows of each query first, so that all get a rank.",
         ),
     ] = False,
     pretty: Annotated[
         bool,
         typer.Option(
             "--pretty",
-            help="With --query: score bars, and the cited sentences of each document. For rows: "
-            "prism show OUT.",
+            help="With --query: score bars and cited sentences. For rows: prism show OUT.",
         ),
     ] = False,
     print_prompts: Annotated[
@@ -132,9 +132,11 @@ def rerank(
         rerank_query(query, inputs, reranker, options, config, common, figures, pretty=pretty)
         return
     from prism_cli.commands.ranking_text import example_lines
+    from prism_cli.engine.progress_display import announce_load
     from prism_cli.stages.rerank import RerankStage
 
-    ranker = RerankStage(reranker, options, figures=figures)
+    before_load = partial(announce_load, config.model, quiet=common.quiet)
+    ranker = RerankStage(reranker, options, figures=figures, before_load=before_load)
     run_row_stage(
         ranker, sources, common, config, closing=lambda: example_lines(ranker.best, ranker.usable)
     )

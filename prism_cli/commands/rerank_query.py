@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def rerank_query(
     from prism_cli.commands.ranking_text import print_ranking
     from prism_cli.commands.row_run import exit_with, work_rows
     from prism_cli.engine.counts import UsageTotals
+    from prism_cli.engine.progress_display import announce_load
     from prism_cli.engine.report import print_summary
     from prism_cli.shards.formats.documents import EMPTY
     from prism_cli.stages.rerank_query import OTHER_QUESTION, RerankQueryStage
@@ -52,7 +54,15 @@ def rerank_query(
     if not writes:
         options = replace(options, top_n=shown)
         common = replace(common, output=Path("-"))
-    stage = RerankQueryStage(model, options, query, shown, writes=writes, figures=figures)
+    stage = RerankQueryStage(
+        model,
+        options,
+        query,
+        shown,
+        writes=writes,
+        figures=figures,
+        before_load=partial(announce_load, model.spec, quiet=common.quiet),
+    )
     summary = work_rows(stage, inputs, common, config, extra_config={"query": query})
     assert summary is not None  # rerank has no --dry-run
     if stage.others and not stage.held:

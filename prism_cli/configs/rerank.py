@@ -8,6 +8,7 @@ from annotated_types import Ge, Interval
 from prism_cli.configs.base import Option, StageConfig
 from prism_cli.configs.eval import RELEASED_MODEL
 from prism_cli.configs.shared import (
+    LOCAL_MODELS,
     Attention,
     BatchTokens,
     Device,
@@ -19,6 +20,8 @@ from prism_cli.configs.shared import (
 )
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.domain.scoring import BOUNDARY
+
+EVIDENCE = "Contribution and evidence"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class RerankConfig(StageConfig):
     evidence: Annotated[
         bool,
         Option(
-            "Write contribution and evidence for yes; without, scores alone.",
+            "Contribution and evidence for yes; without, scores alone.",
             names=("--evidence/--no-evidence",),
         ),
     ] = True
@@ -49,33 +52,41 @@ class RerankConfig(StageConfig):
         Option("Keep the best N documents of each query.", default="all; with --query 10"),
     ] = None
     evidence_top: Annotated[
-        int | None, Ge(1), Option("Evidence for the best K documents of a query only.")
+        int | None,
+        Ge(1),
+        Option("Only for the best K documents of a query.", panel=EVIDENCE),
     ] = None
     threshold: Annotated[
         float,
         Interval(ge=0, le=1),
         Option(
-            "Evidence above this score; the verdict stays as it is. Below 0.5 a document that is "
-            "judged no may get it too."
+            "Evidence above this score; below 0.5 also for documents judged no.",
+            panel=EVIDENCE,
         ),
     ] = BOUNDARY
     max_evidence_tokens: Annotated[
         int | None,
         Ge(1),
-        Option("Tokens of all evidence of a query, best document first.", default="no limit"),
+        Option(
+            "Tokens of all evidence of a query, best document first.",
+            default="no limit",
+            panel=EVIDENCE,
+        ),
     ] = None
     grounding: Annotated[
         Literal["repair", "report", "off"],
         Option(
-            "Facts and words of a text that neither document nor query has: replaced by the "
-            "document's own sentences, reported as unsupported, or not looked for.",
+            "Facts that neither document nor query has: replaced by the document's sentences, "
+            "reported, or ignored.",
+            panel=EVIDENCE,
             added=True,
         ),
     ] = "repair"
     evidence_from: Annotated[
         Literal["model", "extractive"],
         Option(
-            "Texts that the model writes, or the document's sentences closest to the query.",
+            "The model's texts, or the document's sentences closest to the query.",
+            panel=EVIDENCE,
             added=True,
         ),
     ] = "model"
@@ -83,15 +94,18 @@ class RerankConfig(StageConfig):
         bool,
         Option(
             "Leave out evidence that says nothing beyond that of better documents of the query.",
+            panel=EVIDENCE,
             added=True,
         ),
     ] = False
-    max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.")] = MAX_NEW_TOKENS
+    max_new_tokens: Annotated[int, Ge(1), Option("Longest text, in tokens.", panel=EVIDENCE)] = (
+        MAX_NEW_TOKENS
+    )
     dtype: Dtype = "auto"
     attn: Attention = "auto"
     engine: Annotated[
         Literal["transformers", "vllm"],
-        Option("vllm: needs a GPU that no other process uses (extra vllm)."),
+        Option("vllm: needs a GPU of its own and the extra vllm.", panel=LOCAL_MODELS),
     ] = "transformers"
     device: Device = "auto"
     batch_tokens: BatchTokens = None

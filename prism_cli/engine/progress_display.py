@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prism_cli.engine.heartbeat import Heartbeat
 from prism_cli.engine.progress import Progress
+from prism_cli.reporting.sanitize import escape_invisible
 
 LINE_SECONDS = 60.0
 
@@ -21,6 +22,12 @@ class _Lines(Progress):
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
             print(self.line, file=sys.stderr, flush=True)
+
+
+def announce_load(model: str, *, quiet: bool) -> None:
+    """Print that a model is being loaded, which takes seconds to minutes."""
+    if not quiet:
+        print(escape_invisible(f"prism: loading {model} …"), file=sys.stderr, flush=True)
 
 
 @contextmanager

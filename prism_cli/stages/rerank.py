@@ -7,7 +7,7 @@ query are processed together.
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from math import inf
@@ -49,6 +49,7 @@ class RerankStage(RowStage):
         options: options for ranking and evidence.
         figures: further entries of the summary and the manifest, such as the canary; read when
             the summary is made.
+        before_load: called before a lazy model is loaded.
 
     Attributes:
         best: the best document of the first query, for display.
@@ -67,8 +68,10 @@ class RerankStage(RowStage):
         options: RankOptions,
         *,
         figures: Mapping[str, object] | None = None,
+        before_load: Callable[[], None] | None = None,
     ) -> None:
         self._reranker = reranker
+        self._before_load = before_load
         self._options = options
         self._figures = {} if figures is None else figures
         self._counts: Counter[str] = Counter()
@@ -93,6 +96,8 @@ class RerankStage(RowStage):
     def prepare(self, rows: Iterator[Row]) -> None:
         """Load the model if there is a row."""
         if not self._reranker.loaded and any(True for _ in rows):
+            if self._before_load is not None:
+                self._before_load()
             self._reranker.runtime  # noqa: B018
 
     def work(self, row: Row) -> RowWork:

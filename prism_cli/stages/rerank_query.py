@@ -1,6 +1,6 @@
 """Rerank for one query from the command line: every input row is a document."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.engine.stage import RowStage
@@ -56,8 +56,9 @@ class RerankQueryStage(RerankStage):
         *,
         writes: bool,
         figures: Mapping[str, object] | None = None,
+        before_load: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(reranker, options, figures=figures)
+        super().__init__(reranker, options, figures=figures, before_load=before_load)
         self._query, self._writes = query, writes
         self._key = query_key({"query": query})
         self._documents = 0

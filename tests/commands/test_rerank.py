@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
+from prism_cli.adapters.runtimes.engines import load_runtime
 from prism_cli.configs.rerank import RerankConfig
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.engine.status import read_statuses
 from prism_cli.ports import RerankRuntime
-from prism_cli.reranker import Reranker, _loaded
+from prism_cli.reranker import Reranker
 from prism_cli.shards.lock import output_lock
 from tests.door import prism
 from tests.factories import jsonl, make_pair
@@ -197,9 +198,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noting(*arguments: Any) -> RerankRuntime:
         states.extend(status.state for status in read_statuses([Path("out.jsonl")]))
-        return _loaded(*arguments)
+        return load_runtime(*arguments)
 
-    monkeypatch.setattr("prism_cli.reranker._loaded", noting)
+    monkeypatch.setattr("prism_cli.reranker.load_runtime", noting)
     return states
 
 
@@ -207,9 +208,14 @@ def test_the_model_is_loaded_after_the_output_is_locked_and_status_shows_the_run
     rows: Path, tiny_reranker: Path, loads: list[str]
 ) -> None:
     words = ("rerank", rows, "-o", "out.jsonl", "--model", tiny_reranker, "--no-evidence")
-    assert prism(*words).returncode == 0
+    loading = f"loading {tiny_reranker} …\n"
+    done = prism(*words)
+    assert done.returncode == 0
     assert loads == ["running"]
-    assert "nothing to do" in prism(*words).stderr
+    assert done.stderr.count(loading) == 1
+    again = prism(*words).stderr
+    assert "nothing to do" in again
+    assert loading not in again
     assert prism(*words, "--max-tokens", "99").returncode == 2
     assert loads == ["running"]
 

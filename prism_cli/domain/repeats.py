@@ -10,19 +10,15 @@ from collections import Counter, defaultdict
 from math import ceil
 from typing import NamedTuple
 
+from prism_cli.domain.content_words import content_keys
 from prism_cli.domain.fidelity import entity_fidelity
-from prism_cli.domain.query_words import LANGUAGES
 from prism_cli.domain.sentences import sentences
-from prism_cli.domain.words import UNSPACED
+from prism_cli.domain.words import PlacedWords
 
 MIN_SHARED = 0.8
 """Least share of a sentence's content words that the earlier sentence has."""
 _MAX_COMPARED = 64
 """Earlier sentences with one word in common that are compared, best document first."""
-_STEM = 5
-"""Letters of a word that are compared, so that endings may differ."""
-_RUN = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
-_DROPPED = frozenset[str]().union(*(language.dropped for language in LANGUAGES.values()))
 _NEGATION = re.compile(
     r"(?<!\w)(?:not|no|never|none|without|cannot|nicht|kein\w*|nie|ohne|ne|pas|jamais|sans|nunca|sin"
     r"|не|нет|без|لا|ليس|لم|नहीं|न)(?!\w)|n['’]t(?!\w)|[不没沒无無未非]|ない|ません|않|없"
@@ -32,7 +28,8 @@ _NEGATION = re.compile(
 class _Sentence(NamedTuple):
     owner: int
     text: str
-    stems: frozenset[str]
+    keys: frozenset[str]
+    digits: frozenset[str]
     negations: int
 
 
@@ -55,7 +52,13 @@ class SaidBefore:
         """
         owners: list[int] = []
         own = [
-            _Sentence(owner, sentence, _content(sentence), _negations(sentence))
+            _Sentence(
+                owner,
+                sentence,
+                frozenset(content_keys(PlacedWords(sentence).words)),
+                frozenset(re.findall(r"\d+", sentence)),
+                len(_NEGATION.findall(sentence.casefold())),
+            )
             for sentence in sentences(text)
         ]
         for sentence in own:
@@ -66,8 +69,8 @@ class SaidBefore:
         if own and len(owners) == len(own):
             return Counter(sorted(owners)).most_common(1)[0][0]
         for sentence in own:
-            for stem in sentence.stems:
-                self._places[stem].append(len(self._said))
+            for key in sentence.keys:
+                self._places[key].append(len(self._said))
             self._said.append(sentence)
         return None
 
@@ -76,31 +79,17 @@ class SaidBefore:
 
         A sentence that shares enough words has one of the rarest ones, so only those are looked up.
         """
-        stems = sentence.stems
-        rarest = sorted(stems, key=lambda stem: (len(self._places[stem]), stem))
-        needed = len(stems) - ceil(MIN_SHARED * len(stems)) + 1
-        places = {place for stem in rarest[:needed] for place in self._places[stem][:_MAX_COMPARED]}
+        keys = sentence.keys
+        rarest = sorted(keys, key=lambda key: (len(self._places[key]), key))
+        needed = len(keys) - ceil(MIN_SHARED * len(keys)) + 1
+        places = {place for key in rarest[:needed] for place in self._places[key][:_MAX_COMPARED]}
         for place in sorted(places):
             earlier = self._said[place]
             if (
-                len(stems & earlier.stems) >= MIN_SHARED * len(stems)
+                len(keys & earlier.keys) >= MIN_SHARED * len(keys)
                 and sentence.negations == earlier.negations
+                and sentence.digits <= earlier.digits
                 and not entity_fidelity(sentence.text, earlier.text).missing
             ):
                 return earlier.owner
         return None
-
-
-def _content(sentence: str) -> frozenset[str]:
-    """Return the beginnings of content words; in scripts without blanks, pairs of characters."""
-    stems: set[str] = set()
-    for run in _RUN.findall(sentence.casefold()):
-        if re.match(f"[{UNSPACED}]", run):
-            stems |= {run[at : at + 2] for at in range(max(1, len(run) - 1))}
-        elif run not in _DROPPED:
-            stems.add(run[:_STEM] if run.isalpha() else run)
-    return frozenset(stems)
-
-
-def _negations(sentence: str) -> int:
-    return len(_NEGATION.findall(sentence.casefold()))

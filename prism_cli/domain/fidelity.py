@@ -16,6 +16,7 @@ from typing import Any
 from prism_cli.domain.facts import CHARACTERS, fact_source, facts, plain
 
 CLASSES = ("number", "date", "name", "acronym", "quotation", "url")
+_SHOWN_ENTITIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +88,15 @@ def entity_fidelity(text: str, document: str) -> Fidelity:
         elif kind != CHARACTERS:
             missing.append(shown)
     return Fidelity(total, found, tuple(missing))
+
+
+def fidelity_fault(evidence: str, document: str, least: float | None) -> str | None:
+    """Return the problem of evidence below the least share of entities; None if there is none."""
+    if least is None:
+        return None
+    fidelity = entity_fidelity(evidence, document)
+    if fidelity.share is None or fidelity.share >= least:
+        return None
+    return f"fidelity {fidelity.share:.2f} below {least:g}, not in the document: " + ", ".join(
+        fidelity.missing[:_SHOWN_ENTITIES]
+    )

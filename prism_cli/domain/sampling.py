@@ -17,7 +17,10 @@ _LABELLED_PARTS, _WEB_PARTS = 2, 3
 
 
 def bin_of(score: float, bins: int) -> int:
-    """Return the bin i of a score: [i / bins, (i + 1) / bins); the last one has 1, too."""
+    """Return the bin i of a score: [i / bins, (i + 1) / bins); the last one has 1, too.
+
+    Exact for every float, unlike `score_figures.score_bin`: a sample keeps the bounds of its bins.
+    """
     index = min(int(score * bins), bins - 1)
     # score * bins may round up to the next edge, or down below its own.
     if score < index / bins:

@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from prism_cli.domain.ranks import RankAuc
+from prism_cli.domain.score_figures import score_bin
 from prism_cli.domain.significance import wilson_interval
 
 BINS = 15
 """Bins of ECE and of a reliability curve, as in Guo et al. 2017."""
 _FINE = 1000 * BINS
 """Bins in which rows are counted; each bin of ECE consists of whole ones."""
-_ROUNDING = 1e-9
 EDGE = 1e-7
 """Log loss clips scores to [EDGE, 1 - EDGE]: float32 resolves no more, and the loss is finite."""
 
@@ -38,7 +38,7 @@ class ScoreCalibration:
                 rounded.
         """
         yes = verdict == "yes"
-        index = min(int(score * _FINE + _ROUNDING), _FINE - 1)
+        index = score_bin(score, _FINE)
         self._rows[index] += 1
         self._yes[index] += yes
         self._sums[index] += score

@@ -11,6 +11,13 @@ _ROUNDING = 1e-9
 """Compensates floating-point error: 0.289 * 1000 is below 289."""
 
 
+def score_bin(score: float, bins: int) -> int:
+    """Return the bin of a score, for figures: one that lies less than a rounding error below an
+    edge counts above it. `sampling.bin_of` is exact, since a sample keeps the bounds of its bins.
+    """
+    return min(int(score * bins + _ROUNDING), bins - 1)
+
+
 class ScoreFigures:
     """Counts scores by verdict."""
 

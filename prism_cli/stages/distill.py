@@ -7,7 +7,7 @@ from prism_cli.domain.calibration import Calibration, calibrated, raw_mean
 from prism_cli.domain.constant_labels import same_answer_warning
 from prism_cli.domain.evidence_task import TEMPERATURES
 from prism_cli.domain.evidence_text import texts_fault
-from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity
+from prism_cli.domain.fidelity import FidelityFigures, entity_fidelity, fidelity_fault
 from prism_cli.domain.score_figures import ScoreFigures
 from prism_cli.domain.source_labels import SourceLabelTeacher, SourceTexts
 from prism_cli.engine.stage import RowStage
@@ -25,7 +25,7 @@ from prism_cli.ports import (
 from prism_cli.rows.row import Row, check_pair, document_text, scores_field, string_field
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
-from prism_cli.stages.retries import request_with_retries
+from prism_cli.stages.retries import continued, request_with_retries
 
 Backend = BatchBackend | CallBackend
 DECIMALS = 6
@@ -34,7 +34,6 @@ CALIBRATED = "teacher_score"
 _SCORES = "teacher_scores"
 _TEXTS = ("contribution", "evidence")
 _TAKEN_OVER = "taken over from --reuse"
-_SHOWN_ENTITIES = 5
 
 
 class DistillStage(RowStage):
@@ -107,8 +106,7 @@ class DistillStage(RowStage):
                 string_field(row, name, required=False)
 
     def work(self, row: Row) -> Outcome | RowWork:
-        """Ask the teachers that have not scored the row, and the generator if the row needs
-        texts."""
+        """Ask the teachers that have not scored the row, and the generator if texts are needed."""
         existing = row.get("teacher_scores") or {}
         self._kept_scores += sum(spec in existing for spec in self._specs)
         missing = [teacher for teacher in self._teachers if teacher.spec not in existing]
@@ -183,7 +181,7 @@ class DistillStage(RowStage):
                 raise RowError("document", f"{teacher.spec} gave no score: {reply.refusal}")
             scores[teacher.spec] = reply.value["score"]
         if writing is not None:
-            yield from _continued(writing, replies[-1:])
+            yield from continued(writing, replies[-1:])
         self._finish(row, scores, reused, anonymous)
         return row
 
@@ -211,9 +209,8 @@ class DistillStage(RowStage):
             if teacher.spec not in existing
         }
         scores = existing | {spec: new[spec] for spec in self._specs if spec in new}
-        raw = raw_mean(scores, self._specs)
         row["teacher_scores"] = scores
-        exact = calibrated(raw, self._exponent)
+        exact = calibrated(raw_mean(scores, self._specs), self._exponent)
         row[CALIBRATED] = round(exact, DECIMALS)
         note_origins(
             row, {f"teacher_scores.{spec}": value.origin for spec, value in reused.items()}
@@ -241,12 +238,11 @@ class DistillStage(RowStage):
         return True
 
     def _reuse_texts(self, row: Row, paid: Mapping[tuple[str, str], PaidValue]) -> bool:
-        """Copy paid texts of this generator, or of none, to the row; return False if there are
-        none."""
+        """Copy paid texts of this generator, or of none, to the row; return False without any."""
         assert self._generator is not None
         name = self._generator.spec if ("texts", self._generator.spec) in paid else ""
         texts = paid.get(("texts", name))
-        if texts is None or texts_fault(*texts.value) or self._unfaithful(row, texts.value[1]):
+        if texts is None or texts_fault(*texts.value) or self._fidelity_fault(row, texts.value[1]):
             return False
         self._texts[_TAKEN_OVER] += 1
         self._put_texts(row, dict(zip(_TEXTS, texts.value, strict=True)), name)
@@ -264,7 +260,7 @@ class DistillStage(RowStage):
             texts,
             *texts,
             attempts=len(TEMPERATURES),
-            fault=lambda value: self._unfaithful(row, value["evidence"]),
+            fault=lambda value: self._fidelity_fault(row, value["evidence"]),
         )
         if reply.refusal is not None:
             self._not_written(row, reply.refusal)
@@ -274,7 +270,7 @@ class DistillStage(RowStage):
     def _take_texts(self, row: Row, writer: SourceTexts) -> None:
         """Write the row's own texts, if they are a valid label."""
         texts = writer.texts(row)
-        fault = texts_fault(**texts) or self._unfaithful(row, texts["evidence"])
+        fault = texts_fault(**texts) or self._fidelity_fault(row, texts["evidence"])
         if fault is not None:
             self._not_written(row, f"its own texts: {fault}")
         else:
@@ -300,26 +296,5 @@ class DistillStage(RowStage):
         for name in _TEXTS:
             row[name] = texts[name]
 
-    def _unfaithful(self, row: Row, evidence: str) -> str | None:
-        """Return the problem of evidence below the required share of entities; None if there is
-        none."""
-        if self._min_fidelity is None:
-            return None
-        fidelity = entity_fidelity(evidence, document_text(row))
-        if fidelity.share is None or fidelity.share >= self._min_fidelity:
-            return None
-        return (
-            f"fidelity {fidelity.share:.2f} below {self._min_fidelity:g}, not in the document: "
-            + ", ".join(fidelity.missing[:_SHOWN_ENTITIES])
-        )
-
-
-def _continued(
-    work: Generator[Sequence[Request], Sequence[Reply], None], replies: Sequence[Reply]
-) -> Generator[Sequence[Request], Sequence[Reply], None]:
-    """Continue `work`, whose first requests have the answers `replies`."""
-    try:
-        while True:
-            replies = yield work.send(replies)
-    except StopIteration:
-        return
+    def _fidelity_fault(self, row: Row, evidence: str) -> str | None:
+        return fidelity_fault(evidence, document_text(row), self._min_fidelity)

@@ -63,3 +63,14 @@ def gather(
         for index, requests in pending:
             advance(index, list(islice(replies, len(requests))))
     return [results[index] for index in range(len(works))]
+
+
+def continued(
+    work: Generator[Sequence[Request], Sequence[Reply], None], replies: Sequence[Reply]
+) -> Generator[Sequence[Request], Sequence[Reply], None]:
+    """Continue `work`, whose first requests have the answers `replies`."""
+    try:
+        while True:
+            replies = yield work.send(replies)
+    except StopIteration:
+        return

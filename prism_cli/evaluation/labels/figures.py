@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from prism_cli.domain.grades import ImplausibleGradeError
-from prism_cli.domain.score_figures import ScoreFigures
+from prism_cli.domain.score_figures import ScoreFigures, score_bin
 from prism_cli.domain.scoring import answer_of
 from prism_cli.domain.significance import wilson_interval
 from prism_cli.domain.voting import label_vote
@@ -98,7 +98,7 @@ class LabelFigures:
             return
         self._counts["scores"] += 1
         if outcome in self._buckets:
-            self._buckets[outcome][min(int(score * BUCKETS + 1e-9), BUCKETS - 1)] += 1
+            self._buckets[outcome][score_bin(score, BUCKETS)] += 1
             self._scores.add(score, verdict, _order(row, score))
         teachers = row.get("teacher_scores")
         if isinstance(teachers, dict):

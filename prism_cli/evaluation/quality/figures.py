@@ -175,6 +175,8 @@ class QualityFigures:
         }
 
     def _histogram(self) -> dict[str, int]:
+        """Return the number of evidence texts by their share of the document's characters: a ratio
+        of counts, not a score, and one above 1 has a bucket of its own."""
         buckets = (*BUCKETS, LONGER)
         counts = Counter(
             LONGER if ratio > 1 else BUCKETS[min(int(ratio * 10), len(BUCKETS) - 1)]

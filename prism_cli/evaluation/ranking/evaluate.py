@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE, default_measures
@@ -16,16 +15,12 @@ from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import Counts
 from prism_cli.engine.heartbeat import remove_heartbeat
-from prism_cli.engine.job_record import job_record
-from prism_cli.engine.jobs import Job
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.evaluation.metrics_file import (
     METRICS,
-    REPORT,
     PublishedMetrics,
-    library_versions,
     provenance,
     publish,
     read_metrics,
@@ -41,7 +36,7 @@ from prism_cli.evaluation.ranking.plan import (
     EvalSet,
     RankingSet,
 )
-from prism_cli.evaluation.ranking.reranking import WINDOW_PAIRS
+from prism_cli.evaluation.ranking.record import PICTURE, earlier_record, eval_record
 from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
 from prism_cli.reporting.ranking import bars_by_set, page
@@ -52,24 +47,11 @@ from prism_cli.shards.local_ledger import (
     open_local_ledger,
 )
 from prism_cli.shards.lock import output_lock
-from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import LEDGER_NAME, state_directory
 from prism_cli.shards.writer import sweep_folder
 
-PICTURE = "ndcg.svg"
 REVISION_DIGITS = 40
-_LIBRARIES = (
-    "pytrec-eval-terrier",
-    "bm25s",
-    "PyStemmer",
-    "scipy",
-    "numpy",
-    "torch",
-    "transformers",
-    "sentence-transformers",
-    "peft",
-)
 
 
 def evaluate(
@@ -95,10 +77,10 @@ def evaluate(
         stack.enter_context(output_lock(path))
         if (
             not options.overwrite
-            and _earlier_record(path, sets, models, options).finished() is not None
+            and earlier_record(path, sets, models, options).finished() is not None
         ):
             return PublishedMetrics(read_metrics(path), path, True)
-        record = _record(path, sets, models, options)
+        record = eval_record(path, sets, models, options)
         home = state_directory(path)
         check_paid_replies(path, home / LEDGER_NAME, accept_lost=options.accept_lost_replies)
         runner = RequestRunner("eval", lambda: Ledger(home / LEDGER_NAME), control)
@@ -124,40 +106,6 @@ def evaluate(
         record.finish(finished=not options.missing)
         remove_heartbeat(path)
     return PublishedMetrics(read_metrics(path), path, False)
-
-
-def _earlier_record(
-    path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
-) -> RunRecord:
-    """Return the record of an earlier attempt, when some of the sets were not available."""
-    previous = read_manifest(manifest_path(path))
-    if previous and previous["figures"].get("missing_sets"):
-        earlier = previous["config"].get("sets", ())
-        sets = [dataset for dataset in sets if dataset.data.name in earlier]
-    return _record(path, sets, models, options)
-
-
-def _record(
-    path: Path, sets: Sequence[EvalSet], models: Sequence[EvalModel], options: EvalOptions
-) -> RunRecord:
-    config = {
-        **options.config,
-        "limit": options.limit,
-        "sets": [dataset.data.name for dataset in sets],
-        "first_stages": [dataset.first_stage.fingerprint for dataset in sets],
-        "model_fingerprints": {model.name: model.fingerprint for model in models},
-    }
-    files = [file for dataset in sets for file in dataset.data.files(options.split)]
-    also = [path.with_name(REPORT), path.with_name(PICTURE)]
-    record = job_record(Job([], {"": path}, path), "eval", config, files, also)
-    record.manifest.versions = library_versions(_LIBRARIES)
-    record.manifest.figures = {"missing_sets": sorted(options.missing)}
-    if origins := {
-        dataset.data.name: dataset.data.origin for dataset in sets if dataset.data.origin
-    }:
-        record.manifest.figures["fetched_from"] = origins
-    record.manifest.batch_plan = {"window_pairs": WINDOW_PAIRS}
-    return record
 
 
 class _Evaluation:

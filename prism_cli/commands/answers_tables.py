@@ -42,5 +42,7 @@ def print_answers(metrics: Mapping[str, Any]) -> None:
             f"unanswerable; reader {reader_words(metrics)}"
         )
         show_table(console, rows)
+        if any(figures["refused"].value for figures in contexts.values()):
+            console.print("replies that could not be used: see refusal in rows.jsonl")
         for test in metrics["statistics"]["tests"]:
             console.print(test_words(test))

@@ -34,8 +34,8 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="BEIR_DIR",
-            help="BEIR folders (./quality, ./labels where they have such a name), or beir-qa for "
-            "the paper's nine sets. With --qrels: one TREC run file.",
+            help="BEIR folders (./quality where one has a subcommand's name), or beir-qa for the "
+            "paper's nine sets. With --qrels: one TREC run file.",
             show_default=False,
         ),
     ],
@@ -76,7 +76,8 @@ def evaluate(
 ) -> None:
     """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
 
-    Subcommands: `eval quality ROWS` (evidence), `eval labels ROWS` (votes).
+    Subcommands: `eval quality ROWS` (evidence), `eval answers ROWS` (a reader's answers from it),
+    `eval labels ROWS` (votes).
 
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """

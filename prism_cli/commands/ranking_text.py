@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 
 from prism_cli.commands.cited_text import cited_lines, score_bar
 from prism_cli.commands.tables import stdout_console
+from prism_cli.domain.evidence_budget import (
+    EVIDENCE_TOP,
+    MAX_EVIDENCE_TOKENS,
+    REPEATS,
+    SCATTERED,
+    THRESHOLD,
+)
 from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
 
@@ -18,6 +25,13 @@ _LONGEST, _GLIMPSE, _NAME = 2_000, 160, 200
 _NO_EVIDENCE = (
     "no usable evidence: the model's text could not be read, or does not speak of the document"
 )
+_OMITTED = {
+    THRESHOLD: "no evidence: the score is not above --threshold",
+    EVIDENCE_TOP: "no evidence: not among the best of --evidence-top",
+    MAX_EVIDENCE_TOKENS: "no evidence: better documents used up --max-evidence-tokens",
+    SCATTERED: "no evidence: the rows of the query are not adjacent (rerank with --sort-queries)",
+    REPEATS: "no evidence: it says nothing beyond that of",
+}
 
 
 def print_ranking(
@@ -84,6 +98,9 @@ def _document(
     lines: list[tuple[str, str | Text]] = []
     if document.lacks_evidence:
         lines = [("note", _NO_EVIDENCE)]
+    elif yes and (reason := result.get("evidence_omitted")) in _OMITTED:
+        note = " ".join(filter(None, (_OMITTED[reason], result.get("repeats"))))
+        lines = [("text", one_line(document.text, _GLIMPSE)), ("note", note)]
     elif yes and "evidence" in result:
         lines = [(name, result[name]) for name in ("contribution", "evidence") if result[name]]
         if cited and lines:

@@ -78,10 +78,14 @@ def test_words(test: Mapping[str, Any]) -> str:
     """Return a paired test in one line."""
     return (
         f"{CONTEXTS[test['context']]} against {CONTEXTS[test['against']]}: F1 "
-        f"{test['difference']:+.3f} ({span(test['interval'], 3)}), {test['win']} won, "
+        f"{_signed(test['difference'])} ({span(test['interval'], 3)}), {test['win']} won, "
         f"{test['tie']} tied, {test['loss']} lost, p = {test['p']:.4g}, after Holm "
         f"{test['p_holm']:.4g}"
     )
+
+
+def _signed(difference: float) -> str:
+    return f"{difference:+.3f}".replace("-", "−")
 
 
 def _contexts(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Figure]]:
@@ -126,7 +130,9 @@ def _answers(metrics: Mapping[str, Any]) -> Section:
             "tokens read per query (estimated)",
             "F1",
             lines,
+            x_range=(0.0, max((line.points[0][0] for line in lines), default=0.0) or 1.0),
             y_range=(0.0, 1.0),
+            scatter=True,
         ),
         Bars("Answers by context", "mean over queries with an answer", groups, 1.0),
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE
+from prism_cli.reporting.answers import CONTEXTS
 from prism_cli.reporting.numbers import number
 from prism_cli.reporting.page import Bar, Bars, Cell, Note, Page, Part, Section, Table
 
@@ -67,14 +68,15 @@ def key_figures(comparison: Comparison) -> list[Comparison]:
 
 def _moves(comparison: Comparison) -> Iterator[tuple[str, str, float, str, float, float]]:
     """Yield figure, new system, its value, its counterpart, that value, and the difference."""
-    columns = comparison["columns"]
+    columns, answers = comparison["columns"], comparison["kind"] == "answers"
     for figure in key_figures(comparison):
+        name = f"F1 from {CONTEXTS[figure['group']]}" if answers else words(figure["figure"])
         for place, move in enumerate(figure["differences"]):
             if move is not None:
                 against = columns[place]["against"]
                 values = figure["values"]
                 yield (
-                    words(figure["figure"]),
+                    name,
                     columns[place]["name"],
                     values[place],
                     columns[against]["name"],
@@ -88,6 +90,9 @@ def _headline(
 ) -> str:
     if not moves:
         return "No figure differs, or none can be compared."
+    if comparison["kind"] == "answers":
+        main = next((move[0] for move in moves if move[0] == "F1 from evidence"), moves[0][0])
+        moves = [move for move in moves if move[0] == main]
     ranking = comparison["kind"] == "ranking"
     where = f" ({key_figures(comparison)[0]['group']})" if ranking else ""
     changes = [
@@ -96,7 +101,7 @@ def _headline(
         if figure == moves[0][0]
     ]
     more = f"; and {len(changes) - _MAX_NAMED} more" if len(changes) > _MAX_NAMED else ""
-    name = moves[0][0] if ranking else moves[0][0].capitalize()
+    name = moves[0][0].capitalize() if comparison["kind"] in ("quality", "labels") else moves[0][0]
     return f"{name}{where}: {'; '.join(changes[:_MAX_NAMED])}{more}."
 
 

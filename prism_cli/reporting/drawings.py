@@ -124,7 +124,8 @@ def draw_lines(part: Lines, axes: Any, paint: Mapping[str, str], width: int) -> 
         axes.plot(x, y, color=paint[line.name], linewidth=1.8)
         if len(points) <= _DOTTED:
             most = max(weights)
-            sizes = [16 + 110 * weight / most if line.weights else 24 for weight in weights]
+            plain = 64 if part.scatter else 24
+            sizes = [16 + 110 * weight / most if line.weights else plain for weight in weights]
             look = {"color": paint[line.name], "edgecolors": STAND_IN["paper"], "linewidths": 1}
             axes.scatter(x, y, sizes, zorder=3, **look)
     for limits, setter in ((part.x_range, axes.set_xlim), (part.y_range, axes.set_ylim)):

@@ -97,7 +97,7 @@ def _view(part: Part, counts: dict[str, int], colours: Mapping[str, str]) -> dic
     if isinstance(part, Bars) and sum(len(bars) for _, bars in part.groups) == 1:
         part = replace(behind(part), title=part.title)  # one bar needs no figure
     numbers = behind(part) if not isinstance(part, Table) else part
-    if isinstance(part, Lines):
+    if isinstance(part, Lines) and not part.scatter:
         part = _without_lone_points(part)
     if isinstance(part, Table):
         return {"kind": "table", "name": _numbered("Table", counts), **_table(part)}

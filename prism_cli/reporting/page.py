@@ -56,6 +56,7 @@ class Lines:
         diagonal: draw y = x, for a reliability curve.
         x_range, y_range: None: the range of the points.
         mark: an x to mark, with its label, such as (0.5, "verdict").
+        scatter: each line is one point, and is drawn; else lone points are named in the title.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Lines:
     y_range: tuple[float, float] | None = None
     mark: tuple[float, str] | None = None
     decimals: int = 3
+    scatter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _SOURCES = {
     "baselines · document": "whole document",
     "baselines · lead": "first sentences",
     "baselines · extractive": "closest sentences",
-    "baselines · generated": "as the model wrote it",
+    "baselines · generated": "model's own text",
 }
 """Group of a figure -> the texts that were measured."""
 _PEOPLE = {

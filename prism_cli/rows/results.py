@@ -62,7 +62,7 @@ def check_reranked(row: Row) -> None:
         score, verdict = number_field(pair, "score", 0, 1), verdict_field(pair, "predicted_verdict")
         if score is None or verdict is None:
             missing = "score" if score is None else "predicted_verdict"
-            raise RowError(missing, "expected a result of prism rerank, found none")
+            raise RowError(missing, "expected a result of prism rerank, found no such field")
 
 
 def _pair(row: Row, texts: list[Candidate], result: Any, path: str) -> Row:

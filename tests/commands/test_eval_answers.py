@@ -114,6 +114,7 @@ def test_answers_of_each_context_from_rows_to_report(monkeypatch: pytest.MonkeyP
         assert len(read_jsonl(Path("out/rows.jsonl"))) == 3
         html = Path("out/report.html").read_text()
         assert "F1 against tokens read" in html
+        assert '<svg role="img" aria-label="F1 against tokens read"' in html
         assert "<svg" in html
         assert "evidence against documents: F1 +0.000" in done.stdout
         again = run()
@@ -123,6 +124,9 @@ def test_answers_of_each_context_from_rows_to_report(monkeypatch: pytest.MonkeyP
     assert Path("other/metrics.json").read_bytes() == Path("out/metrics.json").read_bytes()
     report = prism("report", "out", "other", "-o", "both.html")
     assert report.returncode == 0, report.stderr
+    compared = Path("both.html").read_text()
+    assert "F1 from evidence: other " in compared
+    assert "F1 from closest sentences" in compared
     assert "f1" in report.stdout
     assert prism("report", "out").returncode == 0
 

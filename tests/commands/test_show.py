@@ -86,6 +86,21 @@ def test_both_shapes_give_the_same_lines(tmp_path: Path) -> None:
     assert shown(tmp_path, [wide])[1] == shown(tmp_path, [PAIR, NO])[1]
 
 
+def test_a_yes_without_evidence_has_the_reason(tmp_path: Path) -> None:
+    def note(**fields: object) -> str:
+        left_out = PAIR | dict.fromkeys(("predicted_contribution", "predicted_evidence")) | fields
+        return " ".join(shown(tmp_path, [left_out])[1].split())
+
+    repeats = note(format_ok=None, evidence_omitted="repeats", repeats="d7")
+    assert "note no evidence: it says nothing beyond that of d7" in repeats
+    assert "text The office is in the tower." in repeats
+    assert "not among the best of --evidence-top" in note(evidence_omitted="evidence_top")
+    assert "used up --max-evidence-tokens" in note(evidence_omitted="max_evidence_tokens")
+    unusable = note(format_ok=False, evidence_omitted=None, evidence_origin=None)
+    assert "no usable evidence" in unusable
+    assert "no usable evidence" not in repeats
+
+
 def test_first_query_by_default_others_by_id(tmp_path: Path) -> None:
     other = PAIR | {"query_id": "q2", "query": "Who sells tickets?"}
     rows = [PAIR, other, NO]
@@ -107,7 +122,7 @@ def test_rows_of_an_older_version_are_shown_without_sources(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "options", "message"),
     [
-        ({"query": "q", "document": "d"}, (), "expected a result of prism rerank, found none"),
+        ({"query": "q", "document": "d"}, (), "expected a result of prism rerank, found no such field"),
         ({"query": "q", "documents": ["d"]}, (), "expected the array that prism rerank writes"),
         (PAIR, ("--query-id", "q9"), "--query-id q9: no row of"),
     ],

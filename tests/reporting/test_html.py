@@ -177,6 +177,16 @@ def test_a_curve_of_one_point_is_words_and_no_dot() -> None:
     assert "0.250" in alone
 
 
+def test_points_are_drawn_and_listed_by_name() -> None:
+    lines = (Line("documents", ((1234.5, 0.75),)), Line("evidence", ((90.0, 0.5),)))
+    page = page_with(Lines("F1 against tokens", "tokens", "F1", lines, scatter=True))
+    text = render_page(page).decode()
+    assert text.count("<svg") == 2  # wide and narrow
+    assert "the only point" not in text
+    words = Read(text.encode()).words
+    assert all(word in words for word in ("documents", "1,234.5", "0.750", "90", "0.500"))
+
+
 def test_a_table_that_goes_on_has_shadows_and_no_script() -> None:
     text = render_page(page_with(Table(("a",), (("b",),)))).decode()
     assert "no-repeat local" in text

@@ -101,6 +101,6 @@ def test_grounding_has_a_section_where_rows_were_grounded() -> None:
         "extracted",
         "citation coverage",
     ]
-    assert [bar.name for bar in classes.groups[0][1]] == ["evidence", "as the model wrote it"]
+    assert [bar.name for bar in classes.groups[0][1]] == ["evidence", "model's own text"]
     assert b"Grounding" in render_page(grounded)
     assert all(one.title != "Grounding" for one in page(whole()).sections)

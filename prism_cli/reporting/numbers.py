@@ -96,8 +96,10 @@ def bar_span(bar: Bar, decimals: int) -> str | None:
 
 def _of_lines(part: Lines) -> Table:
     if part.scatter:
-        points = tuple((line.name, f"{x:,.6g}", y) for line in part.lines for x, y in line.points)
-        return Table(("", part.x, part.y), points, decimals=part.decimals)
+        rows_of_points = tuple(
+            (line.name, f"{x:,.6g}", y) for line in part.lines for x, y in line.points
+        )
+        return Table(("", part.x, part.y), rows_of_points, decimals=part.decimals)
     by_x = [
         {
             x: (float(y), weight)

@@ -122,7 +122,7 @@ def test_rows_of_an_older_version_are_shown_without_sources(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "options", "message"),
     [
-        ({"query": "q", "document": "d"}, (), "expected a result of prism rerank, found no such field"),
+        ({"query": "q", "document": "d"}, (), "a result of prism rerank, found no such field"),
         ({"query": "q", "documents": ["d"]}, (), "expected the array that prism rerank writes"),
         (PAIR, ("--query-id", "q9"), "--query-id q9: no row of"),
     ],

@@ -12,7 +12,7 @@ from prism_cli import app
 from prism_cli.commands import doctor
 from prism_cli.commands.forecast_table import print_forecast
 from prism_cli.commands.tables import plain_console, print_table
-from prism_cli.engine.forecast import Forecast
+from prism_cli.engine.forecast import Forecast, ModelForecast
 
 PACKAGE = Path(app.__file__).parent
 FOREIGN = "[/foo] [red]x[/] :smile: \x1b[31m \x07 \u202e end"
@@ -58,20 +58,11 @@ def test_errors_and_usage_are_printed_verbatim(
 
 
 def test_a_forecast_prints_model_names_verbatim(capsys: pytest.CaptureFixture[str]) -> None:
-    class One:
-        def __getattr__(self, name: str) -> Any:
-            return {"stage": FOREIGN, "rows": 1, "sampled": 1, "models": [1]}[name]
-
-        def to_json(self) -> Any:
-            model = {"model": FOREIGN, "calls": 1}
-            return {"models": [model], "usd": 0.0, "hours": 0.0, "unpriced": [FOREIGN]}
-
-    failure: Any = One()
-    assert Forecast
-    print_forecast(failure, json=False)
+    models = [ModelForecast(FOREIGN, calls=1, usd=None), ModelForecast("lab/other", calls=1)]
+    print_forecast(Forecast(FOREIGN, 1, 1, [FOREIGN], models), json=False)
     messages = capsys.readouterr().err
     assert not STEERS.search(messages)
-    assert messages.count("[/foo]") == 3
+    assert messages.count("[/foo]") == 4
 
 
 def test_every_console_disables_markup() -> None:

@@ -21,15 +21,17 @@ def test_a_batch_is_found_by_its_mark_on_any_page(monkeypatch: pytest.MonkeyPatc
         provider = Provider.model_validate({"api": "openai", "base_url": f"{base_url}/v1"})
         client = ProviderClient("lab", provider)
         endpoint = BatchApi(client)
-        batches = []
+        files, batches = ["none"], []
         for number in range(5):
             file = await endpoint.upload(BytesIO(LINE % number), f"{number}.jsonl")
+            files.append(file)
             batches.append(await endpoint.create(file, f"mark {number}"))
-        sought = [await endpoint.find(f"mark {number}") for number in range(6)]
+        sought = [await endpoint.find(f"mark {number}", "none") for number in range(6)]
+        sought += [await endpoint.find("another mark", file) for file in files]
         await client.close()
         return batches, sought
 
     with FaultServer() as server:
         batches, sought = asyncio.run(made_and_sought(server.base_url))
     assert len(set(batches)) == 5
-    assert sought == [*batches, None]
+    assert sought == [*batches, None, None, *batches]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from prism_cli.domain.common_runs import MAX_EDIT, Run, common_runs, cut_run
 from prism_cli.domain.content_words import content_keys, word_keys
 from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans
-from prism_cli.domain.words import PlacedWords, is_unspaced
+from prism_cli.domain.words import PlacedWords, is_between_characters, is_unspaced
 
 ENOUGH = 0.5
 """Least share of a sentence's content words in the sentences that it cites."""
@@ -192,15 +192,19 @@ class _Citing:
     def _citation(self, chain: Sequence[Run], span: tuple[int, int], least: int) -> Citation:
         """Return the citation of a chain, with the signs around it that are the same."""
         text, document = self.text, self.source.text
-        start, end = self.target.starts[chain[0].start], self.target.ends[chain[-1].end - 1]
-        low = self.source.starts[chain[0].source]
-        high = self.source.ends[chain[-1].source_end - 1]
+        first, last = self.target.starts[chain[0].start], self.target.ends[chain[-1].end - 1]
+        start, low = first, self.source.starts[chain[0].source]
+        end, high = last, self.source.ends[chain[-1].source_end - 1]
         while (
             start > max(least, span[0]) and low and _same_sign(text[start - 1], document[low - 1])
         ):
             start, low = start - 1, low - 1
         while end < span[1] and high < len(document) and _same_sign(text[end], document[high]):
             end, high = end + 1, high + 1
+        while start < first and _split(text, start, document, low):
+            start, low = start + 1, low + 1
+        while end > last and _split(text, end, document, high):
+            end, high = end - 1, high - 1
         return Citation(start, end, low, high)
 
     def _closest(self, first: int, last: int, near: int) -> tuple[int, int] | None:
@@ -289,6 +293,11 @@ def _sentences_near(source: _Source, offset: int) -> list[tuple[int, int]]:
         (start + first, start + last) for first, last in sentence_spans(source.text[start:end])
     ]
     return spans[start > low and len(spans) > 1 : len(spans) - (end < high) or None]
+
+
+def _split(text: str, place: int, document: str, source: int) -> bool:
+    """Return whether a character with its combining marks is split at a place."""
+    return not (is_between_characters(text, place) and is_between_characters(document, source))
 
 
 def _same_sign(char: str, other: str) -> bool:

@@ -6,12 +6,12 @@ It begins with the last sentence or two of the window before. All characters are
 
 import math
 import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TypedDict
 
 from prism_cli.domain.sentences import sentence_spans
+from prism_cli.domain.words import is_between_characters
 from prism_cli.errors import ArgumentError
 
 WINDOW, CUT = "window", "cut"
@@ -23,8 +23,6 @@ OVERLAP_SHARE = 0.12
 _SLACK = 8
 """A window may be longer than the mean by 1 / _SLACK of the limit, to end at a paragraph."""
 _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*|[\x0b\f\u2029]\s*")
-_JOINERS = "\u200d\ufe0e\ufe0f"
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
 
 Span = tuple[int, int]
 """Start and end of a slice, in characters."""
@@ -141,12 +139,4 @@ class _Splitter:
         return next(filter(self._is_between_characters, range(low, end)), end)
 
     def _is_between_characters(self, place: int) -> bool:
-        """Return whether no character with combining marks, joiners or modifiers is split."""
-        text = self._text
-        if not 0 < place < len(text):
-            return True
-        after, before = text[place], text[place - 1]
-        if after.isascii() and before.isascii():
-            return before != "\r" or after != "\n"
-        joined = unicodedata.category(after)[0] == "M" or after in _JOINERS or before == "\u200d"
-        return not joined and ord(after) not in _SKIN_TONES
+        return is_between_characters(self._text, place)

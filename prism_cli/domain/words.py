@@ -12,6 +12,8 @@ UNSPACED = (
 )
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
+_JOINERS = "\u200d\ufe0e\ufe0f"
+_SKIN_TONES = range(0x1F3FB, 0x1F400)
 
 
 def words(text: str) -> list[str]:
@@ -67,6 +69,17 @@ class PlacedWords:
         offsets = list(accumulate(map(len, pieces)))
         self.starts = offsets[:-1:2]
         self.ends = offsets[1::2]
+
+
+def is_between_characters(text: str, place: int) -> bool:
+    """Return whether no character with combining marks, joiners or modifiers is split."""
+    if not 0 < place < len(text):
+        return True
+    after, before = text[place], text[place - 1]
+    if after.isascii() and before.isascii():
+        return before != "\r" or after != "\n"
+    joined = category(after)[0] == "M" or after in _JOINERS or before == "\u200d"
+    return not joined and ord(after) not in _SKIN_TONES
 
 
 def _joins(char: str) -> bool:

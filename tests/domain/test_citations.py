@@ -128,6 +128,21 @@ def test_combining_mark_stays_with_its_letter() -> None:
     assert source == "Cafe\u0301 Mokka\u0301"
 
 
+@pytest.mark.parametrize(
+    ("text", "document", "expected"),
+    [
+        ("เขาตูง ๓๓๐ เมตร", "หอคอยสูง ๓๓๐ เมตร", "ง ๓๓๐ เมตร"),
+        ("The tower opens👍🏽", "The tower opens👍🏿 ok", "The tower opens"),
+        ("👩\u200dab tower opens", "x👩\u200dab tower opens", "👩\u200dab tower opens"),
+    ],
+    ids=["vowel sign of another letter", "skin tone", "joiner before a word"],
+)
+def test_no_citation_begins_or_ends_within_a_character(
+    text: str, document: str, expected: str
+) -> None:
+    assert [source for _, source in shown(text, document)] == [expected]
+
+
 def test_evidence_longer_than_its_document() -> None:
     text = TOWER + " " + "Zebras sleep standing in warm grass. " * 30
     assert shown(text, TOWER)[0][1] == "The tower was opened in 1889."

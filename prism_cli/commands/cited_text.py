@@ -1,9 +1,11 @@
 """Evidence with its sources as text: the document's sentences, the cited parts of them marked."""
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from prism_cli.domain.sentences import sentence_spans
 from prism_cli.reporting.sanitize import escape_invisible
@@ -42,25 +44,27 @@ def cited_lines(document: "RankedDocument", *, signs: bool) -> "list[tuple[str, 
     lines: list[tuple[str, str | Text]] = []
     for name, ranges in (("contribution", "contribution_unsupported"), ("evidence", "unsupported")):
         if text := result.get(name):
-            unsupported = [(start, end) for start, end in result.get(ranges) or ()]
+            unsupported = _merged(result.get(ranges) or (), len(text))
             lines.append((name, _marked(text, [(0, len(text))], unsupported, _UNSUPPORTED, signs)))
     if origin := _ORIGINS.get(result.get("evidence_origin") or ""):
         lines.append(("", f"({origin})"))
     for field, text in (("title", document.title), ("document", document.text)):
-        cited = _sources(result.get("citations") or (), field, len(text))
+        sources = (
+            (one["source_start"], one["source_end"])
+            for one in result.get("citations") or ()
+            if one["field"] == field
+        )
+        cited = _merged(sources, len(text))
         if cited:
             lines.append((field, _marked(text, _shown(text, cited), cited, _CITED, signs)))
     return lines
 
 
-def _sources(citations: Sequence[dict[str, Any]], field: str, length: int) -> list[Span]:
-    """Return the cited ranges of a field in order, overlapping ones merged; a range outside the
-    text, as of a row whose document changed since, is left out."""
+def _merged(ranges: Iterable[Sequence[int]], length: int) -> list[Span]:
+    """Return the ranges in order, overlapping ones merged; one outside the text, as of a row whose
+    document changed since, is left out."""
     merged: list[Span] = []
-    ranges = (
-        (item["source_start"], item["source_end"]) for item in citations if item["field"] == field
-    )
-    for start, end in sorted(ranges):
+    for start, end in sorted((start, end) for start, end in ranges):
         if not 0 <= start < end <= length:
             continue
         if merged and start <= merged[-1][1]:
@@ -74,9 +78,9 @@ def _shown(text: str, cited: Sequence[Span]) -> list[Span]:
     sentences = sentence_spans(text) or [(0, len(text))]
     near = {
         place + step
-        for place, (start, end) in enumerate(sentences)
+        for place, span in enumerate(sentences)
         for step in (-1, 0, 1)
-        if any(start < cited_end and cited_start < end for cited_start, cited_end in cited)
+        if _within(cited, *span)
     }
     parts: list[Span] = []
     for place in sorted(near & set(range(len(sentences)))):
@@ -84,6 +88,12 @@ def _shown(text: str, cited: Sequence[Span]) -> list[Span]:
         joined = parts and place - 1 in near
         parts.append((parts.pop()[0], end) if joined else (start, end))
     return parts or [(cited[0][0], cited[-1][1])]
+
+
+def _within(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
+    """Return those of `spans`, in order and without overlap, that [start, end) touches."""
+    first = bisect_right(spans, start, key=itemgetter(1))
+    return spans[first : bisect_left(spans, end, key=itemgetter(0))]
 
 
 def _marked(
@@ -102,12 +112,14 @@ def _marked(
     for part_start, part_end in parts:
         if part_start > 0:
             shown.append(" … " if shown else "… ")
-        inside = [(max(start, part_start), min(end, part_end)) for start, end in marked]
-        inside = [(start, end) for start, end in inside if start < end]
+        inside = [
+            (max(start, part_start), min(end, part_end))
+            for start, end in _within(marked, part_start, part_end)
+        ]
         edges = sorted({part_start, part_end, *(edge for span in inside for edge in span)})
         for start, end in pairwise(edges):
             piece = re.sub(r"\s+", " ", escape_invisible(text[start:end]))
-            if any(low <= start and end <= high for low, high in inside):
+            if _within(inside, start, end):
                 shown.append(f"{before}{piece}{after}" if signs else piece, style=style)
             else:
                 shown.append(piece)

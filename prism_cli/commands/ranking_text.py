@@ -52,7 +52,7 @@ def print_ranking(
     with stdout_console(shutil.get_terminal_size().columns) as console:
         _paragraph(console, one_line(query, _LONGEST), style="bold")
         of = counted(counts["documents"], "document")
-        line = f"{of}, {counts['yes']:,} judged yes by {model}"
+        line = f"{of}, {counts['yes']:,} judged yes by {one_line(model, _NAME)}"
         if len(ranked) < counts["documents"]:
             line += f"; the best {len(ranked):,} (--top-n N shows more)"
         _paragraph(console, line)
@@ -102,7 +102,8 @@ def _document(
         note = " ".join(filter(None, (_OMITTED[reason], result.get("repeats"))))
         lines = [("text", one_line(document.text, _GLIMPSE)), ("note", note)]
     elif yes and "evidence" in result:
-        lines = [(name, result[name]) for name in ("contribution", "evidence") if result[name]]
+        texts = ((name, result.get(name)) for name in ("contribution", "evidence"))
+        lines = [(name, text) for name, text in texts if text]
         if cited and lines:
             lines = cited_lines(document, signs=console.color_system is None)
     elif document.title or document.named:

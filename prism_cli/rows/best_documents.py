@@ -40,7 +40,7 @@ class RankedDocument:
         """True if texts were requested, but the model's are unusable, and were not grounded."""
         wanted = self.result["verdict"] == "yes" and "evidence" in self.result
         wanted = wanted and not self.result.get("evidence_omitted")
-        texts = any(self.result[name] for name in ("contribution", "evidence") if wanted)
+        texts = any(map(self.result.get, ("contribution", "evidence")))
         broken = self.result.get("format_ok") is False and not _is_grounded(self.result)
         return wanted and (broken or not texts)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from prism_cli.errors import RowError
 from prism_cli.rows.candidates import Candidate, candidates, check_rerank_row
+from prism_cli.rows.contract import check_kinds
 from prism_cli.rows.row import Row, json_type, number_field, verdict_field
 
 RESULT_FIELDS = {
@@ -57,12 +58,16 @@ def check_reranked(row: Row) -> None:
         RowError: names the field.
     """
     check_rerank_row(row)
+    check_kinds(row, ("model",))
     for pair in result_pairs(row) if "documents" in row else [row]:
         number_field(pair, "logit", -inf, inf)
         score, verdict = number_field(pair, "score", 0, 1), verdict_field(pair, "predicted_verdict")
         if score is None or verdict is None:
             missing = "score" if score is None else "predicted_verdict"
             raise RowError(missing, "expected a result of prism rerank, found no such field")
+        check_kinds(pair, _PREDICTIONS.values())
+        if pair.get("windows") is not None and pair.get("best_window") is None:
+            raise RowError("best_window", "expected [start, end] beside windows, found none")
 
 
 def _pair(row: Row, texts: list[Candidate], result: Any, path: str) -> Row:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from prism_cli.commands.cited_text import score_bar
 from prism_cli.commands.show import app
+from prism_cli.errors import UsageError
 from prism_cli.rows.results import result_of
 
 DOCUMENT = (
@@ -145,6 +146,51 @@ def test_control_characters_of_a_document_are_escaped_in_place(tmp_path: Path) -
     document = DOCUMENT.replace("Saturdays", "Sat\x1burdays")
     text = shown(tmp_path, [PAIR | {"document": document}])[1]
     assert "Sat⟨U+001B⟩urday⟧s" in "".join(text.split())
+
+
+CITATION = PAIR["predicted_citations"][0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"predicted_citations": "x"}, "predicted_citations"),
+        ({"predicted_citations": [{}]}, "predicted_citations"),
+        ({"predicted_citations": [CITATION | {"source_end": 1.5}]}, "predicted_citations"),
+        ({"unsupported": [3, 4]}, "unsupported"),
+        ({"unsupported": [[1, None]]}, "unsupported"),
+        ({"predicted_evidence": ["a"]}, "predicted_evidence"),
+        ({"evidence_origin": ["a"]}, "evidence_origin"),
+        ({"evidence_omitted": "repeats", "repeats": 5}, "repeats"),
+        ({"windows": 3}, "best_window"),
+        ({"windows": 3, "best_window": [1]}, "best_window"),
+        ({"model": 5}, "model"),
+    ],
+)
+def test_fields_of_another_type_are_refused(
+    tmp_path: Path, fields: dict[str, Any], name: str
+) -> None:
+    _, _, error = shown(tmp_path, [PAIR | fields])
+    assert isinstance(error, UsageError)
+    assert f"reranked.jsonl:1: {name}: expected" in str(error)
+
+
+def test_unsupported_ranges_of_another_text_are_left_out(tmp_path: Path) -> None:
+    ranges = [[34, 39], [30, 36], [9, 3], [-5, 3], [30, 900]]
+    text = shown(tmp_path, [PAIR | {"unsupported": ranges}])[1]
+    assert "⟨?and glows⟩." in " ".join(text.split())
+
+
+def test_row_without_a_contribution_is_shown(tmp_path: Path) -> None:
+    row = {name: value for name, value in PAIR.items() if name != "predicted_contribution"}
+    code, text, _ = shown(tmp_path, [row])
+    assert code == 0
+    assert "glows" in text
+
+
+def test_control_characters_of_the_model_are_escaped(tmp_path: Path) -> None:
+    text = shown(tmp_path, [PAIR | {"model": "a\x1b[31m"}])[1]
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize(("score", "bar"), [(0, "░" * 10), (0.449, "████░░░░░░"), (1, "█" * 10)])

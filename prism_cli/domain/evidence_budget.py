@@ -21,7 +21,7 @@ SCATTERED = "scattered"
 REPAIR, REPORT, OFF = GROUNDING = ("repair", "report", "off")
 """Grounding: texts are changed; unsupported parts are reported; neither."""
 MODEL, EXTRACTIVE = EVIDENCE_SOURCES = ("model", "extractive")
-"""Where evidence comes from: generated, or the document's own sentences."""
+"""Source of evidence: generated, or the document's own sentences."""
 BLANK = "blank"
 """Reason: the document is blank."""
 FIRST_TOKENS = 150

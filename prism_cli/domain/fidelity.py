@@ -19,6 +19,15 @@ CLASSES = ("number", "date", "name", "acronym", "quotation", "url")
 _SHOWN_ENTITIES = 5
 
 
+def figure_name(kind: str) -> str:
+    """Return the name of a class's share among the figures of an evaluation."""
+    return f"entity_fidelity_{kind.replace(' ', '_')}"
+
+
+FIGURES = {kind: figure_name(kind) for kind in (*CLASSES, CHARACTERS)}
+"""Class -> the name of its share, in the order of reports."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fidelity:
     """Entities of one text, and those found in its document.

@@ -29,7 +29,7 @@ Span = tuple[int, int]
 
 
 class Windows(TypedDict, total=False):
-    """How a document longer than the model takes was read; {} for others.
+    """Fields of a document that was read in windows; {} for others.
 
     Attributes:
         windows: number of its parts that were read; the logit is that of the best.

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from prism_cli.domain.facts import CHARACTERS
-from prism_cli.domain.fidelity import CLASSES
+from prism_cli.domain.fidelity import FIGURES
 from prism_cli.reporting import counted_rows, ratings, scores
 from prism_cli.reporting.figures import bars_of, figures_of
 from prism_cli.reporting.numbers import bar_span
@@ -46,6 +45,7 @@ _RATES = {
     "wrong_yes_rate": "wrong yes",
     "missed_yes_rate": "missed yes",
 }
+_CLASSES = {figure: kind for kind, figure in FIGURES.items()}
 _GROUNDING = {
     "repaired_share": "repaired",
     "extracted_share": "extracted",
@@ -197,8 +197,7 @@ def _verdicts(metrics: Mapping[str, Any]) -> Section:
 
 
 def _faithful(metrics: Mapping[str, Any]) -> Section:
-    kinds = {f"entity_fidelity_{kind.replace(' ', '_')}": kind for kind in (*CLASSES, CHARACTERS)}
-    bars = _own_bars(metrics, {"entity_fidelity": "all", **kinds})
+    bars = _own_bars(metrics, {"entity_fidelity": "all", **_CLASSES})
     parts: list[Part] = []
     if bars:
         parts.append(Bars("Entities by class", "share that is in the document", (("", bars),), 1.0))
@@ -223,10 +222,7 @@ def _grounding(metrics: Mapping[str, Any]) -> Section:
     parts: list[Part] = []
     if shares := _own_bars(metrics, _GROUNDING):
         parts.append(Bars("Grounded texts", "share", (("", shares),), 1.0))
-        classes = {
-            f"entity_fidelity_{kind.replace(' ', '_')}": kind for kind in (*CLASSES, CHARACTERS)
-        }
-        groups = _groups(metrics, {"entity_fidelity": "all", **classes})
+        groups = _groups(metrics, {"entity_fidelity": "all", **_CLASSES})
         if groups:
             parts.append(Bars("Entities before and after", "share in the document", groups, 1.0))
     return Section(

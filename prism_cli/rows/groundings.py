@@ -12,7 +12,7 @@ CITATIONS = "predicted_citations"
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """How an evidence text was grounded in its document.
+    """Origin and sources of an evidence text.
 
     Attributes:
         origin: one of ORIGINS.

@@ -44,10 +44,15 @@ def result_pairs(row: Row) -> list[Row]:
     return [_pair(row, texts, result, f"results[{index}]") for index, result in enumerate(results)]
 
 
+def pairs_of(row: Row) -> list[Row]:
+    """Return the pair rows of a row: itself, or one for each of its results."""
+    return result_pairs(row) if "documents" in row else [row]
+
+
 def result_of(pair: Row) -> Row:
     """Return the fields of a result that a pair row has, without index and doc_id."""
-    scored = ("relevance_score", "logit", "verdict", "truncated")
-    names = dict.fromkeys(scored, "truncated") | _PREDICTIONS
+    scored = {name: RESULT_FIELDS[name] for name in ("relevance_score", "logit", "verdict")}
+    names = scored | {"truncated": "truncated"} | _PREDICTIONS
     return {name: pair[field] for name, field in names.items() if field in pair}
 
 
@@ -59,7 +64,7 @@ def check_reranked(row: Row) -> None:
     """
     check_rerank_row(row)
     check_kinds(row, ("model",))
-    for pair in result_pairs(row) if "documents" in row else [row]:
+    for pair in pairs_of(row):
         number_field(pair, "logit", -inf, inf)
         score, verdict = number_field(pair, "score", 0, 1), verdict_field(pair, "predicted_verdict")
         if score is None or verdict is None:

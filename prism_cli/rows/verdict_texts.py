@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from math import inf
 
 from prism_cli.errors import RowError
+from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.groundings import Grounding, read_grounding
+from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import (
     Row,
     doc_id,
@@ -115,6 +117,17 @@ def read_verdict_texts(row: Row, source: str = "auto") -> VerdictTexts:
         logit=number_field(row, "logit", -inf, inf),
         grounding=read_grounding(row) if predicted and yes and asked else None,
     )
+
+
+def check_verdict_texts(row: Row, source: str) -> None:
+    """Check that a pair, or each result of a query with documents, has a prediction or a label.
+
+    Raises:
+        RowError: names the field.
+    """
+    check_rerank_row(row)
+    for pair in pairs_of(row):
+        read_verdict_texts(pair, source)
 
 
 def _raise_missing(name: str, source: str) -> None:

@@ -13,7 +13,7 @@ from prism_cli.domain.repeats import SaidBefore
 from prism_cli.domain.squad_tokens import TokenText
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.rows.order import best_first
-from prism_cli.rows.results import result_pairs
+from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import Row, query_id
 from prism_cli.shards.reader import read_rows
 
@@ -24,7 +24,7 @@ def reranked(path: str) -> Texts:
     """Return query_id -> evidence, best document first."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for _, row in read_rows([path]):
-        rows[query_id(row)] += result_pairs(row) if "documents" in row else [row]
+        rows[query_id(row)] += pairs_of(row)
     return {
         query: [
             row["predicted_evidence"]

@@ -12,12 +12,12 @@ from prism_cli.engine.stage import MAX_GROUP_ROWS, ForecastRequests, RowStage
 from prism_cli.errors import MissingDataError, UsageError
 from prism_cli.evaluation.answers.contexts import AT_EQUAL_LENGTH, FROM_TEXTS, NOTHING
 from prism_cli.evaluation.quality.gold_rows import GoldRows, QueryGold
-from prism_cli.evaluation.quality.stage import SHOWN_CHARACTERS, pairs_of
+from prism_cli.evaluation.quality.stage import SHOWN_CHARACTERS
 from prism_cli.ports import BatchBackend, CallBackend, GroupWork, Outcome, Reply, Request, request
-from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.order import best_first
+from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import Dropped, Row, doc_id, query_id, query_key
-from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
+from prism_cli.rows.verdict_texts import VerdictTexts, check_verdict_texts, read_verdict_texts
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.stages.retries import gather, request_with_retries
 
@@ -77,9 +77,7 @@ class AnswersStage(RowStage):
         Raises:
             RowError: names the field.
         """
-        check_rerank_row(row)
-        for pair in pairs_of(row):
-            read_verdict_texts(pair, self._source)
+        check_verdict_texts(row, self._source)
 
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Check, before any request, that rows of a query are together, that the gold speaks of

@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from prism_cli.domain.facts import CHARACTERS
-from prism_cli.domain.fidelity import CLASSES
+from prism_cli.domain.fidelity import FIGURES
 from prism_cli.evaluation.quality.examples import Examples
 from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.human_ratings import HumanRatings
@@ -27,9 +26,7 @@ _DOCUMENT_COPY: dict[str, float | None] = {
     "novelty": 0.0,
 }
 """Measures that are known for a copy of the document."""
-_CLASS_MEASURES = tuple(
-    f"entity_fidelity_{kind.replace(' ', '_')}" for kind in (*CLASSES, CHARACTERS)
-)
+_CLASS_MEASURES = tuple(FIGURES.values())
 _MEASURES = (
     *HUMAN_MEASURES.values(),
     "wrong_yes_rate",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prism_cli.domain.fidelity import CLASSES
+from prism_cli.domain.fidelity import CLASSES, figure_name
 
 GENERATED = "generated"
 """The model's own text, before its grounding; measured beside the evidence like a baseline."""
@@ -51,7 +51,7 @@ def text_measurements(evidence: Mapping[str, Any], document_characters: int) -> 
         return
     pooled = [0, 0]
     for kind, (matched, total) in evidence["entities"].items():
-        yield f"entity_fidelity_{kind.replace(' ', '_')}", matched, total
+        yield figure_name(kind), matched, total
         if kind in CLASSES:
             pooled = [pooled[0] + matched, pooled[1] + total]
     if pooled[1]:

@@ -16,7 +16,7 @@ from prism_cli.domain.seeded_sample import seeded_hash
 from prism_cli.domain.sheet_sample import Sampler, rounded_length, terciles
 from prism_cli.domain.spreadsheet import cell
 from prism_cli.errors import MissingDataError, RowError
-from prism_cli.rows.results import result_pairs
+from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import Row, check_pair
 from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
 from prism_cli.shards.reader import Shard, read_shards
@@ -65,7 +65,7 @@ class SheetSource:
         """Yield (location, row, texts) of pairs with a text; other rows are skipped."""
         for ref, row in islice(read_shards(self.shards, fields=self.fields), self.limit):
             try:
-                pairs = result_pairs(row) if "documents" in row else [row]
+                pairs = pairs_of(row)
                 for number, pair in enumerate(pairs, 1):
                     check_pair(pair)
                     texts = read_verdict_texts(pair, self.source)

@@ -12,11 +12,10 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
 from prism_cli.evaluation.quality.row_measures import GENERATED
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
-from prism_cli.rows.candidates import check_rerank_row
 from prism_cli.rows.groundings import Grounding
-from prism_cli.rows.results import result_pairs
+from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import Row, doc_id, query_id
-from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
+from prism_cli.rows.verdict_texts import VerdictTexts, check_verdict_texts, read_verdict_texts
 from prism_cli.stages.pair_answers import PairAnswers
 from prism_cli.stages.retries import gather
 
@@ -68,9 +67,7 @@ class QualityStage(RowStage):
         Raises:
             RowError: names the field.
         """
-        check_rerank_row(row)
-        for pair in pairs_of(row):
-            read_verdict_texts(pair, self._source)
+        check_verdict_texts(row, self._source)
 
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Check that the gold matches at least one row, before any work.
@@ -186,11 +183,6 @@ def _grounding_measures(grounding: Grounding, marks: GoldMarks) -> dict[str, Any
         match = rationale_match("\n\n".join(grounding.sources), marks.rationales)
         measures["precision"] = match.precision
     return measures
-
-
-def pairs_of(row: Row) -> list[Row]:
-    """Return the pair rows of a row of either shape, with predictions."""
-    return result_pairs(row) if "documents" in row else [row]
 
 
 def _marks(texts: VerdictTexts, gold: Gold | None) -> GoldMarks:

@@ -41,6 +41,12 @@ def test_another_fact_word_or_negation_is_new(text: str) -> None:
     assert repeats(text, FIRST) is None
 
 
+def test_a_single_other_fact_among_many_equal_words_is_new() -> None:
+    text = "In summer the Kestrel ferry carries weavers, farmers, horses and carts over the river."
+    assert repeats(text, text) == 0
+    assert repeats(text.replace("Kestrel", "Osprey"), text) is None
+
+
 def test_facts_of_two_sentences_are_never_combined() -> None:
     ann, ben = "Ann Abel was born in 1901.", "Ben Abel was born in 1905."
     assert repeats("Ann Abel was born in 1905.", ann, ben) is None

@@ -9,11 +9,11 @@ from typing import Any
 from prism_cli.adapters.shapes.base import Reader, Writer, make_pair, rest
 from prism_cli.errors import RowError
 from prism_cli.rows.candidates import check_rerank_row
-from prism_cli.rows.results import RESULT_FIELDS
+from prism_cli.rows.results import OPTIONAL_FIELDS, RESULT_FIELDS
 from prism_cli.rows.row import Row, json_type, number_field
 
 _KNOWN = ("query", "query_id", "documents", "results")
-_PREDICTIONS = RESULT_FIELDS | {"truncated": "truncated"}
+_PREDICTIONS = RESULT_FIELDS | OPTIONAL_FIELDS | {"truncated": "truncated"}
 _OF_THE_QUERY = ("query_id", "query", "original_query", "query_style", "source", "split")
 
 

@@ -32,6 +32,16 @@ def test_documents_become_pairs_with_the_other_fields() -> None:
     }
 
 
+def test_citations_and_origin_of_a_result_are_kept() -> None:
+    citations = [{"start": 0, "end": 1, "field": "document", "source_start": 0, "source_end": 1}]
+    same = {"evidence_origin": "repaired", "evidence_generated": "b", "unsupported": []}
+    result = {"index": 0, "relevance_score": 0.9, "evidence": "a", "citations": citations} | same
+    row = {"query": "q", "documents": ["a"], "results": [result]}
+    (pair,) = CohereReader().read(row)
+    assert pair["predicted_citations"] == citations
+    assert {name: pair[name] for name in same} == same
+
+
 def test_results_are_joined_to_their_documents_with_their_rank() -> None:
     row = {
         "query": "q",

@@ -16,7 +16,8 @@ CODE = "code"
 CHARACTERS = "neighbouring characters"
 """Pairs of Chinese characters, kana or Hangul; not part of any sum."""
 
-_SIGNS = str.maketrans("’‘“”„‟–—‐−•‧", '\'\'""""----··')
+_SIGNS = str.maketrans("’‘“”„‟–—‐−•‧٪٫٬", '\'\'""""----··%.,')
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+")
 _QUOTED = re.compile(
     r"\"([^\"\n]{2,200})\"|«\s?([^«»\n]{2,200}?)\s?»|「([^「」\n]{1,200})」|『([^『』\n]{1,200})』"
@@ -94,7 +95,7 @@ class FactSource:
         texts = dict.fromkeys((self.text, without_urls, rest))
         self.numbers = {number for text in texts for number in quantities_with_ranges(text)}
         self.digits = {digits for digits, _ in self.numbers}
-        self.dates = [date for text in {self.text, without_urls} for _, date in dates(text)]
+        self.dates = {date for text in {self.text, without_urls} for _, date in dates(text)}
         found_words = [_without_possessive(word) for text in texts for word in _WORD.findall(text)]
         found_words += [part for word in found_words for part in re.split(r"[-/]", word)]
         self.words = frozenset(found_words)
@@ -230,7 +231,9 @@ def _without_possessive(word: str) -> str:
 
 def plain(text: str) -> str:
     """Unify digits, quotation marks and dashes."""
-    return unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    return _OTHER_DIGIT.sub(lambda digit: str(int(digit[0])), text)
 
 
 def _places(text: str) -> tuple[Sequence[int], Sequence[int]]:

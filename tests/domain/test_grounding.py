@@ -69,6 +69,47 @@ def test_no_invented_fact_is_left(language: str, lie: str) -> None:
                 assert entity_fidelity(text, f"{document}\n{query}").missing == ()
 
 
+@pytest.mark.parametrize(
+    ("document", "lie"),
+    [
+        ("Der Turm wurde am 3. Mai 1889 eröffnet.", "Der Turm wurde am 3. Juni 1889 eröffnet."),
+        ("La tour fut inaugurée le 3 mai 1889.", "La tour fut inaugurée le 3 juin 1889."),
+        ("La torre abrió el 3 de mayo de 1889.", "La torre abrió el 3 de junio de 1889."),
+        ("Башню открыли 3 мая 1889 года.", "Башню открыли 3 июня 1889 года."),
+        ("افتتح البرج في 3 مايو 1889.", "افتتح البرج في 3 يونيو 1889."),
+        ("मीनार 3 मई 1889 को खुली।", "मीनार 3 जून 1889 को खुली।"),
+        ("La tour mesure 330 mètres.", "La tour mesure 330 kilomètres."),
+        ("La torre costó 7,8 millones.", "La torre costó 7,8 mil millones."),
+        ("Высота башни 330 метров.", "Высота башни 330 километров."),
+        ("يبلغ ارتفاع البرج 330 مترا.", "يبلغ ارتفاع البرج 330 كيلومترا."),
+        ("मीनार 330 मीटर ऊँची है।", "मीनार 330 किलोमीटर ऊँची है।"),
+        ("这座塔高330米。", "这座塔高330公里。"),
+        ("这座塔耗资7800万元。", "这座塔耗资7800元。"),
+        ("탑의 비용은 7800만 원이다.", "탑의 비용은 7800억 원이다."),
+    ],
+)
+def test_month_or_unit_of_another_language_is_compared(document: str, lie: str) -> None:
+    grounds = GroundedDocument(document, 0, "")
+    assert grounds.faults(document) == []
+    assert grounds.faults(lie)
+    assert grounds.grounded(lie, lie).evidence == document
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ("يبلغ ارتفاع البرج ٣٣٠ مترا.", "يبلغ ارتفاع البرج 330 مترا."),
+        ("نسبة الإشغال ٤٥٪ والسعر ٣٫٥", "نسبة الإشغال 45% والسعر 3.5"),
+        ("मीनार ३३० मीटर ऊँची है।", "मीनार 330 मीटर ऊँची है।"),
+        ("La tour fut inaugurée le 3 mai 1889.", "It was inaugurated on 3 May 1889."),
+    ],
+    ids=["Arabic digits", "Arabic signs", "Hindi digits", "month in two languages"],
+)
+def test_same_fact_in_other_digits_or_names_stays(document: str, text: str) -> None:
+    grounds = GroundedDocument(document, 0, "")
+    assert grounds.faults(text) == []
+
+
 def test_sentence_is_replaced_by_the_one_it_rests_on() -> None:
     query, document = DOCUMENTS["English"]
     evidence = "The tower cost $7,800. The Alder Tower was opened by Marta Quill on 4 May 1889."

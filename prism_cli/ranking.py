@@ -70,9 +70,9 @@ class Ranking:
 
     Attributes:
         counts: documents, blank, yes, truncated, long_documents (read in windows), windows (of
-            these), behind_top_n; given and omitted_REASON (evidence); format_broken, tokens_kept
-            (of the texts in the results) and tokens_written; repaired, extracted (evidence) and
-            unsupported_facts (of the model's own texts).
+            these), behind_top_n, tokens_written; given and omitted_REASON (evidence). Of the
+            evidence given: tokens_kept, repaired, extracted, format_broken (the model's own text
+            is unusable) and unsupported_facts (of the model's own texts).
     """
 
     results: list[Result]
@@ -171,25 +171,28 @@ def ranking(
         logit = logits.get(index, -inf)
         texts_of_document: Texts = {}
         if options.evidence:
-            tokens = counts["tokens_kept"]
+            text_counts: Counter[str] = Counter()
             if reasons[place] is not None:
-                texts_of_document = _no_texts(reasons[place], counts, options)
+                texts_of_document = _no_texts(reasons[place], text_counts, options)
             elif extractive:
-                texts_of_document = _extract(extracts[place], counts)
+                texts_of_document = _extract(extracts[place], text_counts)
             else:
-                texts_of_document = _texts(texts[place], counts, query, documents[index], options)
+                texts_of_document = _texts(
+                    texts[place], text_counts, query, documents[index], options
+                )
             if options.reports_omitted:
                 texts_of_document["evidence_omitted"] = reasons[place]
             evidence = texts_of_document["evidence"]
             if options.skip_repeats and evidence:
                 better = said.add(evidence, index)
                 if better is not None:
-                    counts.update(given=-1, tokens_kept=tokens - counts["tokens_kept"])
-                    texts_of_document = _no_texts(REPEATS, counts, options)
+                    text_counts.clear()
+                    texts_of_document = _no_texts(REPEATS, text_counts, options)
                     texts_of_document |= {
                         "evidence_omitted": REPEATS,
                         "repeats": documents[better].doc_id,
                     }
+            counts.update(text_counts)
         results.append(
             {
                 "index": index,

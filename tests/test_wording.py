@@ -30,7 +30,7 @@ def test_one_is_singular() -> None:
 
 def test_a_field_without_a_label_loses_its_underscores() -> None:
     assert label("some_new_figure") == "some new figure"
-    assert label("format_broken") == "yes without usable evidence"
+    assert label("format_broken") == "unusable texts of the model"
 
 
 def test_values_are_formatted_for_people() -> None:
@@ -47,6 +47,11 @@ def test_values_are_formatted_for_people() -> None:
 def test_counts_precede_their_nouns() -> None:
     line = listed({"given": 1, "omitted_threshold": 2, "tokens_written": 1, "ok": True})
     assert line == "1 given, 2 without, by their scores, 1 token written, passed yes"
+    grounded = listed({"omitted_repeats": 1, "repaired": 1, "extracted": 2, "unsupported_facts": 3})
+    assert grounded == (
+        "1 left out as a repeat, 1 repaired with its document's sentences, "
+        "2 taken from their documents, 3 facts of the model that their documents lack"
+    )
 
 
 def test_a_summary_has_plural_forms_and_no_identifiers() -> None:

@@ -385,6 +385,23 @@ def test_repeated_evidence_is_left_out_in_both_shapes(tmp_path: Path, options: R
     assert figures["tokens_kept"] == figures["tokens_written"] - 10
 
 
+def test_figures_of_texts_are_those_of_the_evidence_given(tmp_path: Path) -> None:
+    documents = [
+        {"doc_id": str(logit), "text": f"Steam drives the mill.\n\nOther text is broken: {logit}."}
+        for logit in (3, 2)
+    ]
+    options: Row = {"skip_repeats": True, "grounding": "repair"}
+    (out,), summary, _ = rerank(
+        tmp_path, [{"query": "what drives the mill?", "documents": documents}], **options
+    )
+    best, repeated = out["results"]
+    assert (best["evidence_origin"], best["format_ok"]) == ("extracted", False)
+    assert (repeated["evidence_omitted"], repeated["format_ok"]) == ("repeats", None)
+    assert summary.figures["format_broken"] == 1
+    figures: Any = summary.figures["evidence"]
+    assert (figures["given"], figures["extracted"], figures["omitted_repeats"]) == (1, 1, 1)
+
+
 def test_rows_of_scattered_queries_keep_repeated_evidence(tmp_path: Path) -> None:
     rows = [*pairs_of("p", "2 escaped"), *pairs_of("q", "5"), *pairs_of("p", "1 escaped")]
     out, _, _ = rerank(tmp_path, rows, skip_repeats=True)

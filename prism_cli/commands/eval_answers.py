@@ -10,6 +10,7 @@ from prism_cli.commands.options import Inputs, Paid, evaluation_folder
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_answers import EvalAnswersConfig
+from prism_cli.wording import wrapped
 
 if TYPE_CHECKING:
     from prism_cli.evaluation.answers.stage import Price
@@ -41,7 +42,9 @@ def answers(
     Rows are those of `prism rerank`, or labelled ones. The reader sees the documents with a yes,
     the best --documents of each query, or their evidence, and so on; it answers in the fewest
     words, or says that there is no answer. Answers are compared with those of people (--gold) by
-    SQuAD's rules: exact match, F1, answer contained. Queries without marks are left out.
+    SQuAD's rules: exact match, F1, answer contained. Queries without marks are left out. A reader
+    that answers poorly from the documents cannot show whether the evidence is enough, and is warned
+    of: hf:smollm2 is for trying the command.
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.gold_files import read_gold
@@ -101,12 +104,15 @@ def answers(
 
 def _print_figures(answers: "PublishedMetrics", *, common: Paid) -> None:
     from prism_cli.commands.answers_tables import print_answers
+    from prism_cli.reporting.answers import figure_warnings
     from prism_cli.terminal import print_json
 
     if common.json:
         print_json(answers.metrics)
     elif not common.quiet:
         print_answers(answers.metrics)
+    for warning in () if common.quiet else figure_warnings(answers.metrics):
+        print(wrapped(f"prism: warning: {warning}", sys.stderr), file=sys.stderr)
 
 
 def _sources(inputs: list[str], common: Paid) -> "list[Source]":

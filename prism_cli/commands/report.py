@@ -149,10 +149,12 @@ def _page_of(run: "Finished") -> "Page":
 def _print_summary(comparison: dict[str, Any]) -> None:
     """Print key figures, differences and warnings."""
     from prism_cli.commands.tables import print_table
-    from prism_cli.reporting.comparison_page import key_figures, signed
+    from prism_cli.reporting.comparison_page import figure_name, key_figures, signed
 
+    kind = comparison["kind"]
     rows = [
-        {"figure": entry["figure"], "of": entry["group"] or comparison["kind"]}
+        {"figure": figure_name(entry, kind)}
+        | ({} if kind == "answers" else {"of": entry["group"] or kind})
         | {
             column["name"]: value
             for column, value in zip(comparison["columns"], entry["values"], strict=True)

@@ -33,17 +33,25 @@ MEASURES = {
     "exact_match": "exact match",
     "contained": "answer contained",
 }
-COLUMNS = MEASURES | {
+WEAK_F1 = 0.3
+"""F1 from the documents below which a reader cannot show whether the evidence is enough."""
+_CHANCE = 0.05
+"""p from which the documents are no better than nothing."""
+_UNREAD = 0.25
+"""Share of queries without a text above which the page says so."""
+SHARES = MEASURES | {
     "no_answer_rate": "“no answer” though there is one",
     "no_answer_accuracy": "“no answer” where there is none",
+}
+COSTS = {
     "tokens_read": "tokens read",
     "tokens_written": "tokens written",
-    "usd": "US dollars a query",
-    "refused": "without a usable reply",
+    "usd": "US dollars per 1,000 queries",
+    "refused": "no usable reply",
     "cut": "texts cut",
-    "without_text": "without a text, not asked",
+    "without_text": "no text, not asked",
 }
-"""Measure -> its name in words, of the table."""
+"""Measure -> its name in words, of a table; columns of zeros are left out."""
 
 
 def page(metrics: Mapping[str, Any]) -> Page:
@@ -72,6 +80,36 @@ def reader_words(metrics: Mapping[str, Any]) -> str:
     if labelled.startswith("not looked for"):
         return f"{reader['spec']} (whether it labelled the rows was {labelled})"
     return f"{reader['spec']}, which also labelled these rows ({labelled})"
+
+
+def figure_warnings(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the reasons why the figures do not show whether the evidence is enough."""
+    texts, queries = [], metrics["queries"]
+    check = metrics["statistics"].get("reader")
+    if check:
+        documents, nothing = check["documents"], check.get("nothing")
+        read = counted(check["queries"], "query", "queries")
+        chance = nothing is not None and (documents <= nothing or check["p"] >= _CHANCE)
+        if documents < WEAK_F1 or chance:
+            figures = f"F1 from the documents is {documents:.3f}"
+            if nothing is not None:
+                figures += f", from nothing {nothing:.3f} (p = {check['p']:.2g})"
+            texts.append(
+                f"the reader answers poorly from the documents: over {read} whose documents were "
+                f"read, {figures}. Such a reader cannot show whether the evidence is enough. "
+                "Choose a stronger --reader, such as an instruct model of 7 billion parameters or "
+                "more or PROVIDER/MODEL"
+                + ("" if documents < WEAK_F1 else ", or measure more queries")
+            )
+    unread = metrics["answers"].get("documents", {}).get("without_text", 0)
+    if unread > _UNREAD * queries["all"]:
+        texts.append(
+            f"{unread:,} of {counted(queries['all'], 'query', 'queries')} have no document with "
+            "the verdict yes, and count as “no answer” from every context but nothing: this is the "
+            "reranker's loss, not the evidence's. --verdict any reads the best documents of every "
+            "query"
+        )
+    return texts
 
 
 def test_words(test: Mapping[str, Any]) -> str:
@@ -125,6 +163,7 @@ def _answers(metrics: Mapping[str, Any]) -> Section:
         if figures["f1"].value is not None
     )
     parts: list[Part] = [
+        *(Note(f"{text[0].upper()}{text[1:]}.", warning=True) for text in figure_warnings(metrics)),
         Lines(
             "F1 against tokens read",
             "tokens read per query (estimated)",
@@ -157,15 +196,12 @@ def _answers(metrics: Mapping[str, Any]) -> Section:
             "after Holm",
         )  # fmt: skip
         parts.append(Table(columns, rows, "Paired permutation tests"))
-    shown = {
-        measure: words
-        for measure, words in COLUMNS.items()
-        if any(figures[measure].value is not None for figures in contexts.values())
-    }
-    table = tuple(
-        (name, *(figures[measure].value for measure in shown)) for name, figures in contexts.items()
-    )
-    parts.append(Table(("context", *shown.values()), table, "All measures", 3))
+    parts += [
+        _table("Measures", contexts, SHARES, decimals=3),
+        _table(
+            "Tokens and cost of a query, and queries without a reply", contexts, COSTS, decimals=2
+        ),
+    ]
     parts.append(
         Note(
             "Exact match and F1 are SQuAD's, the best over the gold answers; contained: the reply "
@@ -173,7 +209,7 @@ def _answers(metrics: Mapping[str, Any]) -> Section:
             "a text is not asked and counts as “no answer”. Closest and first sentences have the "
             "length of the evidence. Tokens are estimated from the texts alone, without the query "
             "and the instruction; US dollars, from the provider's prices, are for the whole "
-            "question. Intervals: 95 %, by resampled queries."
+            "question. Columns of zeros are left out. Intervals: 95 %, by resampled queries."
         )
     )
     return Section(
@@ -182,6 +218,25 @@ def _answers(metrics: Mapping[str, Any]) -> Section:
         "evidence and the other texts are of the same documents.",
         tuple(parts),
     )
+
+
+def _table(
+    title: str,
+    contexts: Mapping[str, Mapping[str, Figure]],
+    words: Mapping[str, str],
+    decimals: int,
+) -> Table:
+    """Return a row for each context, without measures that none has."""
+    shown = [name for name in words if any(figures[name].value for figures in contexts.values())]
+    rows = tuple(
+        (context, *(_cell(figures[name]) for name in shown))
+        for context, figures in contexts.items()
+    )
+    return Table(("context", *(words[name] for name in shown)), rows, title, decimals)
+
+
+def _cell(figure: Figure) -> float | None:
+    return figure.value * 1000 if figure.name == "usd" and figure.value else figure.value
 
 
 def _unanswerable(metrics: Mapping[str, Any]) -> Section:

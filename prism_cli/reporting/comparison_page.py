@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE
-from prism_cli.reporting.answers import CONTEXTS
+from prism_cli.reporting.answers import CONTEXTS, MEASURES
 from prism_cli.reporting.numbers import number
 from prism_cli.reporting.page import Bar, Bars, Cell, Note, Page, Part, Section, Table
 
@@ -54,6 +54,13 @@ def words(figure: str) -> str:
     return figure.replace("_", " ")
 
 
+def figure_name(figure: Comparison, kind: str) -> str:
+    """Name a figure of an evaluation of this kind; one of answers with its context."""
+    if kind == "answers" and figure["figure"] in MEASURES:
+        return f"{MEASURES[figure['figure']]} from {CONTEXTS[figure['group']]}"
+    return words(figure["figure"])
+
+
 def key_figures(comparison: Comparison) -> list[Comparison]:
     """Return the main figures: of a ranking the average, of answers the F1 of each context, else
     those of _KEY_FIGURES."""
@@ -68,9 +75,9 @@ def key_figures(comparison: Comparison) -> list[Comparison]:
 
 def _moves(comparison: Comparison) -> Iterator[tuple[str, str, float, str, float, float]]:
     """Yield figure, new system, its value, its counterpart, that value, and the difference."""
-    columns, answers = comparison["columns"], comparison["kind"] == "answers"
+    columns = comparison["columns"]
     for figure in key_figures(comparison):
-        name = f"F1 from {CONTEXTS[figure['group']]}" if answers else words(figure["figure"])
+        name = figure_name(figure, comparison["kind"])
         for place, move in enumerate(figure["differences"]):
             if move is not None:
                 against = columns[place]["against"]
@@ -108,14 +115,20 @@ def _headline(
 def _side_by_side(comparison: Comparison) -> Section:
     columns, figures = comparison["columns"], comparison["figures"]
     parts: list[Part] = [Note(text, warning=True) for text in comparison["warnings"]]
-    ranking = comparison["kind"] == "ranking"
+    kind: str = comparison["kind"]
+    ranking = kind == "ranking"
     if ranking:
         shown = [figure for figure in figures if figure["figure"] == MAIN_MEASURE]
+    elif kind == "answers":
+        shown = key_figures(comparison)
     else:
         shown = [figure for figure in figures if any(figure["intervals"]) and _is_main(figure)]
     if shown:
         groups = tuple(
-            (figure["group"] if ranking else words(_full(figure)), tuple(_bars(figure, columns)))
+            (
+                figure["group"] if ranking else figure_name(figure, kind),
+                tuple(_bars(figure, columns)),
+            )
             for figure in shown
         )
         measure = f"{MAIN_MEASURE}, 95 % intervals" if ranking else "share, 95 % intervals"
@@ -138,10 +151,6 @@ def _side_by_side(comparison: Comparison) -> Section:
         parts.append(_table(words(group) or "Measures", "measure", inside, columns, "figure"))
     explanation = "Differences are to the system of the same name, or position, in the first run."
     return Section("Side by side", explanation, tuple(parts))
-
-
-def _full(figure: Comparison) -> str:
-    return f"{figure['figure']}, {figure['group']}" if figure["group"] else str(figure["figure"])
 
 
 def _known(value: float | None) -> bool:

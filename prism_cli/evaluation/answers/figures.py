@@ -5,8 +5,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prism_cli.domain.significance import paired_comparison, ratio_interval, with_holm
-from prism_cli.evaluation.answers.contexts import CONTEXTS, EVIDENCE, NOTHING
+from prism_cli.domain.metrics import mean
+from prism_cli.domain.significance import (
+    paired_comparison,
+    permutation_p,
+    ratio_interval,
+    with_holm,
+)
+from prism_cli.evaluation.answers.contexts import CONTEXTS, DOCUMENTS, EVIDENCE, NOTHING
 from prism_cli.evaluation.quality.query_sums import QuerySums
 
 SHARES = ("f1", "exact_match", "contained", "no_answer_rate", "no_answer_accuracy")
@@ -27,6 +33,7 @@ class AnswersFigures:
         self._seed = seed
         self._sums = QuerySums()
         self._f1: dict[str, array[float]] = {}
+        self._read: dict[str, array[float]] = {}
         self._counts: Counter[str] = Counter()
         self._by_context: dict[str, Counter[str]] = {}
         self._lost: list[dict[str, Any]] = []
@@ -47,6 +54,7 @@ class AnswersFigures:
                 self._sums.add(index, f"{name}.{measure}", value, 1)
             if answers["answerable"]:
                 self._f1.setdefault(name, array("d")).append(answer["f1"])
+        self._note_read(answers)
         self._keep_lost(row)
 
     def content(self) -> dict[str, Any]:
@@ -65,6 +73,7 @@ class AnswersFigures:
                 "intervals": {share: self._sums.interval(share, self._seed) for share in present},
                 "counts": {share: self._sums.rows[share] for share in present},
                 "tests": self._tests(names),
+                "reader": self._reader_check(),
             },
             "examples": {"lost": self._lost},
             "queries": {
@@ -93,6 +102,26 @@ class AnswersFigures:
                 | {"interval": list(interval)}
             )
         return with_holm(tests)
+
+    def _note_read(self, answers: Mapping[str, Any]) -> None:
+        """Note the F1 from documents and from nothing of a query whose documents were read."""
+        contexts = answers["contexts"]
+        if answers["answerable"] and contexts.get(DOCUMENTS, {"asked": False}).get("asked", True):
+            for name in (DOCUMENTS, NOTHING):
+                if name in contexts:
+                    self._read.setdefault(name, array("d")).append(contexts[name]["f1"])
+
+    def _reader_check(self) -> dict[str, Any] | None:
+        """Return the F1 from the documents, and from nothing, over the queries with an answer whose
+        documents were read, and the p of their difference; None without such queries."""
+        documents, nothing = self._read.get(DOCUMENTS), self._read.get(NOTHING)
+        if documents is None:
+            return None
+        check: dict[str, Any] = {"queries": len(documents), DOCUMENTS: mean(documents)}
+        if nothing is not None:
+            p = permutation_p(documents, nothing, seed=self._seed)
+            check |= {NOTHING: mean(nothing), "p": p}
+        return check
 
     def _keep_lost(self, row: Mapping[str, Any]) -> None:
         """Keep the queries whose answer from the evidence is worst against that from the

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from prism_cli.evaluation.answers.figures import AnswersFigures
+from prism_cli.reporting.answers import figure_warnings
 
 
 def row(number: int, contexts: dict[str, Any], *, answerable: bool = True) -> dict[str, Any]:
@@ -64,3 +65,39 @@ def test_means_tests_and_losses() -> None:
         "all": 5, "answerable": 4, "unanswerable": 1, "without_documents": 0,
     }  # fmt: skip
     assert content["statistics"]["counts"]["evidence.f1"] == 4
+
+
+@pytest.mark.parametrize(
+    ("documents", "nothing", "warned"),
+    [
+        ([1.0] * 8, [0.0] * 8, ""),
+        ([1.0] * 4, [0.0] * 4, "(p = 0.12)"),  # too few queries to tell
+        ([0.9] * 8, [1.0] * 8, "F1 from the documents is 0.900, from nothing 1.000"),
+        ([0.2] * 8, [0.0] * 8, "over 8 queries whose documents were read"),
+        ([0.2] * 8, [], "F1 from the documents is 0.200. Such a reader"),
+    ],
+    ids=["good", "few", "no better than nothing", "weak", "weak, nothing not asked"],
+)
+def test_a_reader_that_cannot_use_documents_is_warned_of(
+    documents: list[float], nothing: list[float], warned: str
+) -> None:
+    figures = AnswersFigures(0)
+    for number, f1 in enumerate(documents):
+        contexts = {"documents": answer(f1, 100)}
+        if nothing:
+            contexts["nothing"] = answer(nothing[number], 0)
+        figures.add(row(number, contexts))
+    unread = {"documents": answer(0, 0, asked=False)}
+    figures.add(row(99, unread | ({"nothing": answer(1, 0)} if nothing else {})))
+    warnings = figure_warnings(figures.content())
+    assert len(warnings) == bool(warned)
+    assert warned in "".join(warnings)
+
+
+def test_queries_whose_documents_are_not_read_are_warned_of() -> None:
+    figures = AnswersFigures(0)
+    for number in range(3):
+        figures.add(row(number, {"documents": answer(0, 0, asked=False)}))
+    (warning,) = figure_warnings(figures.content())
+    assert "3 of 3 queries have no document with the verdict yes" in warning
+    assert "--verdict any" in warning

@@ -15,6 +15,7 @@ THOUGHT, THOUGHT_END = "<think>", "</think>"
 _MOST_ENDS = 8
 """Ends of thoughts that are tried as the end of the thought."""
 _BLANK = re.compile(r"[^\S\r\n]")
+_PARAGRAPH_END = re.compile(r"\S[^\S\n]*\n\s*\n")
 _UNDECODED = "\ufffd"
 
 
@@ -27,12 +28,14 @@ class Prompt:
         answer_tokens: most tokens of the answer; None for a one-word answer, whose tokens depend on
             the model.
         temperature: from 0 to 2.
+        paragraph: the answer is the first paragraph; a reply truncated behind it is complete.
     """
 
     system: str
     user: str
     answer_tokens: int | None = None
     temperature: float = 0.0
+    paragraph: bool = False
 
 
 class UnusableReplyError(ValueError):
@@ -82,7 +85,8 @@ def read_reply(
         unfinished: why the answer is incomplete; "" where it is complete.
         cut: tokens after which the text was truncated, where an answer may precede that; else 0.
     """
-    if unfinished:
+    has_answer = cut and prompt.paragraph and _PARAGRAPH_END.search(text.rpartition(THOUGHT_END)[2])
+    if unfinished and not has_answer:
         return {"unusable": unfinished}
 
     def read(answer: str) -> dict[str, Any]:

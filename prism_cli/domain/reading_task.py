@@ -98,6 +98,7 @@ class ReadingTask:
             "\n\n".join(parts),
             ANSWER_TOKENS,
             TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)],
+            paragraph=True,
         )
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:

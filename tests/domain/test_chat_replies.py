@@ -9,6 +9,7 @@ from prism_cli.domain.chat import ChatTask, read_reply
 from prism_cli.domain.evidence_task import EvidenceTask
 from prism_cli.domain.keywords import RewriteTask
 from prism_cli.domain.rating_task import RATINGS, SEVERE, RatedTexts, RatingTask
+from prism_cli.domain.reading_task import Reading, ReadingTask
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.domain.synthesis import Ask, SynthesisTask
 
@@ -183,3 +184,23 @@ def test_a_vote_follows_the_reasoning(pair: tuple[str, str], text: str, vote: st
 
 def test_an_unfinished_answer_is_always_unusable() -> None:
     assert read(JudgeTask(), PAIR, "yes", "cut") == {"unusable": "cut"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1889\n \nQuestion: When was the", {"answer": "1889"}),
+        ("<think>1801\n\n?</think>\n\n1889.\n\nmore", {"answer": "1889."}),
+        ("1889 and 1890 and", {"unusable": "cut"}),
+        ("\n\n1889 and", {"unusable": "cut"}),
+        ("<think>1801\n\nor 1889\n\n", {"unusable": "an unfinished thought, cut at 64 tokens"}),
+        ("<think>1801\n\n</think>1889 and", {"unusable": "cut"}),
+    ],
+)
+def test_a_reply_cut_behind_its_first_paragraph_is_an_answer(
+    text: str, value: dict[str, str]
+) -> None:
+    task, reading = ReadingTask(), Reading("When?", ("Built in 1889.",))
+    prompt = task.prompt(reading, 0)
+    assert read_reply(task, reading, prompt, text, unfinished="cut", cut=64) == value
+    assert read_reply(task, reading, prompt, text, unfinished="a tool") == {"unusable": "a tool"}

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,8 @@ def chat(body: Body, answers: Answers) -> Reply:
     # As on real servers, a reply that reaches its limit ends by length, even a single word.
     full = len(words) >= longest
     if len(words) > longest:
-        reply = " ".join(words := words[: int(longest)])
+        words = words[: int(longest)]
+        reply = "".join(re.findall(r"\s*\S+", reply)[: len(words)])
     choice: Body = {
         "index": 0,
         "message": {"role": "assistant", "content": reply, "refusal": None},

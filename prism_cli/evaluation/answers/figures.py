@@ -14,6 +14,7 @@ from prism_cli.domain.significance import (
 )
 from prism_cli.evaluation.answers.contexts import CONTEXTS, DOCUMENTS, EVIDENCE, NOTHING
 from prism_cli.evaluation.quality.query_sums import QuerySums
+from prism_cli.evaluation.quality.stage import SHOWN_CHARACTERS
 
 SHARES = ("f1", "exact_match", "contained", "no_answer_rate", "no_answer_accuracy")
 MEANS = ("tokens_read", "tokens_written", "usd")
@@ -139,7 +140,9 @@ class AnswersFigures:
                 "query": row["query"],
                 "loss": loss,
                 "gold": answers["gold"][:3],
-                "replies": {name: answer["reply"] for name, answer in contexts.items()},
+                "replies": {
+                    name: answer["reply"][:SHOWN_CHARACTERS] for name, answer in contexts.items()
+                },
                 "evidence": row.get("evidence", ""),
             }
         )

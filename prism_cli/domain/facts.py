@@ -1,37 +1,50 @@
-"""Facts of a text with their places: numbers with units, dates, names, acronyms, quotations, URLs
-and code; and a document in which they are looked up. Rules without a model, see `fidelity`.
+"""Facts of a text with their places: numbers with units, dates, names, acronyms, quotations, URLs,
+e-mail addresses, DOIs and code, also paths, tags and names of files; and a document in which they
+are looked up. Rules without a model, see `fidelity`.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from prism_cli.domain.languages import FUNCTION_WORDS
-from prism_cli.domain.quantities import dates, quantities, quantities_with_ranges
-from prism_cli.domain.sentences import sentence_spans
+from prism_cli.domain.names import NameSource, acronym, names
+from prism_cli.domain.quantities import Pair, all_pairs, dates, quantities, unit_alternatives
+from prism_cli.domain.units import CURRENCIES, UNITS
+from prism_cli.domain.vocabulary import text_language
+from prism_cli.domain.words import PlacedWords
 
 CODE = "code"
 CHARACTERS = "neighbouring characters"
 """Pairs of Chinese characters, kana or Hangul; not part of any sum."""
 
-_SIGNS = str.maketrans("’‘“”„‟–—‐−•‧٪٫٬", '\'\'""""----··%.,')
+_IDENTIFIED, _RELATED = "digits of groups", "ratio"
+_UNIT_NAMES = frozenset(UNITS.values()) | CURRENCIES
+_LONG_FORMS = [form for form in UNITS if len(form) > 3 and not form.isascii()]
+
+_SIGNS = str.maketrans("’‘‚‛“”„‟–—‐−•‧٪٫٬", "''''\"\"\"\"----··%.,")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+")
-_QUOTED = re.compile(
-    r"\"([^\"\n]{2,200})\"|«\s?([^«»\n]{2,200}?)\s?»|「([^「」\n]{1,200})」|『([^『』\n]{1,200})』"
-    r"|《([^《》\n]{1,200})》"
+_URL = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w./])10\.\d{4,9}/[^\s<>\"'，。、）】》]*\w"  # DOI
 )
-_LATIN = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"
-_WORD = re.compile(rf"[{_LATIN}][{_LATIN}0-9&]*(?:['.\-/][{_LATIN}0-9&]+)*")
-_COMMON = frozenset[str]().union(
-    *FUNCTION_WORDS.values(),
-    str.split(
-        "a i he she we you who what when where why how if there here all some each every both "
-        "most many after before during while since until although though because however then "
-        "than according within without through over under between among another other several"
-    ),
+_ADDRESS = re.compile(r"https?://(?:www\.)?(?:(?:dx\.)?doi\.org/)?")
+# Phone numbers, ISBN and others, whose groups of digits are compared as one number.
+_IDENTIFIER = re.compile(
+    r"(?<![\w.,/+-])(?:\+ ?)?(?!\d{1,3}(?: \d{3})+(?![\d -]))\(?\d++\)?(?:[ /.-]{1,2}\(?\d++\)?)+"
+    r"(?!\w|[.,/-]\d)"
+)
+_SHORT_YEAR = re.compile(r"(?<!\d)(?:1[0-9]|20)\d\d(?!\d)")
+_RATIO = re.compile(r"(?<![\d.,:/-])(\d{1,4})[:/](\d{1,4})(?![:/-]|[.,]?\d)")
+_NEIGHBOURS = re.compile(r"(?<!\d)(?=(\d{1,4})\D{1,6}(\d{1,4})(?!\d))")
+_NO_QUOTE = r"(?!(?:tis|twas|em|til|till|cause|bout|round|s|t|n|k|m)\b)"
+# A single quotation mark opens before a letter and behind none, and is no apostrophe: 'tis, '90s.
+_QUOTED = re.compile(
+    r"\"([^\"\n]{2,1000})\"|«\s?([^«»\n]{2,1000}?)\s?»|»(?=\S)([^«»\n]{2,1000}?)(?<=\S)«"
+    r"|[‹›]\s?([^‹›\n]{2,1000}?)\s?[‹›]|「([^「」\n]{1,1000})」|『([^『』\n]{1,1000})』"
+    rf"|《([^《》\n]{{1,1000}})》|〈([^〈〉\n]{{1,1000}})〉"
+    rf"|(?<![\w'.])'{_NO_QUOTE}(?=[^\W\d_])((?:[^'\n]|(?<=\w)'(?=\w)){{2,1000}}?)(?<![\s'])'(?!\w)"
 )
 _HAN, _KATAKANA = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff", "ァ-ヺー"
 # Of a Chinese name two characters at either end, since its borders are unknown.
@@ -42,6 +55,10 @@ _EAST_ASIAN_NAME = re.compile(
 _CODE = re.compile(
     r"`(?P<ticked>[^`\n]{1,200})`|(?<![\w-])--[a-z][\w-]*|[A-Za-z_][\w.]*\(\)"
     r"|(?<![^\W_])[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![^\W_])"
+    r"|(?<!\w)[#@][^\W\d_]\w+"  # tags and handles
+    r"|(?<![\w/.])(?:~|\.{1,2})?/[\w.-]*\w(?:/[\w.-]*\w)+/?"  # paths
+    r"|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]*\w"
+    r"|(?<![\w./-])(?:[\w.-]+/)*\w[\w-]+(?:\.[a-z]\w+)+(?!\w)"  # names of files and of sites
 )
 _PAIR = re.compile(rf"(?=([{_HAN}ぁ-ゖ{_KATAKANA}가-힣]{{2}}))")
 
@@ -90,74 +107,136 @@ class FactSource:
         self.text = plain(document)
         self.folded = _folded(self.text)
         self.squeezed = re.sub(r"\s+", "", self.text)
+        self.language = text_language(document)
         without_urls = _URL.sub(_blanks, self.text)
-        rest = _without_dates(without_urls)
-        texts = dict.fromkeys((self.text, without_urls, rest))
-        self.numbers = {number for text in texts for number in quantities_with_ranges(text)}
+        rest = _without(without_urls, [match.span() for match, _ in dates(without_urls)])
+        self._texts = tuple(dict.fromkeys((self.text, rest)))
+        self.numbers = {pair for text in self._texts for pair in all_pairs(text)}
         self.digits = {digits for digits, _ in self.numbers}
         self.dates = {date for text in {self.text, without_urls} for _, date in dates(text)}
-        found_words = [_without_possessive(word) for text in texts for word in _WORD.findall(text)]
-        found_words += [part for word in found_words for part in re.split(r"[-/]", word)]
-        self.words = frozenset(found_words)
-        self.acronyms = {_acronym(word) for word in found_words}
-        self.small = {word.casefold() for word in found_words}
+        self.names = NameSource((self.text, without_urls))
+
+    @cached_property
+    def spelled(self) -> frozenset[Pair]:
+        """The numbers, with those in words."""
+        return frozenset(
+            pair for text in self._texts for pair in all_pairs(text, self.language, words=True)
+        )
+
+    @cached_property
+    def units(self) -> frozenset[str]:
+        """The units that it names, also apart from numbers, as tables do."""
+        words = {UNITS.get(word, "") for word in self.folded.split()}
+        words |= {UNITS[form] for form in _LONG_FORMS if form in self.folded}
+        return frozenset(words | {unit for _, unit in self.numbers})
+
+    @cached_property
+    def digit_runs(self) -> str:
+        """The text without what separates groups of digits."""
+        return re.sub(r"(?<=\d)[\s()./-]{1,3}(?=\d)", "", self.text)
+
+    @cached_property
+    def neighbours(self) -> frozenset[tuple[str, str]]:
+        """Numbers next to each other."""
+        return frozenset(_NEIGHBOURS.findall(self.text))
+
+    @cached_property
+    def running_words(self) -> str:
+        """All words, a blank between them and around."""
+        return _running_words(self.text)
 
     def holds(self, kind: str, entity: Any) -> bool:
+        """Return whether the document has a fact."""
         if kind == "number":
-            digits, unit = entity
-            return entity in self.numbers or (not unit and digits in self.digits)
+            return self._holds_number(*entity)
         if kind == "date":
+            year, *day = entity
             return any(
-                all(part in (None, other) for part, other in zip(entity, date, strict=True))
+                all(part in (None, other) for part, other in zip(day, date[1:], strict=True))
+                and (year in (None, date[0]) or (not date[0] and str(year) in self.digits))
                 for date in self.dates
             )
         if kind == "name":
-            return all(self._holds_word(word) for word in entity)
+            return all(
+                self.names.holds_word(word) or (not word.isascii() and word in self.squeezed)
+                for word in entity
+            )
         if kind == "acronym":
-            parts = [_acronym(part) for part in re.split(r"[-/]", entity)]
-            return entity in self.acronyms or all(map(self._holds_acronym, parts))
+            parts = [acronym(part) for part in re.split(r"[-/]", entity)]
+            return entity in self.names.acronyms or all(map(self.names.holds_acronym, parts))
         if kind == "quotation":
-            return entity in self.folded
-        return entity in (self.text if kind == "url" else self.squeezed)
+            return entity in self.running_words
+        if kind == "url":
+            return re.search(rf"(?<!\w){re.escape(entity)}(?![\w-])", self.folded) is not None
+        return entity in self.squeezed
 
-    def _holds_acronym(self, acronym: str) -> bool:
-        """Compare a longer one ignoring case: UNESCO, Unesco."""
-        return acronym in self.acronyms or (len(acronym) > 3 and acronym.casefold() in self.small)
-
-    def _holds_word(self, word: str) -> bool:
-        """Compare ignoring case and a plural's s."""
-        forms = {word, f"{word}s", word.removesuffix("s")}
-        return bool(forms & self.small) or (not word.isascii() and word in self.squeezed)
+    def _holds_number(self, digits: str, unit: str, words: str = "") -> bool:
+        if unit == _IDENTIFIED:
+            return digits in self.digits or digits in self.digit_runs
+        if unit == _RELATED:
+            return tuple(digits.split(":")) in self.neighbours
+        pairs = unit_alternatives((digits, unit))
+        return (
+            (not unit and digits in self.digits)
+            or ((digits, "") in self.numbers and unit in self.units)
+            or not self.numbers.isdisjoint(pairs)
+            or (len(digits) > 6 and not unit and digits in self.digit_runs)
+            or not self.spelled.isdisjoint(pairs)
+            or (not unit and any(digits == other for other, _ in self.spelled))
+            or bool(words and words in self.running_words)
+        )
 
 
 def facts(text: str, source: FactSource) -> Iterator[Fact]:
     """Yield the facts of a plain text, and its CHARACTERS."""
+    language = text_language(text) or source.language
     for match in _URL.finditer(text):
         url = match[0].rstrip(".,;:!?)")
-        yield Fact("url", url, url, match.start(), match.start() + len(url))
+        address = _ADDRESS.sub("", url.casefold()).rstrip("/")
+        yield Fact("url", address, url, match.start(), match.start() + len(url))
     text = _URL.sub(_blanks, text)
     for match in _QUOTED.finditer(text):
-        inner = next(filter(None, match.groups())).strip(" .,;:!?。，！？")
+        inner = next(filter(None, match.groups()))
         if any(map(str.isalnum, inner)):
-            yield Fact("quotation", _folded(inner), match[0], *match.span())
-    for match, date in dates(text):
+            yield Fact("quotation", _running_words(inner), match[0], *match.span())
+    dated = dates(text)
+    for match, date in dated:
         yield Fact("date", date, match[0], *match.span())
-    text = _without_dates(text)
-    yield from _words(text, source)
-    for match, pair in quantities(text):
-        yield Fact("number", pair, match[0].strip(), *match.span())
+    text = _without(text, [match.span() for match, _ in dated])
+    for match in _RATIO.finditer(text):
+        yield Fact("number", (f"{match[1]}:{match[2]}", _RELATED), match[0], *match.span())
+    identifiers = list(_identifiers(text))
+    yield from identifiers
+    text = _without(text, [(fact.start, fact.end) for fact in identifiers])
+    numbers = list(quantities(text, language, words=True))
+    for start, end, pair, is_spelled in numbers:
+        words = (_running_words(text[start:end]),) if is_spelled else ()
+        yield Fact("number", (*pair, *words), text[start:end].strip(), start, end)
     for match in _EAST_ASIAN_NAME.finditer(text):
         yield Fact("name", (match[0],), match[0], *match.span())
     for match in _PAIR.finditer(text):
         yield Fact(CHARACTERS, match[1], match[1], *match.span(1))
+    text = _without(
+        text, [(number.start, number.end) for number in numbers if number.pair[1] in _UNIT_NAMES]
+    )
+    for name in names(text, source.names, language):
+        kind, entity = ("acronym", name.words[0]) if name.is_acronym else ("name", name.words)
+        yield Fact(kind, entity, text[name.start : name.end], name.start, name.end)
 
 
-def _without_dates(text: str) -> str:
-    """Return `text` with blanks for its dates."""
+def _identifiers(text: str) -> Iterator[Fact]:
+    for match in _IDENTIFIER.finditer(text):
+        digits = re.sub(r"\D", "", match[0])
+        if len(digits) >= 7 and (match[0][0] == "+" or not _SHORT_YEAR.search(match[0])):
+            yield Fact("number", (digits, _IDENTIFIED), match[0], *match.span())
+
+
+def _without(text: str, ranges: Iterable[tuple[int, int]]) -> str:
+    """Return `text` with blanks in place of ranges."""
     parts, at = [], 0
-    for start, end in sorted(match.span() for match, _ in dates(text)):
-        parts += [text[at:start], " " * (end - start)]
-        at = end
+    for start, end in sorted(ranges):
+        parts += [text[at:start], " " * (end - max(start, at))]
+        at = max(end, at)
     return "".join((*parts, text[at:]))
 
 
@@ -172,61 +251,6 @@ def _code(text: str) -> Iterator[Fact]:
         entity = re.sub(r"\s+", "", code).removesuffix("()")
         if any(map(str.isalnum, entity)):
             yield Fact(CODE, entity, code, *match.span())
-
-
-def _words(text: str, source: FactSource) -> Iterator[Fact]:
-    """Yield acronyms, and names: runs of capitalized words."""
-    starts = {start for start, _ in sentence_spans(text)}
-    run: list[re.Match[str]] = []
-    for match in _WORD.finditer(text):
-        if run and (_is_acronym(match[0]) or text[run[-1].end() : match.start()] != " "):
-            yield from _name(run, text, starts, source)
-            run = []
-        if _is_acronym(match[0]):
-            yield Fact("acronym", _acronym(match[0]), match[0], *match.span())
-        elif match[0][0].isupper():
-            run.append(match)
-        elif run:
-            yield from _name(run, text, starts, source)
-            run = []
-    if run:
-        yield from _name(run, text, starts, source)
-
-
-def _name(
-    run: list[re.Match[str]], text: str, starts: set[int], source: FactSource
-) -> Iterator[Fact]:
-    begin = run[0].start()
-    before = text[:begin].rstrip("\"'([«「*_")
-    opens = len(before) in starts or before.rstrip(" ")[-1:] in "\n:;-·"
-    words = [_without_possessive(match[0]) for match in run]
-    if opens and (len(words) == 1 or words[0].casefold() in source.words):
-        words, run = words[1:], run[1:]
-    kept = [word for word in words if word.casefold() not in _COMMON and len(word) > 1]
-    if kept:
-        yield Fact(
-            "name",
-            tuple(word.casefold() for word in kept),
-            " ".join(kept),
-            run[0].start(),
-            run[-1].end(),
-        )
-
-
-def _is_acronym(word: str) -> bool:
-    capitals = sum(char.isupper() for char in word)
-    strong = capitals + sum(char.isdigit() for char in word)
-    return capitals >= 2 and 2 * strong >= sum(char.isalnum() for char in word)
-
-
-def _acronym(word: str) -> str:
-    """Return the acronym without dots and a plural's s."""
-    word = _without_possessive(word).replace(".", "")
-    return word[:-1] if word[-1:] == "s" and word[:-1].isupper() else word
-
-
-def _without_possessive(word: str) -> str:
-    return re.sub(r"'s?$", "", word)
 
 
 def plain(text: str) -> str:
@@ -264,4 +288,8 @@ def _separate(char: str, follower: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.casefold().replace('"', "").split())
+    return " ".join(text.casefold().split())
+
+
+def _running_words(text: str) -> str:
+    return f" {' '.join(PlacedWords(text).words)} "

@@ -1,12 +1,15 @@
 """Entity fidelity: numbers, dates, names and quotations of a text that occur in its document.
 
 Rules without a model indicate invented content. They do not detect
-- a single-word name at the beginning of a sentence, where every word is capitalized,
+- a single-word name at the beginning of a sentence, where every word is capitalized, except in
+  English and German where wordfreq is installed,
 - names in scripts without capitals, except Katakana, names with a middle dot, and quoted titles:
-  for Chinese, Japanese and Korean the share of neighbouring characters is reported beside the
-  entities, outside their sum, since a faithful paraphrase has new ones, too,
+  such names are covered by citations alone, which report a sentence without enough words of the
+  document. For Chinese, Japanese and Korean the share of neighbouring characters is reported beside
+  the entities, outside their sum, since a faithful paraphrase has new ones, too,
+- numbers in words below three, and those of languages that neither text2num nor Chinese numerals
+  cover,
 - wrong combinations of correct entities.
-German nouns count as names.
 """
 
 from collections import Counter

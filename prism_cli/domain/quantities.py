@@ -1,122 +1,253 @@
 """Numbers with their units, and dates, in a form that can be compared."""
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from itertools import pairwise
-from unicodedata import normalize
+from typing import NamedTuple
+from unicodedata import category
 
-Quantity = tuple[str, str]
-"""Digits without thousands' separators and with a decimal point; the unit, "" for none."""
+from prism_cli.domain.number_words import (
+    HAN_DIGIT,
+    HAN_NUMBER,
+    HAN_SCALE,
+    han_value,
+    spelled_numbers,
+)
+from prism_cli.domain.units import BEFORE, CURRENCIES, EITHER, MONTHS, SCALES, UNITS
+from prism_cli.domain.words import UNSPACED, is_unspaced
+
+Pair = tuple[str, str]
+"""The number in digits, with its sign and scale; the unit, "" for none."""
 Date = tuple[int | None, int | None, int | None]
 """Year, month, day; None for a missing part."""
 
-_MONTH_FORMS = (
-    "Jan January Januar Jänner janvier enero gennaio janeiro января январь يناير जनवरी",
-    "Feb February Februar février febrero febbraio fevereiro февраля февраль فبراير फरवरी फ़रवरी",
-    "Mar March März mars marzo março марта март مارس मार्च",
-    "Apr April avril abril aprile апреля апрель أبريل ابريل إبريل अप्रैल",
-    "May Mai mai mayo maggio maio мая май مايو मई",
-    "Jun June Juni juin junio giugno junho июня июнь يونيو يونيه जून",
-    "Jul July Juli juillet julio luglio julho июля июль يوليو يوليه जुलाई",
-    "Aug August août agosto августа август أغسطس اغسطس अगस्त",
-    "Sep Sept September septembre septiembre settembre setembro сентября сентябрь سبتمبر सितंबर "
-    "सितम्बर",
-    "Oct October Oktober octobre octubre ottobre outubro октября октябрь أكتوبر اكتوبر अक्टूबर अक्तूबर",
-    "Nov November novembre noviembre novembro ноября ноябрь نوفمبر नवंबर नवम्बर",
-    "Dec December Dezember décembre diciembre dicembre dezembro декабря декабрь ديسمبر दिसंबर "
-    "दिसम्बर",
-)
-_MONTHS = {
-    normalize("NFKC", form): number
-    for number, forms in enumerate(_MONTH_FORMS, 1)
-    for form in forms.split()
-}
-_ALL_MONTHS = "|".join(sorted(map(re.escape, _MONTHS), key=len, reverse=True))
-_MONTH = rf"(?<![^\W\d_])(?P<month>{_ALL_MONTHS})(?![^\W\d_])\.?"
+
+class Quantity(NamedTuple):
+    """A number with its unit, in the half-open range of a text.
+
+    Attributes:
+        is_spelled: whether it is written in words.
+    """
+
+    start: int
+    end: int
+    pair: Pair
+    is_spelled: bool = False
+
+
+_MONTH_NAMES = "|".join(sorted(map(re.escape, MONTHS), key=len, reverse=True))
+_MONTH = rf"(?<![^\W\d_])(?P<month>{_MONTH_NAMES})(?![^\W\d_])\.?"
 _DAY, _YEAR = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th|er|\.|º)?(?!\d)", r"(?P<year>\d{4})(?!\d)"
-_OF = r"(?:(?:of|de|del|di)\s+)?"
+_OF = r"(?:(?:of|de|del|di)\s+|(?:พ\.ศ\.|ค\.ศ\.)\s*)?"
+_HAN_PART = r"(?:\d{1,2}|[一二三四五六七八九十]{1,3})"
 _DATES = [
     re.compile(rf"{_DAY}\s+{_OF}{_MONTH}(?:,?\s+{_OF}{_YEAR})?"),
     re.compile(rf"{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?"),
     re.compile(rf"{_MONTH},?\s+{_OF}{_YEAR}"),
     re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?!\d)"),
     re.compile(
-        r"(?<!\d)(?P<year>\d{4})\s?[年년]\s?(?P<month>\d{1,2})\s?[月월]"
-        r"(?:\s?(?P<day>\d{1,2})\s?[日号號일])?"
+        rf"(?<!\d)(?P<year>\d{{4}}|{HAN_DIGIT}{{4}})\s?[年년]\s?(?P<month>{_HAN_PART})\s?[月월]"
+        rf"(?:\s?(?P<day>{_HAN_PART})\s?[日号號일])?"
     ),
-    re.compile(r"(?<!\d)(?P<month>\d{1,2})\s?[月월]\s?(?P<day>\d{1,2})\s?[日号號일]"),
+    re.compile(rf"(?<!\d)(?P<month>{_HAN_PART})\s?[月월]\s?(?P<day>{_HAN_PART})\s?[日号號일]"),
+    re.compile(
+        rf"(?<!\d)(?P<day>\d{{1,2}})\s+tháng\s+(?P<month>\d{{1,2}})(?!\d)(?:,?\s+năm\s+{_YEAR})?"
+    ),
 ]
-_UNIT_FORMS = (
-    "% percent pct", "$ usd dollar dollars", "€ eur euro euros", "£ gbp pounds", "¥ yen yuan",
-    "km kilometre kilometres kilometer kilometers kilometern kilomètre kilomètres kilómetro "
-    "kilómetros quilômetros chilometri километр километра километров كيلومتر كيلومترا किलोमीटर",
-    "m metre metres meter meters metern mètre mètres metro metros metri метр метра метров متر مترا "
-    "مترًا मीटर",
-    "cm centimetre centimetres centimeter centimeters centimètres centímetros сантиметров",
-    "mm millimetres millimeters millimeter millimètres milímetros миллиметров",
-    "mi mile miles", "ft foot feet", "inch inches", "kg kilogram kilograms", "g gram grams",
-    "mg milligram milligrams", "µg μg mcg micrograms", "t tonne tonnes ton tons",
-    "lb lbs pound", "l litre litres liter liters", "ml millilitres milliliters",
-    "h hr hrs hour hours", "min minute minutes", "s sec seconds", "ms milliseconds",
-    "day days", "week weeks", "month months", "year years", "century centuries",
-    "million millions millionen mio millón millones milione milioni milhão milhões миллион "
-    "миллиона миллионов",
-    "billion billions bn milliarde milliarden mrd milliard milliards miliardi bilhões миллиард "
-    "миллиарда миллиардов",
-    "trillion trillions", "thousand thousands tausend mil тысяч тысячи",
-    "hundred", "hz", "khz", "mhz", "ghz", "kb", "mb", "gb", "tb", "w", "kw", "mw", "gw", "v",
-    "°c", "°f", "km2", "m2", "m3", "mph", "rpm", "dpi",
-)  # fmt: skip
-_UNITS = {
-    normalize("NFKC", form): forms.split()[0] for forms in _UNIT_FORMS for form in forms.split()
-}
-_BETWEEN = frozenset(str.split("- ~ to and or until through bis und et à y e tot en 至 到"))
+_BETWEEN = frozenset(str.split("- ~ to and or until through bis und et à y e tot en 至 到 и до"))
 """Words in ranges such as `5 to 10 km`, whose unit applies to both numbers."""
-_KNOWN = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
+_SPACED = re.compile(r"(?<!\d)\d{1,3}(?: \d{3})+(?![.,]?\d)")
 _NUMBER = re.compile(
-    r"(?P<before>[$€£¥]\s?)?(?<![A-Za-z0-9_.])(?<![A-Za-z]-)(?P<digits>\d+(?:[.,']\d+)*)"
-    r"(?:(?P<tied>°?[A-Za-z%‰°µμ$€£¥]+[23]?)"
-    rf"|[ -](?P<apart>{_KNOWN})(?![^\W\d_])"
-    r"|\s?(?P<han>公里|千米|英里|厘米|毫米|公斤|千克|美元|欧元|歐元|킬로미터|미터|킬로그램"
-    r"|[年月日时時分秒岁歳歲亿億万萬千百米吨噸元년월일만억원%]))?",
+    rf"{_SPACED.pattern}|\d++(?:[.,']\d+)*(?:{HAN_SCALE}+ ?(?:\d++(?:[.,']\d+)*(?={HAN_SCALE}))?)*"
+    rf"|{HAN_NUMBER}"
+)
+_IN_WORD = re.compile(r"[A-Za-z0-9_]\Z|[\w.]\.\Z|[A-Za-z]-\Z")
+_VERSION = re.compile(r"(?<![A-Za-z0-9_])[vV]\.?\Z")
+_CODES = "|".join(sorted(map(re.escape, BEFORE), key=len, reverse=True))
+_BEFORE = re.compile(rf"(?<![A-Za-z])(?!(?<=\d)%|(?<=\d\s)%)({_CODES})\s?\Z")
+_SIGN = re.compile(
+    rf"(?:^|[\s(\[{{:=~<>/\"'≈{UNSPACED}])(?<!\d.)(?<!\d[%°]\s)-\Z"
+    r"|(?:(?<!\w)(?:minus|moins|menos|meno|минус|âm|eksi|سالب)\s|零下|氷点下|マイナス|영하|ลบ)\s?\Z",
     re.IGNORECASE,
 )
-_THOUSANDS = re.compile(r"[.,'](?=\d{3}(?!\d))")
+_BELOW = re.compile(
+    r"\s(?:degrees\s)?(?:below\s(?:zero|freezing)|unter\snull|(?:au-dessous\sde|sous)\széro|bajo\scero"
+    r"|sotto\szero|abaixo\sde\szero|ниже\sнуля)",
+    re.IGNORECASE,
+)
+_TIED = re.compile(r"°?[A-Za-z%‰°µμ$€£¥]+[23]?(?![A-Za-zÀ-ɏ])")
+_ORDINAL = frozenset(("st", "nd", "rd", "th", "er", "e", "º"))
+_SHORT_SCALES = {"m": 6, "k": 3, "b": 9, "t": 12}
+_PER = re.compile(r"/([A-Za-z]{1,4}[23]?)(?![A-Za-z])")
+_LINK = re.compile(r" (?:of|de|di) | d'")
+_THOUSANDS = re.compile(r"[.,' ](?=\d{3}(?!\d))")
 
 
-def quantities(text: str) -> Iterator[tuple[re.Match[str], Quantity]]:
-    """Yield each number with its unit: letters and signs that touch it, or a known unit after a
-    blank. A number inside a word (MPEG-2) is skipped."""
+def quantities(text: str, language: str = "", *, words: bool = False) -> Iterator[Quantity]:
+    """Yield each number of a plain text with its unit: letters and signs that touch it, or a known
+    unit after a blank. A number inside a word (MPEG-2) is skipped.
+
+    Args:
+        language: of numbers in words, see `spelled_numbers`.
+        words: also yield numbers in words.
+    """
     for match in _NUMBER.finditer(text):
-        yield match, (_THOUSANDS.sub("", match["digits"]).replace(",", "."), _unit(match))
+        start, end = match.span()
+        left = text[max(0, start - 16) : start]
+        digits = match[0].rstrip()
+        end = start + len(digits)
+        before = _BEFORE.search(left)
+        if not before and _IN_WORD.search(left) and not ("." in digits and _VERSION.search(left)):
+            continue
+        if left.endswith("."):
+            left, digits, start = left[:-1], f"0.{digits}", start - 1  # ".5"
+        yield _quantity(text, start, end, _plain_digits(digits), left)
+    for start, end, digits, is_ordinal in spelled_numbers(text, language) if words else ():
+        left = text[max(0, start - 16) : start]
+        quantity = _quantity(text, start, end, digits, left, spelled=True)
+        yield Quantity(start, end, (digits, "th"), True) if is_ordinal else quantity
 
 
-def quantities_with_ranges(text: str) -> Iterator[Quantity]:
-    """Yield the same, and also the first number of a range with the unit of the second."""
-    all_quantities = list(quantities(text))
-    yield from (quantity for _, quantity in all_quantities)
-    for (first, (digits, unit)), (second, (_, shared)) in pairwise(all_quantities):
-        if shared and not unit and text[first.end() : second.start()].strip() in _BETWEEN:
-            yield digits, shared
+def all_pairs(text: str, language: str = "", *, words: bool = False) -> Iterator[Pair]:
+    """Yield the pairs that a document with these quantities supports: also the first number of a
+    range with the unit of the second, units that mean the same, and parts of spaced numbers."""
+    listed = sorted(quantities(text, language, words=words))
+    for quantity in listed:
+        yield from unit_alternatives(quantity.pair)
+        if spaced := _SPACED.search(text, quantity.start, quantity.end):
+            parts = spaced[0].split()
+            yield from ((part, unit) for part in parts for unit in ("", quantity.pair[1]))
+    for first, second in pairwise(listed):
+        unit = second.pair[1]
+        if unit and not first.pair[1] and text[first.end : second.start].strip() in _BETWEEN:
+            yield from unit_alternatives((first.pair[0], unit))
 
 
-def _unit(match: re.Match[str]) -> str:
-    tied, apart = (match["tied"] or "").casefold(), (match["apart"] or "").casefold()
-    if tied or apart:
-        return _UNITS.get(tied or apart, tied)
-    return (match["before"] or match["han"] or "").strip()
+def unit_alternatives(pair: Pair) -> list[Pair]:
+    """Return the pair, and the same with the other units that its unit may mean."""
+    return [pair, *((pair[0], unit) for unit in EITHER.get(pair[1], ()))]
+
+
+def _plain_digits(written: str) -> str:
+    """Return digits without separators of thousands, and with a decimal point."""
+    if re.search(f"{HAN_DIGIT}|{HAN_SCALE}", written):
+        return han_value(_THOUSANDS.sub("", written).replace(" ", ""))
+    return _THOUSANDS.sub("", written).replace(",", ".").replace("'", ".")
+
+
+def _quantity(
+    text: str, start: int, end: int, digits: str, left: str, *, spelled: bool = False
+) -> Quantity:
+    """Return the number at [start, end) with the sign, scale and unit around it."""
+    before = _BEFORE.search(left)
+    unit = BEFORE[before[1]] if before else ""
+    if before:
+        start, left = start - len(before[0]), left[: before.start()]
+    if sign := _SIGN.search(left):
+        start -= len(sign[0]) - (sign[0].endswith("-") and len(sign[0]) > 1)
+    end, power = _scale(text, end, currency=unit in CURRENCIES)
+    after, end = _unit(text, end, scaled=power > 0)
+    if power:
+        digits = _scaled(digits, power)
+    if below := _BELOW.match(text, end):
+        end = below.end()
+    if "." in digits and digits.count(".") == 1:
+        digits = digits.rstrip("0").rstrip(".") if unit or after in CURRENCIES else digits
+    unit = unit or after
+    if unit == "year" and len(digits) == 4 and "1100" <= digits < "2100":
+        unit = ""  # a year of the calendar
+    return Quantity(start, end, (f"-{digits}" if sign or below else digits, unit), spelled)
+
+
+def _scale(text: str, at: int, *, currency: bool) -> tuple[int, int]:
+    """Return where the scales after a number end, and their power of ten."""
+    power = 0
+    while form := _form(text, at, _SCALE_SIZES, SCALES):
+        at, power = form[0], power + SCALES[form[1]]
+    if currency and not power and (tied := _TIED.match(text, at)):
+        power = _SHORT_SCALES.get(tied[0].casefold(), 0)
+        at = tied.end() if power else at
+    return at, power
+
+
+def _scaled(digits: str, power: int) -> str:
+    if digits.count(".") > 1:
+        return digits
+    return f"{(Decimal(digits) * 10**power).normalize():f}"
+
+
+def _unit(text: str, at: int, *, scaled: bool) -> tuple[str, int]:
+    """Return the unit after a number, "" for none, and where it ends."""
+    if scaled and (link := _LINK.match(text, at)):
+        form = _form(text, link.end(), _UNIT_SIZES, UNITS, blank=False)
+        return (UNITS[form[1]], form[0]) if form else ("", at)
+    tied = _TIED.match(text, at)
+    if tied and tied[0].casefold() not in UNITS:
+        unit = tied[0].casefold()
+        return ("th" if unit in _ORDINAL else unit), tied.end()
+    form = _form(text, at, _UNIT_SIZES, UNITS)
+    if form is None:
+        code = re.compile(rf"\s?({_CODES})(?!\w)").match(text, at)
+        return (BEFORE[code[1]], code.end()) if code else ("", at)
+    unit, end = UNITS[form[1]], form[0]
+    if per := _PER.match(text, end):
+        other = per[1].casefold()
+        return f"{unit}/{UNITS.get(other, other)}", per.end()
+    return unit, end
+
+
+def _sizes(table: Mapping[str, object]) -> dict[str, list[int]]:
+    """Return the lengths of the forms by their first character, longest first."""
+    sizes: defaultdict[str, set[int]] = defaultdict(set)
+    for form in table:
+        sizes[form[0]].add(len(form))
+    return {first: sorted(lengths, reverse=True) for first, lengths in sizes.items()}
+
+
+_UNIT_SIZES, _SCALE_SIZES = _sizes(UNITS), _sizes(SCALES)
+
+
+def _form(
+    text: str,
+    at: int,
+    sizes: Mapping[str, list[int]],
+    table: Mapping[str, object],
+    blank: bool = True,
+) -> tuple[int, str] | None:
+    """Return where the longest form at a place ends, and the form; None where there is none."""
+    if blank and text[at : at + 1] in (" ", "-", "\n"):
+        at += 1
+    for size in sizes.get(text[at : at + 1].casefold(), ()):
+        form = text[at : at + size].casefold()
+        if len(text) >= at + size and form in table and _ends_word(text, at + size):
+            return at + size, form
+    return None
+
+
+def _ends_word(text: str, end: int) -> bool:
+    """Return whether no word of a script with blanks goes on at `end`."""
+    last, follower = text[end - 1], text[end : end + 1]
+    if not last.isalnum() or is_unspaced(last) or "가" <= last <= "힣":
+        return True
+    return not (follower.isalpha() or category(follower or " ")[0] == "M") or is_unspaced(follower)
 
 
 def dates(text: str) -> list[tuple[re.Match[str], Date]]:
-    """Return dates with a month, in ISO form, Chinese, Japanese, Korean, and with the
-    names of _MONTH_FORMS; each once."""
+    """Return dates with a month, in ISO form, Chinese, Japanese, Korean, Vietnamese, and with the
+    names of MONTHS; each once."""
     matches: list[tuple[re.Match[str], Date]] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
             parts = match.groupdict()
-            month = parts["month"]
-            number = int(month) if month.isdigit() else _MONTHS[month]
-            year, day = (int(parts[name]) if parts.get(name) else None for name in ("year", "day"))
-            matches.append((match, (year, number, day)))
+            year, day = (_number(parts.get(name)) for name in ("year", "day"))
+            matches.append((match, (year, _number(parts["month"]), day)))
         text = pattern.sub(lambda match: " " * len(match[0]), text)
     return matches
+
+
+def _number(part: str | None) -> int | None:
+    if not part:
+        return None
+    return MONTHS[part] if part in MONTHS else int(han_value(part))

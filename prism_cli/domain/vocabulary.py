@@ -17,7 +17,7 @@ from prism_cli.domain.languages import FUNCTION_WORDS, latin_language
 from prism_cli.domain.query_words import LANGUAGES
 from prism_cli.domain.sentences import sentence_spans
 
-_CODES = {
+CODES = {
     "English": "en", "German": "de", "French": "fr", "Spanish": "es", "Italian": "it",
     "Portuguese": "pt", "Dutch": "nl", "Polish": "pl", "Swedish": "sv",
 }  # fmt: skip
@@ -65,7 +65,7 @@ def broken_words(text: str, words: Collection[str], language: str) -> list[tuple
         words: the words of document and query, ignoring case.
         language: the document's, a name of LANGUAGES, by `text_language`.
     """
-    if language not in _CODES:
+    if language not in CODES:
         return []
     return [
         span
@@ -74,6 +74,7 @@ def broken_words(text: str, words: Collection[str], language: str) -> list[tuple
     ]
 
 
+@lru_cache(maxsize=64)
 def text_language(text: str) -> str:
     """Return the language of a document, by its beginning; "" where it is uncertain."""
     return latin_language(text[:20_000]) or ""
@@ -91,8 +92,8 @@ def _judged(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def _is_broken(word: str, words: Collection[str], language: str) -> bool:
-    frequency = _frequencies()
-    code = _CODES[language]
+    frequency = word_frequencies()
+    code = CODES[language]
     if frequency is None or frequency(word, code) or frequency(word, "en"):
         return False
     stem = word[: max(_MIN_LETTERS - 2, len(word) - _ENDING)]
@@ -127,7 +128,7 @@ def _is_part(part: str, words: Collection[str], frequency: Callable[[str, str], 
 
 
 @lru_cache(maxsize=1)
-def _frequencies() -> Callable[[str, str], float] | None:
+def word_frequencies() -> Callable[[str, str], float] | None:
     """Return wordfreq's frequency of a word in a language (Zipf, 0 for none), if installed."""
     if find_spec("wordfreq") is None:
         return None

@@ -10,7 +10,14 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from prism_cli.domain.names import NameSource, acronym, names
-from prism_cli.domain.quantities import Pair, all_pairs, dates, quantities, unit_alternatives
+from prism_cli.domain.quantities import (
+    Pair,
+    all_pairs,
+    dates,
+    named_months,
+    quantities,
+    unit_alternatives,
+)
 from prism_cli.domain.units import CURRENCIES, UNITS
 from prism_cli.domain.vocabulary import text_language
 from prism_cli.domain.words import PlacedWords
@@ -114,6 +121,7 @@ class FactSource:
         self.numbers = {pair for text in self._texts for pair in all_pairs(text)}
         self.digits = {digits for digits, _ in self.numbers}
         self.dates = {date for text in {self.text, without_urls} for _, date in dates(text)}
+        self.dates |= set(named_months(self.text))
         self.names = NameSource((self.text, without_urls))
 
     @cached_property

@@ -43,6 +43,7 @@ _GERMAN_NAMES = frozenset(
 """Names that are nearly as frequent as common nouns, and names of days."""
 _JUDGED = ("English", "German")
 """Languages whose common words other languages lack."""
+_ENDINGS = ("", "s", "es", "ing", "ed")
 _LINKS = ("", "s", "n", "es", "en")
 
 
@@ -157,7 +158,7 @@ def is_common_word(word: str, language: str) -> bool:
     frequent = 4.6 if language == "German" else 2.5
     if own >= 1.5 and (min(others) < 1.2 or (own >= frequent and own - max(others) >= 1.9)):
         return True
-    if any(_has_plural(form, frequency) for form in (word, word.removesuffix("s"))):
+    if any(_is_inflected(word.removesuffix(ending), frequency) for ending in _ENDINGS):
         return True
     return (
         language == "German"
@@ -173,9 +174,11 @@ def is_common_word(word: str, language: str) -> bool:
     )
 
 
-def _has_plural(word: str, frequency: Callable[[str, str], float]) -> bool:
-    one, several = frequency(word, "en"), frequency(f"{word}s", "en")
-    return min(one, several) >= 3 and abs(one - several) <= 1.3
+def _is_inflected(word: str, frequency: Callable[[str, str], float]) -> bool:
+    """Return whether a word has an English plural, or third person, that is about as frequent."""
+    own = frequency(word, "en")
+    others = (frequency(f"{word}{ending}", "en") for ending in ("s", "es"))
+    return own >= 3 and any(other >= 3 and abs(own - other) <= 1.3 for other in others)
 
 
 def is_acronym(word: str) -> bool:

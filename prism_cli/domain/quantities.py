@@ -39,6 +39,7 @@ class Quantity(NamedTuple):
 
 _MONTH_NAMES = "|".join(sorted(map(re.escape, MONTHS), key=len, reverse=True))
 _MONTH = rf"(?<![^\W\d_])(?P<month>{_MONTH_NAMES})(?![^\W\d_])\.?"
+_BARE_MONTH = re.compile(_MONTH)
 _DAY, _YEAR = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th|er|\.|º)?(?!\d)", r"(?P<year>\d{4})(?!\d)"
 _OF = r"(?:(?:of|de|del|di)\s+|(?:พ\.ศ\.|ค\.ศ\.)\s*)?"
 _HAN_PART = r"(?:\d{1,2}|[一二三四五六七八九十]{1,3})"
@@ -245,6 +246,11 @@ def dates(text: str) -> list[tuple[re.Match[str], Date]]:
             matches.append((match, (year, _number(parts["month"]), day)))
         text = pattern.sub(lambda match: " " * len(match[0]), text)
     return matches
+
+
+def named_months(text: str) -> Iterator[Date]:
+    """Yield the months that a text names, with or without a day and year."""
+    yield from ((None, MONTHS[match["month"]], None) for match in _BARE_MONTH.finditer(text))
 
 
 def _number(part: str | None) -> int | None:

@@ -9,38 +9,18 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, cast
+from typing import Literal
 
-from prism_cli.domain.evidence_budget import (
-    BLANK,
-    EXTRACTIVE,
-    OFF,
-    REPEATS,
-    THRESHOLD,
-    RankOptions,
-    allot,
-)
-from prism_cli.domain.evidence_text import shares_words
-from prism_cli.domain.grounded_texts import (
-    NO_CITATIONS,
-    Fields,
-    Texts,
-    allotted_extracts,
-    estimated_tokens,
-    grounded_texts,
-)
-from prism_cli.domain.markup import unescaped
-from prism_cli.domain.repeats import SaidBefore
+from prism_cli.domain.evidence_budget import BLANK, EXTRACTIVE, THRESHOLD, RankOptions, allot
+from prism_cli.domain.grounded_texts import Texts
 from prism_cli.domain.scoring import relevance_score, verdict_of
-from prism_cli.domain.targets import ParsedText, parse_text
-from prism_cli.domain.windows import Windows, without_repeats
+from prism_cli.domain.windows import Windows
 from prism_cli.errors import RowError
-from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, Value, rerank_request
+from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
+from prism_cli.query_texts import QueryTexts
 from prism_cli.rows.candidates import Candidate
 from prism_cli.rows.texts import is_blank
 
-PARAGRAPH = "\n\n"
-"""Between texts from different parts of a document."""
 DECIMALS = 6
 """Decimals of scores and logits."""
 
@@ -135,63 +115,37 @@ def ranking(
         behind_top_n=len(order) - len(kept),
     )
     scored = [index for index in kept if index in logits]  # blank documents come last
-    texts: dict[int, Reply] = {}
-    extracts: dict[int, Fields] = {}
+    texts = QueryTexts(query, [documents[index] for index in kept], options)
     reasons: Sequence[str | None] = []
-    if options.evidence and extractive:
-        candidates = [documents[index] for index in scored]
-        reasons, extracts = allotted_extracts(
-            query, candidates, [logits[i] for i in scored], options
-        )
-    elif together:
-        texts = {
-            place: replies[index]
-            for place, index in enumerate(scored)
-            if not replies[index].value.keys().isdisjoint(("text", "texts"))
-        }
+    if together:
+        for place, index in enumerate(scored):
+            if not replies[index].value.keys().isdisjoint(("text", "texts")):
+                texts.add(place, replies[index])
         reasons = [None if place in texts else THRESHOLD for place in range(len(scored))]
     elif options.evidence:
-        tasks = [
-            _task(
-                query,
-                documents[index],
-                options.max_new_tokens,
-                -inf,
-                _windows_to_write(replies[index], options),
+        requests = [
+            rerank_request(
+                runtime,
+                _task(
+                    query,
+                    documents[index],
+                    options.max_new_tokens,
+                    -inf,
+                    _windows_to_write(replies[index], options),
+                ),
             )
-            for index in scored
+            for index in ([] if extractive else scored)
         ]
-        reasons, texts = yield from _allotted(
-            runtime, tasks, [logits[index] for index in scored], options
+        reasons = yield from _allotted(
+            requests, [logits[index] for index in scored], texts, options
         )
     reasons = [*reasons, *[BLANK] * (len(kept) - len(scored))]
     results: list[Result] = []
-    said = SaidBefore()
     for place, index in enumerate(kept):
         logit = logits.get(index, -inf)
         texts_of_document: Texts = {}
         if options.evidence:
-            text_counts: Counter[str] = Counter()
-            if reasons[place] is not None:
-                texts_of_document = _no_texts(reasons[place], text_counts, options)
-            elif extractive:
-                texts_of_document = _extract(extracts[place], text_counts)
-            else:
-                texts_of_document = _texts(
-                    texts[place], text_counts, query, documents[index], options
-                )
-            if options.reports_omitted:
-                texts_of_document["evidence_omitted"] = reasons[place]
-            evidence = texts_of_document["evidence"]
-            if options.skip_repeats and evidence:
-                better = said.add(evidence, index)
-                if better is not None:
-                    text_counts.clear()
-                    texts_of_document = _no_texts(REPEATS, text_counts, options)
-                    texts_of_document |= {
-                        "evidence_omitted": REPEATS,
-                        "repeats": documents[better].doc_id,
-                    }
+            texts_of_document, text_counts = texts.fields(place, reasons[place])
             counts.update(text_counts)
         results.append(
             {
@@ -205,7 +159,7 @@ def ranking(
                 **_windows(replies.get(index), documents[index].body),
             }
         )
-    counts["tokens_written"] = sum(reply.usage.output_tokens for reply in texts.values())
+    counts["tokens_written"] = texts.tokens_written
     return Ranking(results, counts)
 
 
@@ -238,69 +192,22 @@ def _windows(reply: Reply | None, body: int) -> Windows:
     return {"windows": reply.value["windows"], "best_window": best}
 
 
-def _parsed(value: Value) -> ParsedText:
-    """Return the texts of a reply: for a document in windows, the contribution of the best one, and
-    all evidence in document order without repeated sentences."""
-    if "texts" not in value:
-        return parse_text(str(value["text"]).replace("\0", "\ufffd"))  # no NUL in rows
-    parsed = {
-        (start, end): parse_text(str(text).replace("\0", "\ufffd"))
-        for start, end, text in value["texts"]
-    }
-    start, end = value["best_window"]
-    best = parsed.get((start, end)) or next(iter(parsed.values()))
-    given = [one.evidence for one in parsed.values() if one.evidence]
-    evidence = PARAGRAPH.join(without_repeats(given)) or None
-    return ParsedText(best.contribution, evidence, bool(best.contribution and evidence))
-
-
 def _allotted(
-    runtime: RerankRuntime,
-    tasks: Sequence[RerankTask],
-    logits: Sequence[float],
-    options: RankOptions,
-) -> Generator[Sequence[Request], Sequence[Reply], tuple[list[str | None], dict[int, Reply]]]:
-    """Request texts by the rounds of `allot`; return its reasons, and all replies by place."""
-    texts: dict[int, Reply] = {}
+    requests: Sequence[Request], logits: Sequence[float], texts: QueryTexts, options: RankOptions
+) -> Generator[Sequence[Request], Sequence[Reply], list[str | None]]:
+    """Add texts by the rounds of `allot`, and return its reasons.
+
+    Args:
+        requests: for the text of each document; without any the texts are extracted.
+    """
     rounds = allot(logits, options)
     try:
         places = next(rounds)
         while True:
-            replies = yield [rerank_request(runtime, tasks[place]) for place in places]
-            texts |= zip(places, replies, strict=True)
-            places = rounds.send([reply.usage.output_tokens for reply in replies])
+            replies: Sequence[Reply | None] = [None] * len(places)
+            if requests:
+                replies = yield [requests[place] for place in places]
+            places = rounds.send(list(map(texts.add, places, replies)))
     except StopIteration as stop:
-        return stop.value, texts
-
-
-def _no_texts(reason: str | None, counts: Counter[str], options: RankOptions) -> Texts:
-    counts[f"omitted_{reason}"] += 1
-    grounded = options.grounding != OFF or options.evidence_from == EXTRACTIVE
-    fields = NO_CITATIONS if grounded else {}
-    return cast("Texts", {"contribution": None, "evidence": None, "format_ok": None} | fields)
-
-
-def _extract(fields: Fields, counts: Counter[str]) -> Texts:
-    counts.update(given=1, extracted=1, tokens_kept=estimated_tokens(fields))
-    return cast("Texts", {"contribution": None, "evidence": None, "format_ok": None} | fields)
-
-
-def _texts(
-    reply: Reply, counts: Counter[str], query: str, document: Candidate, options: RankOptions
-) -> Texts:
-    """Return the texts of a document, and count them. Entities that neither query nor document has
-    are unescaped."""
-    parsed = _parsed(reply.value)
-    source = f"{document.text}\n{query}"
-    contribution, evidence = (
-        part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)
-    )
-    format_ok = parsed.format_ok and shares_words(evidence or "", document.text)
-    counts["given"] += 1
-    counts["format_broken"] += not format_ok
-    counts["tokens_kept"] += reply.usage.output_tokens
-    fields = grounded_texts(
-        query, document.text, document.body, contribution, evidence,
-        mode=options.grounding, counts=counts,
-    )  # fmt: skip
-    return cast("Texts", {"contribution": None, "evidence": None, "format_ok": format_ok} | fields)
+        reasons: list[str | None] = stop.value
+        return reasons

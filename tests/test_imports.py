@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "terminal": {"reporting.sanitize"},
     "wording": set[str](),
     "mteb": {"engine.progress_display", "reranker"},
-    "ranking": {"domain", "ports", "rows"},
+    "query_texts": {"domain", "ports", "rows"},
+    "ranking": {"domain", "ports", "query_texts", "rows"},
     "reranker": {"adapters.runtimes", "domain", "ports", "ranking", "rows"},
     "ports": {"rows"},
     "commands": {
@@ -74,6 +75,7 @@ PLAIN = {
     "files": {"zstandard"},
     "mteb": set[str](),
     "ports": set[str](),
+    "query_texts": set[str](),
     "ranking": set[str](),
     "reranker": set[str](),
     "quickstart": {"orjson", "rich"},

@@ -112,7 +112,8 @@ def allot(
         logits: one logit per document, best first.
 
     Yields:
-        Indices of the documents to generate for, best first; `send` the tokens of each text.
+        Indices of the documents to generate for, best first; `send` the tokens of each text, 0 for
+        one that is left out.
 
     Returns:
         For each document None where it has evidence, else the reason for its absence.
@@ -137,7 +138,7 @@ def allot(
         size = max(1, int(left / max(1.0, mean)))
         batch, waiting = waiting[:size], waiting[size:]
         used = yield batch
-        texts, tokens = texts + len(used), tokens + sum(used)
+        texts, tokens = texts + sum(map(bool, used)), tokens + sum(used)
         for number, text_tokens in enumerate(used):
             if not left or text_tokens > left:
                 waiting = batch[number:] + waiting

@@ -1,11 +1,10 @@
 """The text fields of a result: contribution and evidence after grounding, with their citations."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from prism_cli.domain.citations import cite
-from prism_cli.domain.evidence_budget import OFF, REPORT, RankOptions, allot
+from prism_cli.domain.evidence_budget import OFF, REPORT
 from prism_cli.domain.grounding import Grounded, grounded_document
 from prism_cli.domain.token_estimate import estimate_tokens
 
@@ -109,33 +108,6 @@ def extracted_texts(query: str, document: str, body: int) -> Fields:
     return _grounded_fields(
         query, document, body, Grounded(evidence, grounds.state(evidence), "extracted", 0)
     )
-
-
-def allotted_extracts(
-    query: str,
-    documents: Sequence[tuple[str, str, int]],
-    logits: Sequence[float],
-    options: RankOptions,
-) -> tuple[list[str | None], dict[int, Fields]]:
-    """Take sentences from documents by the rounds of `allot`.
-
-    Args:
-        documents: (doc_id, text, body), best first.
-
-    Returns:
-        The reasons of `allot`, and the fields of texts by place.
-    """
-    extracts: dict[int, Fields] = {}
-    rounds = allot(logits, options)
-    try:
-        places = next(rounds)
-        while True:
-            for place in places:
-                _, text, body = documents[place]
-                extracts[place] = extracted_texts(query, text, body)
-            places = rounds.send([estimated_tokens(extracts[place]) for place in places])
-    except StopIteration as stop:
-        return stop.value, extracts
 
 
 def estimated_tokens(fields: Fields) -> int:

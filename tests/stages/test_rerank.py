@@ -385,6 +385,22 @@ def test_repeated_evidence_is_left_out_in_both_shapes(tmp_path: Path, options: R
     assert figures["tokens_kept"] == figures["tokens_written"] - 10
 
 
+def test_the_budget_of_repeated_evidence_goes_to_the_next_documents(tmp_path: Path) -> None:
+    texts = {"a": "4 escaped", "b": "3 escaped", "c": "2", "d": "1"}
+    documents = [{"doc_id": name, "text": text} for name, text in texts.items()]
+    rows = [{"query": "q", "documents": documents}]
+    (out,), summary, _ = rerank(tmp_path, rows, skip_repeats=True, max_evidence_tokens=20)
+    assert [result["evidence_omitted"] for result in out["results"]] == [
+        None, "repeats", None, "max_evidence_tokens",
+    ]  # fmt: skip
+    figures: Any = summary.figures["evidence"]
+    assert (figures["tokens_kept"], figures["tokens_written"]) == (20, 30)
+    (out,), _, _ = rerank(second(tmp_path), rows, max_evidence_tokens=20)
+    assert [result["evidence_omitted"] for result in out["results"]] == [
+        None, None, "max_evidence_tokens", "max_evidence_tokens",
+    ]  # fmt: skip
+
+
 def test_figures_of_texts_are_those_of_the_evidence_given(tmp_path: Path) -> None:
     documents = [
         {"doc_id": str(logit), "text": f"Steam drives the mill.\n\nOther text is broken: {logit}."}

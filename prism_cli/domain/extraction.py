@@ -18,18 +18,30 @@ MIN_RELATIVE_CLOSENESS = 0.5
 MAX_CANDIDATES = 256
 """Most sentences of a document that are compared; those that share most words with the query."""
 
-# These become lower case inside a sentence; other words may be names.
 _LOWERED = frozenset(
     str.split(
-        "a after all also although an and another as at because before both but by despite due "
-        "during each every few following for from he her here his if in it its many more most "
-        "no of on one other our over several she since some such that the their there these "
-        "they this those through to today two under unlike until we when where while with "
-        "within you"
+        "a above according across after all along also although among an and another any around as "
+        "at because before below between beyond both but by despite due during each either even "
+        "every few following for from he her here his how however if in inside instead into it its "
+        "many more most much near neither no none nor not of off on once one only or other our out "
+        "outside over per several she since so some such than that the their then there therefore "
+        "these they this those three through throughout thus to today together too two under "
+        "unlike until upon we what whatever when where whether which while who why with within without "
+        "you your"
     )
 )
+"""Words that are written in lower case within a sentence."""
+_ALSO_NAMES = frozenset(
+    str.split(
+        "april august bill china daisy dawn faith frank grace hope ivory jack jean june lily march "
+        "mark may mercury nice norman penny pole polish rob rose sue swede turkey venus victor "
+        "will"
+    )
+)
+"""Names that are ordinary words, too: their first letter is kept."""
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f]")
+_FIRST_WORD = re.compile(r"([A-Z][a-z]*)(?![\w'’-])[^\w\s]*\s*(\S*)")
 _CLAUSE_END = re.compile(r"(?<=\w)[\"'”’)\]」』】）]*(?=\s*(?:[;:；：，、]|,\s|\s[–—-]\s|—))")
 _TAIL = " \t\n,;:，、；：–—-"
 _FULL_STOPS = ".!?…。！？｡؟।॥"
@@ -94,16 +106,37 @@ def contribution_of(sentence: str, document: str) -> str:
     """Return one sentence on the document's contribution, made from its best sentence.
 
     English: "The passage states that …"; other languages: the sentence itself. Long ones are cut at
-    a clause, so that every word is from the document.
+    a clause, so that every word is from the document; the first is lower-cased unless it may be a
+    name.
     """
     core = _shortened(" ".join(sentence.split()))
     body = core.rstrip(_FULL_STOPS + _TAIL) if not core.endswith("…") else core
     if latin_language(document[:2000]) != "English" or _is_question(sentence):
         return core
-    first = re.match(r"\w+", body)
-    if first and first[0].casefold() in _LOWERED:
+    if _begins_with_ordinary_word(body, document):
         body = body[0].lower() + body[1:]
     return f"The passage states that {body}" + ("" if body.endswith("…") else ".")
+
+
+def _begins_with_ordinary_word(sentence: str, document: str) -> bool:
+    """Return whether the sentence begins with a word that has a capital for its place alone: a
+    function word, or one that the document has in lower case elsewhere, also in the other number,
+    and no more often with a capital within a sentence."""
+    match = _FIRST_WORD.match(sentence)
+    if not match:
+        return False
+    word = match[1].lower()
+    if word in _LOWERED:
+        return True
+    names = word in _ALSO_NAMES or match[2][:1].isupper() or match[2][:1].isdigit()
+    if names or len(word) == 1:
+        return False
+    stem = word if word.endswith("ss") else word.removesuffix("s")
+    lower, capital = (
+        len(re.findall(rf"(?<![\w.'’-]){form}s?(?![\w'’])", document))
+        for form in (re.escape(stem), rf"(?<=[a-z,;] ){re.escape(stem.capitalize())}")
+    )
+    return lower > capital
 
 
 def best_statement(closeness: Sequence[float], chosen: Sequence[int], texts: Sequence[str]) -> int:

@@ -86,6 +86,32 @@ def test_an_english_contribution_is_phrased_as_a_statement_of_the_passage(
     assert english(sentence) == contribution
 
 
+@pytest.mark.parametrize(
+    ("sentence", "rest", "beginning"),
+    [
+        ("Visitors may enter.", "All visitors pay.", "visitors may"),
+        ("Visitors may enter.", "Each visitor pays.", "visitors may"),
+        ("Glass is thick.", "It is made of glass.", "glass is"),
+        ("Visitors may enter.", "", "Visitors may"),
+        ("A fox is red.", "", "a fox"),
+        ("Across the lake is a hut.", "", "across the"),
+        ("NASA owns the hut.", "The word nasa is there.", "NASA owns"),
+        ("McDonald owns the hut.", "Here is mcdonald too.", "McDonald owns"),
+        ("Paris is large.", "The river of Paris.", "Paris is"),
+        ("May is warm.", "It may rain.", "May is"),
+        ("Tower Bridge is old.", "The tower is red.", "Tower Bridge"),
+        ("Water 3 is the name of it.", "The water is cold.", "Water 3"),
+        ("Tower is a name.", "The Tower and a Tower and the tower.", "Tower is"),
+        ("I am the fox.", "Part i of it.", "I am"),
+    ],
+)
+def test_only_a_word_that_is_no_name_loses_its_capital(
+    sentence: str, rest: str, beginning: str
+) -> None:
+    contribution = contribution_of(sentence, f"{ENGLISH * 3}{rest} {sentence}")
+    assert contribution.startswith(f"The passage states that {beginning}")
+
+
 def test_truncation_leaves_no_open_quotation() -> None:
     sentence = 'He said that it is, "a fox of the wood, or ' + "a dog, " * 12 + 'so".'
     contribution = english(sentence)

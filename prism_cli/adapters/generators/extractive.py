@@ -37,7 +37,7 @@ class ExtractiveGenerator:
     def __init__(self, encoder: TextEncoder, max_sentences: int) -> None:
         self._encoder = encoder
         self._max_sentences = max_sentences
-        self.fingerprint = f"extractive 1 {max_sentences} {st_fingerprint(encoder.path)}"
+        self.fingerprint = f"extractive 2 {max_sentences} {st_fingerprint(encoder.path)}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """Return batches by length of the document."""

@@ -33,7 +33,7 @@ def test_evidence_is_the_sentences_about_the_query(generator: ExtractiveGenerato
     assert isinstance(generator, BatchBackend)
     (reply,) = generator.answer([asked("Where do foxes live?", FOX)])
     assert reply.value == {
-        "contribution": "The passage states that Foxes live in dens near the river.",
+        "contribution": "The passage states that foxes live in dens near the river.",
         "evidence": "Foxes live in dens near the river. A den of foxes has several entrances.",
     }
 

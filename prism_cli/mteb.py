@@ -5,6 +5,7 @@ computed once per query, and scores are the logits that `prism eval` ranks by.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ NO_REVISION = (None, "no_revision_available")
 """Values that mteb passes for no revision."""
 
 Batches = Iterable[Mapping[str, Sequence[str]]]
-"""mteb's loader: `text` of each batch is read; it includes title and instruction."""
+"""mteb's loader: `text` of each batch is read, which includes title and instruction; `title` and
+`body`, where it has them, say where the title ends."""
 
 
 class PrismReranker:
@@ -97,12 +99,13 @@ class PrismReranker:
 
         from prism_cli.engine.progress_display import show_progress
 
-        pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
+        documents = [document for batch in inputs2 for document in _documents(batch)]
+        pairs = list(zip(_texts(inputs1), (text for text, _ in documents), strict=True))
         logits = np.full(len(pairs), np.nan)
         label = f"{hf_subset} {hf_split}: {self._reranker.spec}"
         quiet = not kwargs.get("show_progress_bar", True)
         with show_progress(label, len(pairs), quiet=quiet) as progress:
-            for batch in self._reranker.replies(pairs):
+            for batch in self._reranker.replies(pairs, [body for _, body in documents]):
                 for index, reply in batch:
                     if reply.refusal is None and reply.value["logit"] is not None:
                         logits[index] = reply.value["logit"]
@@ -115,3 +118,15 @@ class PrismReranker:
 def _texts(batches: Batches) -> Iterator[str]:
     for batch in batches:
         yield from batch["text"]
+
+
+def _documents(batch: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, int]]:
+    """Yield the texts of a batch, each with the length of its title and the space after it."""
+    for text, title, body in zip(
+        batch["text"],
+        batch.get("title") or repeat(""),
+        batch.get("body") or repeat(""),
+        strict=False,
+    ):
+        own = body.rstrip()
+        yield text, len(text) - len(own) if title and own and text.endswith(own) else 0

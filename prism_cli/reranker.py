@@ -17,13 +17,7 @@ from prism_cli.domain.evidence_budget import MODEL, REPAIR, RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
 from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
-from prism_cli.ports import (
-    Reply,
-    Request,
-    RerankRuntime,
-    RerankTask,
-    rerank_request,
-)
+from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
 from prism_cli.ranking import DECIMALS, Result, ranking
 from prism_cli.rows.caller_documents import Documents, caller_documents, refused
 from prism_cli.rows.candidates import Candidate
@@ -64,7 +58,8 @@ class Reranker:
         long_documents: window reads a document that does not fit in overlapping windows, and its
             score is the best one's; cut reads its beginning alone. A loaded runtime without an
             encoder decides itself.
-        window_tokens: most document tokens of a window; None for as many as fit.
+        window_tokens: most document tokens of a window; None for the model's own, else for as many
+            as fit.
         batch_tokens: document tokens per batch, including padding; None for the device's default.
         max_new_tokens: most tokens of any requested text; vllm reserves memory for it.
         warn: warn if the model does not score an obviously relevant document clearly above an
@@ -233,8 +228,9 @@ class Reranker:
                 scores[place] = round(score, DECIMALS)
         return scores
 
-    def request(self, query: str, document: str) -> Request:
-        """Return the request for a pair's logit, for the engine.
+    def request(self, query: str, document: str, body: int = 0) -> Request:
+        """Return the request for a pair's logit, for the engine; `body` is where the document's
+        text begins, after its title.
 
         Raises:
             RowError: the query or the document is blank.
@@ -242,11 +238,14 @@ class Reranker:
         for field, text in (("query", query), ("document", document)):
             if is_blank(text):
                 raise RowError(field, BLANK_TEXT)
-        return rerank_request(self.runtime, RerankTask(query, document))
+        return rerank_request(self.runtime, RerankTask(query, document, body=body))
 
-    def replies(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[int, Reply]]]:
+    def replies(
+        self, pairs: Sequence[tuple[str, str]], bodies: Sequence[int] | None = None
+    ) -> Iterator[list[tuple[int, Reply]]]:
         """Yield for each finished batch the indices of its pairs, and the replies with their logits
-        (None if query or document is blank)."""
+        (None if query or document is blank); `bodies` is where each document's text begins, after
+        its title."""
         place: dict[str, int] = {}
         readable: list[int] = []
         blank: list[tuple[int, Reply]] = []
@@ -261,7 +260,9 @@ class Reranker:
         order = sorted(readable, key=lambda index: place[pairs[index][0]])
         for start in range(0, len(order), WINDOW_PAIRS):
             window = order[start : start + WINDOW_PAIRS]
-            tasks = [RerankTask(*pairs[index]) for index in window]
+            tasks = [
+                RerankTask(*pairs[index], body=bodies[index] if bodies else 0) for index in window
+            ]
             for batch, answers in self._answers(self.runtime, tasks):
                 yield [(window[row], reply) for row, reply in zip(batch, answers, strict=True)]
         self._forget()

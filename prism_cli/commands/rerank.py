@@ -77,8 +77,8 @@ def rerank(
     """Rank documents; say yes or no, and why, for each.
 
     Rows: {query, document}, or {query, documents: ["…", {doc_id, title, text}]}. With --query
-    each row is a document; one that holds another query is left out. A document longer than
-    --max-tokens is read in windows; the result says how many, and which is the best.
+    each row is a document; one that holds another query is left out. A document longer than the
+    model's window or --max-tokens is read in windows; the result says how many, and which is best.
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.rerank_query import check_question, rerank_query
@@ -108,9 +108,8 @@ def rerank(
     if print_prompts:
         from prism_cli.stages.rerank_prompts import RerankPromptsStage
 
-        prompter = wiring.prompter(config.model, config.max_tokens, config.profile)
         output = common.output or Path("-")
-        stage = RerankPromptsStage(prompter, query)
+        stage = RerankPromptsStage(*wiring.prompter(config), query)
         extra = {} if query is None else {"query": query}
         shared = replace(common, output=output)
         run_row_stage(stage, sources, shared, config, extra_config=extra)

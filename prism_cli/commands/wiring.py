@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prism_cli.evaluation.ranking.plan import EvalSet
     from prism_cli.ports import BatchBackend, FirstStage, RerankRuntime
     from prism_cli.reranker import Reranker
-    from prism_cli.stages.rerank_prompts import Prompter
+    from prism_cli.stages.rerank_prompts import Prompter, Splitter
 
 
 def first_stage(
@@ -228,7 +228,7 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
     dtype = resolve_dtype(config.dtype, device)
     names = signature(load_reranker).parameters.keys() - {"model"}
     settings = {name: getattr(config, name) for name in names}
-    way, tokens = config.long_documents, config.window_tokens
+    way, tokens = config.long_documents, config.window_tokens or folder.window_tokens
     length = " cut" if way == "cut" else f" windows {tokens}" if tokens else ""
     return (
         identity(folder.fingerprint, encoder, dtype, device, config.attn) + length,
@@ -265,16 +265,23 @@ def closest_sentences(device: str) -> "BatchBackend":
     return load_closest(device)
 
 
-def prompter(spec: str, max_tokens: int, profile: str | None) -> "Prompter":
-    """Return the prompts of the model `spec` as text and ids; no weights are read or fetched.
+def prompter(config: "RerankConfig") -> "tuple[Prompter, Splitter | None]":
+    """Return the prompts of the model as text and ids, and what splits long documents into windows
+    (None: they are cut); no weights are read or fetched.
 
     Raises:
         ModelError: no such model, or its tokenizer is not fit.
         UsageError: no such profile.
     """
+    from prism_cli.adapters.runtimes.document_splitter import DocumentSplitter
     from prism_cli.modeling.loading import load_encoder
+    from prism_cli.modeling.model_folder import resolve_model
 
-    return load_encoder(spec, max_tokens, profile=profile)
+    folder = resolve_model(config.model, weights=False)
+    encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
+    if config.long_documents == "cut":
+        return encoder, None
+    return encoder, DocumentSplitter(encoder, config.window_tokens or folder.window_tokens)
 
 
 def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":

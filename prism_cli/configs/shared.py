@@ -42,7 +42,7 @@ WindowTokens = Annotated[
     Ge(32),
     Option(
         "Split documents into windows of at most N tokens.",
-        default="what fits in --max-tokens",
+        default="the model's own, else what fits in --max-tokens",
         panel=LOCAL_MODELS,
         added=True,
     ),

@@ -20,14 +20,14 @@ MAX_CANDIDATES = 256
 
 _LOWERED = frozenset(
     str.split(
-        "a above according across after all along also although among an and another any around as "
-        "at because before below between beyond both but by despite due during each either even "
-        "every few following for from he her here his how however if in inside instead into it its "
-        "many more most much near neither no none nor not of off on once one only or other our out "
-        "outside over per several she since so some such than that the their then there therefore "
-        "these they this those three through throughout thus to today together too two under "
-        "unlike until upon we what whatever when where whether which while who why with within without "
-        "you your"
+        "a above according across after all along also although among an and another any around "
+        "as at because before below between beyond both but by despite due during each either "
+        "even every few following for from he her here his how however if in inside instead into "
+        "it its many more most much near neither no none nor not of off on once one only or other "
+        "our out outside over per several she since so some such than that the their then there "
+        "therefore these they this those three through throughout thus to today together too two "
+        "under unlike until upon we what whatever when where whether which while who why with "
+        "within without you your"
     )
 )
 """Words that are written in lower case within a sentence."""

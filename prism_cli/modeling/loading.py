@@ -40,6 +40,7 @@ class LoadedModel:
         fingerprint: SHA-256 (hex) over config and weights (base and adapter).
         path: the directory that it was loaded from.
         revision: the hub commit; None for a local directory.
+        window_tokens: most document tokens that it reads well at once; None if it states none.
     """
 
     model: PreTrainedModel
@@ -48,6 +49,7 @@ class LoadedModel:
     fingerprint: str
     path: Path
     revision: str | None = None
+    window_tokens: int | None = None
 
 
 def load_encoder(
@@ -112,7 +114,15 @@ def load_model(
             f"memory of {target}; see what else runs there, or choose another --device or a "
             "smaller model"
         ) from error
-    return LoadedModel(model, tokenizer, chosen, folder.fingerprint, folder.path, folder.revision)
+    return LoadedModel(
+        model,
+        tokenizer,
+        chosen,
+        folder.fingerprint,
+        folder.path,
+        folder.revision,
+        folder.window_tokens,
+    )
 
 
 def resolve_device(device: str) -> torch.device:

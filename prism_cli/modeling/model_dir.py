@@ -1,14 +1,17 @@
 """prism.json of a model directory: the prompt that its weights were trained with.
 
 {"profile": name, "profile_hash": SHA-256 of the template, "base": model spec of the base, or null,
-"instruct": the task, if it differs from the profile's}
+"instruct": the task, if it differs from the profile's, "window_tokens": most tokens of a document
+that the model reads well at once, if stated}
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prism_cli.domain.prompting import PRISM, PRISM_NO_THINK, PROFILES, QWEN3_RERANKER, Profile
+from prism_cli.domain.windows import MIN_WINDOW
 from prism_cli.errors import ModelError
 
 FILE_NAME = "prism.json"
@@ -22,11 +25,16 @@ class ModelNote:
     base: str | None
 
 
-def write_profile(directory: Path, profile: Profile, base: str | None = None) -> None:
-    """Write prism.json: the profile of the weights in `directory` and the spec of their base."""
-    note = {"profile": profile.name, "profile_hash": profile.hash, "base": base}
+def write_profile(
+    directory: Path, profile: Profile, base: str | None = None, window_tokens: int | None = None
+) -> None:
+    """Write prism.json: the profile of the weights in `directory`, the spec of their base, and the
+    window that the model states."""
+    note: dict[str, Any] = {"profile": profile.name, "profile_hash": profile.hash, "base": base}
     if profile != PROFILES[profile.name]:
         note["instruct"] = profile.instruct
+    if window_tokens is not None:
+        note["window_tokens"] = window_tokens
     (directory / FILE_NAME).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
 
@@ -60,6 +68,26 @@ def read_profile(directory: Path) -> ModelNote | None:
             "Use the prism that trained them, or name a profile with --profile"
         )
     return ModelNote(profile, base if isinstance(base, str) else None)
+
+
+def read_window(directory: Path) -> int | None:
+    """Return `window_tokens` of prism.json; None if it states none, or cannot be read.
+
+    Raises:
+        ModelError: another value than a number of tokens.
+    """
+    path = directory / FILE_NAME
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    tokens = note.get("window_tokens") if isinstance(note, dict) else None
+    if tokens is None or (type(tokens) is int and tokens >= MIN_WINDOW):
+        return tokens
+    raise ModelError(
+        f"{path}: window_tokens: expected a number of tokens from {MIN_WINDOW}, found {tokens!r}; "
+        "correct it, or remove it to read as much of a document at once as fits"
+    )
 
 
 def guess_profile(name: str, has_think_tokens: bool) -> Profile:

@@ -11,7 +11,7 @@ from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError, first_line
 from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.digests import directory_digest
-from prism_cli.modeling.model_dir import ModelNote, guess_profile, read_profile
+from prism_cli.modeling.model_dir import ModelNote, guess_profile, read_profile, read_window
 from prism_cli.modeling.model_path import is_adapter, model_path
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ class ModelFolder:
             ModelError: see `read_profile`.
         """
         return read_profile(self.path)
+
+    @cached_property
+    def window_tokens(self) -> int | None:
+        """Most document tokens that the model reads well at once; None if it states none.
+
+        Raises:
+            ModelError: see `read_window`.
+        """
+        return read_window(self.path)
 
     @cached_property
     def base_spec(self) -> str | None:

@@ -8,7 +8,6 @@ from prism_cli.rows.row import (
     Row,
     check_pair,
     doc_id,
-    document_text,
     json_type,
     string_field,
     text_id,
@@ -29,10 +28,15 @@ class Candidate(NamedTuple):
     body: int = 0
 
 
+def titled_candidate(name: str, title: str | None, text: str) -> Candidate:
+    """Return the document of that id, with its title in front."""
+    full_text = titled(title, text)
+    return Candidate(name, full_text, len(full_text) - len(text))
+
+
 def pair_candidate(row: Row) -> Candidate:
     """Return the document of a pair row."""
-    text = document_text(row)
-    return Candidate(doc_id(row), text, len(text) - len(row["document"]))
+    return titled_candidate(doc_id(row), row.get("title"), row["document"])
 
 
 def check_rerank_row(row: Row) -> None:
@@ -71,14 +75,13 @@ def candidates(row: Row) -> list[Candidate]:
         if not isinstance(document, dict):
             raise RowError(path, f"expected a string or an object, found {json_type(document)}")
         try:
-            text = string_field(document, "text")
+            text = string_field(document, "text") or ""
             title = string_field(document, "title", required=False)
             name = string_field(document, "doc_id", required=False)
         except RowError as error:
             raise RowError(f"{path}.{error.field}", error.reason) from None
-        full_text = titled(title, text)
+        candidate = titled_candidate(name or text_id(titled(title, text)), title, text)
         if name:
-            texts.check(name, full_text, f"{path}.doc_id")
-        body = len(full_text) - len(text or "")
-        found.append(Candidate(name or text_id(full_text), full_text, body))
+            texts.check(name, candidate.text, f"{path}.doc_id")
+        found.append(candidate)
     return found

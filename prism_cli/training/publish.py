@@ -52,10 +52,12 @@ def publish_model(
     base: str | None,
     figures: dict[str, Any] | None = None,
     state_dict: dict[str, Tensor] | None = None,
+    window_tokens: int | None = None,
 ) -> None:
     """Save `model` as RUN/NAME with tokenizer, prism.json and, if `figures` are given, dev.json.
 
     Args:
+        window_tokens: most document tokens that it reads well at once, for prism.json.
         state_dict: its trained weights, if FSDP has sharded them.
 
     Raises:
@@ -65,7 +67,7 @@ def publish_model(
     with storage_errors(final, "what was there is whole"), whole_folder(final) as folder:
         save_weights(model, folder, state_dict)
         tokenizer.save_pretrained(folder)
-        write_profile(folder, profile, base)
+        write_profile(folder, profile, base, window_tokens)
         if figures is not None:
             (folder / _FIGURES).write_bytes(orjson.dumps(figures))
 

@@ -56,6 +56,9 @@ from prism_cli.training.sharded_weights import full_state_dict
 from prism_cli.training.start import Start, claim, clear_scratch, decontamination, plan_start
 from prism_cli.training.trainer import PrismTrainer, StepSettings
 
+LEAST_WINDOW = 1024
+"""A model states the longest prompt of its training as its window, or this many tokens."""
+
 
 def train(request: TrainRequest) -> dict[str, Any]:
     """Train; return the content of the manifest, and the directory as `run`.
@@ -258,6 +261,7 @@ class _Run:
             base,
             figures,
             state_dict,
+            max(LEAST_WINDOW, int(self.rows.lengths("prompt").max())),
         )
         self._guard = self._guarded()
 

@@ -130,6 +130,16 @@ def test_prism_json_decides_the_profile_and_an_option_overrides_it(checkpoint: P
         load_encoder(str(checkpoint), profile="chatml")
 
 
+def test_prism_json_states_a_window(checkpoint: Path) -> None:
+    assert load_model(str(checkpoint)).window_tokens is None
+    write_profile(checkpoint, PRISM_NO_THINK, window_tokens=48)
+    assert load_model(str(checkpoint)).window_tokens == 48
+    for wrong in ("48", 31, True):
+        write_profile(checkpoint, PRISM_NO_THINK, window_tokens=wrong)  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match=r"prism\.json: window_tokens: expected a number"):
+            load_model(str(checkpoint))
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"profile": 3, "profile_hash": ""}', "{}"])
 def test_broken_prism_json_is_reported(tmp_path: Path, content: str) -> None:
     (tmp_path / "prism.json").write_text(content)

@@ -37,6 +37,10 @@ class JudgedQueries:
         """Return an empty iterator."""
         return iter(())
 
+    def passages(self) -> Iterator[tuple[str, str, str]]:
+        """Return an empty iterator."""
+        return iter(())
+
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield the judged queries in file order, each with its id as text."""
         return ((query_id, query_id) for query_id in read_qrels(self._path))

@@ -34,6 +34,7 @@ class VllmReranker:
         spec: the model as the user named it.
         fingerprint: covers everything that determines the replies.
         figures: entries of the manifest.
+        window_tokens: most document tokens that the model reads well at once; None if not stated.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class VllmReranker:
         spec: str,
         fingerprint: str,
         figures: Mapping[str, object],
+        window_tokens: int | None = None,
     ) -> None:
-        self.encoder = encoder
+        self.encoder, self.window_tokens = encoder, window_tokens
         self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
         self._llm = llm
         stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
@@ -192,7 +194,7 @@ def load_vllm_reranker(
     kind = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
     figures = {"engine": f"vllm {version_of_vllm()}", "dtype": kind, "max_tokens": max_tokens}
     identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {kind} {max_tokens}"
-    return VllmReranker(llm, encoder, spec, f"rerank {identity}", figures)
+    return VllmReranker(llm, encoder, spec, f"rerank {identity}", figures, folder.window_tokens)
 
 
 def version_of_vllm() -> str:

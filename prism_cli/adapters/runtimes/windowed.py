@@ -5,35 +5,30 @@ is split into overlapping windows (`domain.windows`); its logit is that of the b
 are written for windows above the threshold, best first, until the document's tokens are used up.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Protocol
 
-from prism_cli.domain.windows import MIN_WINDOW, Span, window_spans
-from prism_cli.errors import RowError
+from prism_cli.adapters.runtimes.document_splitter import DocumentSplitter
+from prism_cli.domain.windows import Span
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import Reply, RerankRuntime, RerankTask, Usage, Value
-from prism_cli.rows.row import texts_digest
-from prism_cli.rows.texts import is_blank
 
 MAX_WRITTEN = 16
 """Most windows of a document for which texts are written."""
 _RULE = "windows 1"
 """Part of the request key of a long document; the number changes with the splitting rule."""
-_TITLE_SHARE = 4
-"""A title of at most 1 / _TITLE_SHARE of a window's tokens is read with each window."""
 _BATCHES = 4
 """Batches of the runtime whose windows are answered together."""
 _BATCH_TOKENS = 1 << 17
 """Tokens of windows answered together by a runtime that plans its batches itself."""
-_CACHED_DOCUMENTS = 8192
 
 
 class EncodingRuntime(RerankRuntime, Protocol):
-    """A RerankRuntime that shows its encoder."""
+    """A RerankRuntime that shows its encoder, and the window that its model states."""
 
     encoder: PromptEncoder
+    window_tokens: int | None
 
 
 class WindowedReranker:
@@ -41,14 +36,14 @@ class WindowedReranker:
 
     Args:
         inner: reads the windows.
-        window_tokens: most document tokens of a window; None for what fits beside the query.
+        window_tokens: most document tokens of a window; None for the model's own, else for what
+            fits beside the query.
     """
 
     def __init__(self, inner: EncodingRuntime, window_tokens: int | None = None) -> None:
         self.inner = inner
         self.encoder = inner.encoder
-        self._window_tokens = window_tokens
-        self._spans: dict[tuple[bytes, int, int], list[Span]] = {}
+        self._splitter = DocumentSplitter(inner.encoder, window_tokens or inner.window_tokens)
 
     @property
     def spec(self) -> str:
@@ -75,16 +70,16 @@ class WindowedReranker:
 
     def split_key(self, task: RerankTask) -> str:
         """Return what determines the reply for a long document besides its text; "" if it fits."""
-        if not self._windows(task):
+        if not self._splitter.windows(task):
             return ""
-        return f"{_RULE} {self._limit(task)} {task.body} {task.spans}"
+        return f"{_RULE} {self._splitter.limit(task)} {task.body} {task.spans}"
 
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         """Return the runtime's batches of documents that fit, then those of long ones, by query.
 
         A batch has long documents of as many windows as `_BATCHES` batches hold, at least one.
         """
-        windows = {row: len(self._windows(task)) for row, task in enumerate(payloads)}
+        windows = {row: len(self._splitter.windows(task)) for row, task in enumerate(payloads)}
         fit = [row for row, count in windows.items() if not count]
         batches = [
             [fit[row] for row in batch] for batch in self.inner.plan([payloads[row] for row in fit])
@@ -97,7 +92,7 @@ class WindowedReranker:
         for row in sorted(
             windows.keys() - set(fit), key=lambda row: (first[payloads[row].query], row)
         ):
-            tokens = (self._limit(payloads[row]) or 0) * windows[row]
+            tokens = (self._splitter.limit(payloads[row]) or 0) * windows[row]
             if held + tokens > room:
                 batches.append([])
                 held = 0
@@ -112,7 +107,7 @@ class WindowedReranker:
         end], "best_windows": [[start, end, logit], …] best first}, with ranges in the task's
         document, and "texts": [[start, end, text], …] in document order if texts were requested.
         """
-        windows = {task: self._windows(task) for task in dict.fromkeys(payloads)}
+        windows = {task: self._splitter.windows(task) for task in dict.fromkeys(payloads)}
         long = {task: spans for task, spans in windows.items() if spans}
         fit = [task for task in windows if task not in long]
         replies = dict(zip(fit, self.inner.answer(fit), strict=True)) if fit else {}
@@ -125,7 +120,7 @@ class WindowedReranker:
 
     def forget(self) -> None:
         """Drop cached state."""
-        self._spans.clear()
+        self._splitter.forget()
         self.inner.forget()
 
     def _long(self, windows: Mapping[RerankTask, list[Span]]) -> dict[RerankTask, Reply]:
@@ -134,14 +129,14 @@ class WindowedReranker:
         parts = [
             (one, span) for one in documents.values() if not one.task.spans for span in one.spans
         ]
-        scored = self.inner.answer([self._part(one.task, span) for one, span in parts])
+        scored = self.inner.answer([self._splitter.part(one.task, span) for one, span in parts])
         for (one, span), reply in zip(parts, scored, strict=True):
             one.add_score(span, reply)
         for one in documents.values():
             one.rank()
         while wanted := [one for one in documents.values() if one.wants_text]:
             tasks = [
-                self._part(one.task, one.next_span())._replace(
+                self._splitter.part(one.task, one.next_span())._replace(
                     max_new_tokens=one.left, write_above=-inf
                 )
                 for one in wanted
@@ -149,66 +144,6 @@ class WindowedReranker:
             for one, reply in zip(wanted, self.inner.answer(tasks), strict=True):
                 one.add_text(reply)
         return {task: one.reply() for task, one in documents.items()}
-
-    def _part(self, task: RerankTask, span: Span) -> RerankTask:
-        """Return the task of scoring one window, which has the title too."""
-        head = task.document[: self._head(task, self._limit(task) or 0)]
-        return RerankTask(task.query, head + task.document[slice(*span)])
-
-    def _windows(self, task: RerankTask) -> list[Span]:
-        """Return the windows of a document; [] if it fits."""
-        limit = self._limit(task)
-        size = len(task.document.encode("utf-8", "surrogatepass"))
-        if limit is None or (size < limit and unicodedata.is_normalized("NFC", task.document)):
-            return []  # a token has at least a byte
-        key = texts_digest(task.document), limit, task.body
-        if key not in self._spans:
-            if len(self._spans) >= _CACHED_DOCUMENTS:
-                self._spans.clear()
-            try:
-                self._spans[key] = self._split(task, limit)
-            except RowError:  # the runtime refuses the document, or reads its beginning
-                self._spans[key] = []
-        return self._spans[key]
-
-    def _limit(self, task: RerankTask) -> int | None:
-        """Return the most document tokens of a window; None if there is no room for windows."""
-        try:
-            room = self.encoder.room(task.query)
-        except RowError:  # the runtime refuses the query
-            return None
-        return min(room, self._window_tokens or room) if room >= MIN_WINDOW else None
-
-    def _head(self, task: RerankTask, limit: int) -> int:
-        """Return the length of the title that is read with each window."""
-        head = task.document[: task.body]
-        if not head or len(self.encoder.document_ids([head])[0]) > limit // _TITLE_SHARE:
-            return 0
-        return task.body
-
-    def _split(self, task: RerankTask, limit: int) -> list[Span]:
-        """Return windows that each have at most `limit` tokens with the title; [] if the whole
-        document has.
-
-        Raises:
-            RowError: it cannot be encoded.
-        """
-        if len(self.encoder.document_ids([task.document])[0]) <= limit:
-            return []
-        offset = self._head(task, limit)
-        head, text = task.document[:offset], task.document[offset:]
-        starts = self.encoder.token_starts(text)
-        target = limit - (len(self.encoder.document_ids([head])[0]) if head else 0)
-        while True:
-            spans = window_spans(text, starts, target)
-            parts = [head + text[start:end] for start, end in spans]
-            excess = max(map(len, self.encoder.document_ids(parts))) - limit
-            if excess <= 0 or target <= MIN_WINDOW // 4:
-                break
-            target = max(target - max(excess, target // 16), MIN_WINDOW // 4)
-        return [
-            (start + offset, end + offset) for start, end in spans if not is_blank(text[start:end])
-        ]
 
 
 class _LongDocument:

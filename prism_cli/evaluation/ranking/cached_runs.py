@@ -119,7 +119,7 @@ class CachedRuns:
         if cached is None:
             raise StorageError(f"{self._store.path(name, candidates[0])}: was written, and is gone")
         run, _ = cached
-        texts = candidate_texts(judged.data.texts(), run)
+        texts = candidate_texts(judged.data.passages(), run)
         pairs = sum(map(len, run.values()))
         with self._progress(f"{name}: {model}", pairs) as progress:
             result = rerank_candidates(

@@ -27,6 +27,9 @@ class RankingSet(Protocol):
     def texts(self) -> Iterator[tuple[str, str]]:
         """(doc_id, text as the model reads it) of all documents."""
 
+    def passages(self) -> Iterator[tuple[str, str, str]]:
+        """(doc_id, title, text) of all documents."""
+
     def queries(self) -> Iterator[tuple[str, str]]:
         """All (query_id, query), whatever the split."""
 

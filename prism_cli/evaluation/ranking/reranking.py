@@ -10,6 +10,7 @@ from prism_cli.engine.request_runner import RequestRunner, Unanswered
 from prism_cli.errors import ProviderError, RowError
 from prism_cli.evaluation.ranking.runs import Run
 from prism_cli.ports import BatchBackend, Reply, Request
+from prism_cli.rows.candidates import Candidate, titled_candidate
 from prism_cli.shards.spill import Spill
 
 WINDOW_PAIRS = 2048
@@ -18,25 +19,28 @@ DECIMALS = 6
 """Decimals of logits in a run, as in rerank's rows; float32 logits vary by up to 1e-5 with the
 batch."""
 
-MakeRequest = Callable[[str, str], Request]
-"""(query, document) -> the request for its logit; raises RowError if the pair cannot be scored."""
+MakeRequest = Callable[[str, str, int], Request]
+"""(query, document, length of the title before its text) -> the request for its logit; raises
+RowError if the pair cannot be scored."""
 
 
 class TextStore:
-    """Texts of the candidates of one corpus by document id, on disk."""
+    """Titles and texts of the candidates of one corpus by document id, on disk."""
 
     def __init__(self) -> None:
-        self._spill = Spill("doc_id TEXT PRIMARY KEY, text TEXT NOT NULL", "WITHOUT ROWID")
+        columns = "doc_id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL"
+        self._spill = Spill(columns, "WITHOUT ROWID")
 
-    def fill(self, documents: Iterator[tuple[str, str]], wanted: set[str]) -> None:
-        """Store the documents, of (doc_id, text), whose id is in `wanted`."""
-        chosen = ((doc_id, text) for doc_id, text in documents if doc_id in wanted)
-        self._spill.fill("INSERT OR IGNORE INTO spill VALUES (?, ?)", chosen)
+    def fill(self, documents: Iterator[tuple[str, str, str]], wanted: set[str]) -> None:
+        """Store the documents, of (doc_id, title, text), whose id is in `wanted`."""
+        chosen = (document for document in documents if document[0] in wanted)
+        self._spill.fill("INSERT OR IGNORE INTO spill VALUES (?, ?, ?)", chosen)
 
-    def find(self, doc_id: str) -> str | None:
-        """Return the text; None if the corpus does not contain the document."""
-        for (text,) in self._spill.rows("SELECT text FROM spill WHERE doc_id = ?", (doc_id,)):
-            return str(text)
+    def find(self, doc_id: str) -> Candidate | None:
+        """Return the document; None if the corpus does not contain it."""
+        select = "SELECT title, text FROM spill WHERE doc_id = ?"
+        for title, text in self._spill.rows(select, (doc_id,)):
+            return titled_candidate(doc_id, title, text)
         return None
 
 
@@ -52,8 +56,8 @@ class RerankResult:
     windows: int = 0
 
 
-def candidate_texts(documents: Iterator[tuple[str, str]], candidates: Run) -> TextStore:
-    """Return the texts of all candidates, after one pass over the corpus."""
+def candidate_texts(documents: Iterator[tuple[str, str, str]], candidates: Run) -> TextStore:
+    """Return the texts of all candidates, after one pass over the corpus: (doc_id, title, text)."""
     texts = TextStore()
     texts.fill(documents, {doc_id for hits in candidates.values() for doc_id, _ in hits})
     return texts
@@ -162,11 +166,11 @@ class _ReportingBackend:
         return replies
 
 
-def _request(make_request: MakeRequest, query: str, document: str | None) -> Request | None:
+def _request(make_request: MakeRequest, query: str, document: Candidate | None) -> Request | None:
     if document is None:
         return None
     try:
-        return make_request(query, document)
+        return make_request(query, document.text, document.body)
     except RowError:
         return None
 

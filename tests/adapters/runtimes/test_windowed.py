@@ -1,6 +1,7 @@
 """Long documents in windows, on a tiny random model: the numbers are those of the slices."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 from prism_cli import Reranker
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
+from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.modeling.model_dir import write_profile
+from prism_cli.mteb import _documents
 from prism_cli.ports import Reply, RerankTask, SplitsDocuments, rerank_request
 from tests.door import prism
 from tests.factories import jsonl, read_jsonl
@@ -107,6 +111,68 @@ def test_a_document_that_fits_has_the_key_and_the_value_of_the_runtime(
     assert narrow.answer([long])[0].value["windows"] > ours.answer([long])[0].value["windows"]
 
 
+def test_a_model_states_its_window_and_an_option_overrides_it(
+    tiny_reranker: Path, tmp_path: Path
+) -> None:
+    stated = shutil.copytree(tiny_reranker, tmp_path / "model")
+    write_profile(stated, PRISM_NO_THINK, window_tokens=48)
+    documents = [SHORT, LONG]
+    options: dict[str, Any] = {"warn": False, "device": "cpu", "max_tokens": 2_000}
+
+    def windows(model: Path, **more: Any) -> list[int | None]:
+        results = Reranker(str(model), **options, **more).rank(QUERY, documents, evidence=False)
+        by_index = {result["index"]: result.get("windows") for result in results}
+        return [by_index[index] for index in range(len(documents))]
+
+    _, whole = windows(tiny_reranker)
+    assert whole is None
+    assert windows(stated) == windows(tiny_reranker, window_tokens=48)
+    short, long = windows(stated)
+    assert (short, (long or 0) > 20) == (None, True)
+    _, wide = windows(stated, window_tokens=400)
+    assert 1 < (wide or 0) < 6
+    assert windows(stated, long_documents="cut") == [None, None]
+
+
+def test_the_score_of_a_titled_document_is_that_of_rank(ours: WindowedReranker) -> None:
+    title = "Mills of the valley"
+    reranker = Reranker(ours)
+    text, body = f"{title} {OTHER}".strip(), len(title) + 1
+    (ranked,) = reranker.rank(QUERY, [{"title": title, "text": OTHER.strip()}], evidence=False)
+    request = reranker.request(QUERY, text, body)
+    assert ours.answer([request.payload])[0].value["logit"] == pytest.approx(ranked["logit"])
+    ((_, (reply,)),) = [zip(*batch, strict=True) for batch in reranker.replies([(QUERY, text)])]
+    assert reply.value["logit"] != pytest.approx(ranked["logit"])
+    batch = {"text": [text, OTHER], "title": [title, ""], "body": [OTHER, OTHER]}
+    assert list(_documents(batch)) == [(text, body), (OTHER, 0)]
+    assert list(_documents({"text": [text]})) == [(text, 0)]
+    ((_, (reply,)),) = [
+        zip(*batch, strict=True) for batch in reranker.replies([(QUERY, text)], [body])
+    ]
+    assert reply.value["logit"] == pytest.approx(ranked["logit"])
+
+
+def test_prompts_of_a_long_document_are_those_of_its_windows(
+    tiny_reranker: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.jsonl"
+    rows = [{"query": QUERY, "document": SHORT}, {"query": QUERY, "title": "T", "document": LONG}]
+    source.write_bytes(jsonl(rows))
+    words = ["rerank", source, "--model", tiny_reranker, "--max-tokens", "260", "--print-prompts"]
+    done = prism(*map(str, words))
+    assert done.returncode == 0, done.stderr
+    short, *parts = map(orjson.loads, done.stdout.splitlines())
+    assert list(short) == ["query_id", "doc_id", "prompt", "ids"]
+    assert [part["windows"] for part in parts] == [len(parts)] * len(parts)
+    for part in parts:
+        start, end = part["window"]
+        assert f"T {LONG[start:end]}" in part["prompt"]
+        assert len(part["ids"]) <= 260
+    assert (parts[0]["window"][0], parts[-1]["window"][1]) == (0, len(LONG))
+    cut = prism(*map(str, words), "--long-documents", "cut")
+    assert len(cut.stdout.splitlines()) == 2
+
+
 def test_texts_are_written_best_first_up_to_the_limit_of_tokens(ours: WindowedReranker) -> None:
     (reply,) = ours.answer([RerankTask(QUERY, LONG, 7, -inf)])
     (start, end, _), *others = reply.value["texts"]
@@ -173,7 +239,7 @@ def test_no_window_of_an_odd_document_is_cut(
     ours: WindowedReranker, inner: TransformersReranker, document: str
 ) -> None:
     task = RerankTask(QUERY, document)
-    spans = ours._windows(task)
+    spans = ours._splitter.windows(task)
     ends = [0, *(end for _, end in spans)]
     assert all(
         start <= end or not document[end:start].strip()

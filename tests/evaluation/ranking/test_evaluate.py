@@ -72,7 +72,7 @@ class Overlap:
             for query, document in payloads
         ]
 
-    def ask(self, query: str, document: str) -> Request:
+    def ask(self, query: str, document: str, body: int = 0) -> Request:
         return request(self, (query, document), query, document)
 
     def load(self) -> MakeRequest:
@@ -419,7 +419,7 @@ def test_candidates_that_cannot_be_scored_stand_last_in_their_old_order() -> Non
     (too_long, _), (refused, _) = often.most_common(2)
 
     class Choosy(Overlap):
-        def ask(self, query: str, document: str) -> Request:
+        def ask(self, query: str, document: str, body: int = 0) -> Request:
             if document == texts[too_long]:
                 raise RowError("query", "longer than the model takes")
             return super().ask(query, document)

@@ -1,0 +1,91 @@
+"""Windows of the documents of tasks: what one prompt encoder can read at once."""
+
+import unicodedata
+
+from prism_cli.domain.windows import MIN_WINDOW, Span, window_spans
+from prism_cli.errors import RowError
+from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.ports import RerankTask
+from prism_cli.rows.row import texts_digest
+from prism_cli.rows.texts import is_blank
+
+_TITLE_SHARE = 4
+"""A title of at most 1 / _TITLE_SHARE of a window's tokens is read with each window."""
+_CACHED_DOCUMENTS = 8192
+
+
+class DocumentSplitter:
+    """Splits documents into overlapping windows.
+
+    Args:
+        window_tokens: most document tokens of a window; None for what fits beside the query.
+    """
+
+    def __init__(self, encoder: PromptEncoder, window_tokens: int | None = None) -> None:
+        self._encoder = encoder
+        self._window_tokens = window_tokens
+        self._spans: dict[tuple[bytes, int, int], list[Span]] = {}
+
+    def windows(self, task: RerankTask) -> list[Span]:
+        """Return the windows of a document; [] if it fits, or cannot be split."""
+        limit = self.limit(task)
+        size = len(task.document.encode("utf-8", "surrogatepass"))
+        if limit is None or (size < limit and unicodedata.is_normalized("NFC", task.document)):
+            return []  # a token has at least a byte
+        key = texts_digest(task.document), limit, task.body
+        if key not in self._spans:
+            if len(self._spans) >= _CACHED_DOCUMENTS:
+                self._spans.clear()
+            try:
+                self._spans[key] = self._split(task, limit)
+            except RowError:  # the runtime refuses the document, or reads its beginning
+                self._spans[key] = []
+        return self._spans[key]
+
+    def limit(self, task: RerankTask) -> int | None:
+        """Return the most document tokens of a window; None if there is no room for windows."""
+        try:
+            room = self._encoder.room(task.query)
+        except RowError:  # the runtime refuses the query
+            return None
+        return min(room, self._window_tokens or room) if room >= MIN_WINDOW else None
+
+    def part(self, task: RerankTask, span: Span) -> RerankTask:
+        """Return the task of scoring one window, which has the title too."""
+        head = task.document[: self._head(task, self.limit(task) or 0)]
+        return RerankTask(task.query, head + task.document[slice(*span)])
+
+    def forget(self) -> None:
+        """Drop cached windows."""
+        self._spans.clear()
+
+    def _head(self, task: RerankTask, limit: int) -> int:
+        """Return the length of the title that is read with each window."""
+        head = task.document[: task.body]
+        if not head or len(self._encoder.document_ids([head])[0]) > limit // _TITLE_SHARE:
+            return 0
+        return task.body
+
+    def _split(self, task: RerankTask, limit: int) -> list[Span]:
+        """Return windows that each have at most `limit` tokens with the title; [] if the whole
+        document has.
+
+        Raises:
+            RowError: it cannot be encoded.
+        """
+        if len(self._encoder.document_ids([task.document])[0]) <= limit:
+            return []
+        offset = self._head(task, limit)
+        head, text = task.document[:offset], task.document[offset:]
+        starts = self._encoder.token_starts(text)
+        target = limit - (len(self._encoder.document_ids([head])[0]) if head else 0)
+        while True:
+            spans = window_spans(text, starts, target)
+            parts = [head + text[start:end] for start, end in spans]
+            excess = max(map(len, self._encoder.document_ids(parts))) - limit
+            if excess <= 0 or target <= MIN_WINDOW // 4:
+                break
+            target = max(target - max(excess, target // 16), MIN_WINDOW // 4)
+        return [
+            (start + offset, end + offset) for start, end in spans if not is_blank(text[start:end])
+        ]

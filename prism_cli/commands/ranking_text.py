@@ -100,14 +100,14 @@ def _document(
         lines = [("note", _NO_EVIDENCE)]
     elif yes and (reason := result.get("evidence_omitted")) in _OMITTED:
         note = " ".join(filter(None, (_OMITTED[reason], result.get("repeats"))))
-        lines = [("text", one_line(document.text, _GLIMPSE)), ("note", note)]
+        lines = [("text", _glimpse(document)), ("note", note)]
     elif yes and "evidence" in result:
         texts = ((name, result.get(name)) for name in ("contribution", "evidence"))
         lines = [(name, text) for name, text in texts if text]
         if cited and lines:
             lines = cited_lines(document, signs=console.color_system is None)
-    elif document.title or document.named:
-        lines = [("text", one_line(document.text, _GLIMPSE))]
+    elif document.title or document.named or result.get("windows"):
+        lines = [("text", _glimpse(document))]
     if result.get("truncated"):
         lines.append(("note", "longer than the model takes: it read the beginning"))
     if windows := result.get("windows"):
@@ -118,6 +118,13 @@ def _document(
         label = f"{'':{len(rank) + 2}}{name:<14}"
         shown = text if isinstance(text, Text) else one_line(text, _LONGEST)
         _paragraph(console, Text.assemble(label, shown), indent=len(label))
+
+
+def _glimpse(document: "RankedDocument") -> str:
+    """Return the beginning of the document, or of its best window."""
+    start, end = document.result.get("best_window") or (0, len(document.text))
+    text = document.text[start:end] or document.text
+    return ("… " if start and text is not document.text else "") + one_line(text, _GLIMPSE)
 
 
 def _name(document: "RankedDocument") -> str:

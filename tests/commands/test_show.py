@@ -102,6 +102,20 @@ def test_a_yes_without_evidence_has_the_reason(tmp_path: Path) -> None:
     assert "no usable evidence" not in repeats
 
 
+def test_a_long_document_judged_no_is_shown_by_its_best_window(tmp_path: Path) -> None:
+    start = DOCUMENT.index("Tickets")
+    fields = {"document": DOCUMENT, "windows": 2, "best_window": [start, len(DOCUMENT)]}
+    text = " ".join(shown(tmp_path, [NO | fields])[1].split())
+    assert "text … Tickets are sold on the pier. Nobody answers on Sundays. note" in text
+    assert "note read in 2 windows; the best: characters 78 to 134" in text
+    unnamed = {
+        name: value for name, value in (NO | fields).items() if name not in ("doc_id", "title")
+    }
+    assert "text … Tickets are sold" in " ".join(shown(tmp_path, [unnamed])[1].split())
+    changed = " ".join(shown(tmp_path, [NO | fields | {"document": "Short."}])[1].split())
+    assert "text Short. note" in changed
+
+
 def test_first_query_by_default_others_by_id(tmp_path: Path) -> None:
     other = PAIR | {"query_id": "q2", "query": "Who sells tickets?"}
     rows = [PAIR, other, NO]

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.adapters.runtimes.vllm_runtime import VllmReranker, load_vllm_reranker
+from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import MissingPackageError, ModelError
 from prism_cli.modeling.encode import PromptEncoder
@@ -87,6 +88,24 @@ def test_scores_are_the_difference_of_the_verdict_logits(reranker: VllmReranker)
         expected = float(row[encoder.yes_id] - row[encoder.no_id])
         assert reply.value["logit"] == pytest.approx(expected, abs=1e-5)
         assert reply.value["truncated"] == (task.document is LONG)
+
+
+def test_long_documents_are_read_in_windows(reranker: VllmReranker) -> None:
+    windowed = WindowedReranker(reranker)
+    assert windowed.answer(TASKS[:4]) == reranker.answer(TASKS[:4])
+    document = LONG + "It is old. Paris lies on the Seine."
+    task = RerankTask("why", document, 3, -1e9)
+    (reply,) = windowed.answer([task])
+    best = reply.value["best_windows"]
+    assert reply.value["windows"] == len(best) > 2
+    assert not reply.value["truncated"]
+    for start, end, logit in best:
+        part = RerankTask("why", document[start:end])
+        assert reranker.answer([part])[0].value["logit"] == pytest.approx(logit, abs=1e-5)
+    assert reply.value["logit"] == max(logit for _, _, logit in best)
+    ((start, end, text),) = reply.value["texts"]
+    assert [start, end] == reply.value["best_window"]
+    assert text.startswith("yes")
 
 
 def test_texts_are_written_for_requested_rows_after_yes(reranker: VllmReranker) -> None:

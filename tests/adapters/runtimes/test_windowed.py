@@ -17,7 +17,7 @@ from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranke
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.modeling.model_dir import write_profile
-from prism_cli.mteb import _documents
+from prism_cli.mteb import PrismReranker, _documents
 from prism_cli.ports import Reply, RerankTask, SplitsDocuments, rerank_request
 from tests.door import prism
 from tests.factories import jsonl, read_jsonl
@@ -150,6 +150,74 @@ def test_the_score_of_a_titled_document_is_that_of_rank(ours: WindowedReranker) 
         zip(*batch, strict=True) for batch in reranker.replies([(QUERY, text)], [body])
     ]
     assert reply.value["logit"] == pytest.approx(ranked["logit"])
+
+
+def test_drafts_change_no_text_of_a_window(
+    ours: WindowedReranker, inner: TransformersReranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = RerankTask(QUERY, LONG, 12, -inf)
+    before = inner.writer.passes.passes
+    (drafted,) = ours.answer([task])
+    passes = inner.writer.passes.passes - before
+    assert inner.writer._drafts
+    monkeypatch.setattr(inner.writer, "_drafts", False)
+    (plain,) = ours.answer([task])
+    assert drafted.value["texts"] == plain.value["texts"]
+    assert drafted.usage == plain.usage
+    assert passes <= inner.writer.passes.passes - before - passes
+
+
+def test_mteb_scores_a_long_document_by_its_best_window(tiny_reranker: Path) -> None:
+    options: dict[str, Any] = {"max_tokens": 260, "warn": False}
+    model = PrismReranker(str(tiny_reranker), None, "cpu", **options)
+    texts = [{"text": [f"Mill {LONG}", SHORT], "title": ["Mill", ""], "body": [LONG, SHORT]}]
+    settings: dict[str, Any] = {"task_metadata": None, "hf_split": "test", "hf_subset": "default"}
+    scores = model.predict([{"text": [QUERY] * 2}], texts, **settings, show_progress_bar=False)
+    rank = Reranker(str(tiny_reranker), device="cpu", **options).rank
+    results = rank(QUERY, [{"title": "Mill", "text": LONG}, SHORT], evidence=False)
+    expected = {result["index"]: result["logit"] for result in results}
+    assert list(scores) == pytest.approx([expected[0], expected[1]], abs=1e-4)
+    assert [result.get("windows", 1) > 3 for result in results].count(True) == 1
+
+
+@pytest.mark.parametrize("bad", ['"\\u0000"', '"\\ud800"'], ids=["nul", "surrogate"])
+@pytest.mark.parametrize("field", ["query", "document", "title"])
+def test_rows_with_characters_that_are_no_text_are_rejected_and_named(
+    tiny_reranker: Path, tmp_path: Path, field: str, bad: str
+) -> None:
+    source = tmp_path / "in.jsonl"
+    row = {"query": QUERY, "document": LONG, "title": "Mill"}
+    line = orjson.dumps(row | {field: "@"}).decode().replace('"@"', bad)
+    source.write_bytes(jsonl([{"query": QUERY, "document": LONG}]) + line.encode() + b"\n")
+    done = prism(*rerank(tiny_reranker, source, tmp_path, "--max-rejects", "1"))
+    assert done.returncode == 0, done.stderr
+    assert len(read_jsonl(tmp_path / "out.jsonl")) == 1
+    (reject,) = read_jsonl(tmp_path / "out.jsonl.rejects.jsonl")
+    assert reject["line"] == 2
+    assert field in str(reject["field"]) or field in str(reject)
+
+
+def test_query_and_json_show_the_windows_of_a_document(tiny_reranker: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(jsonl([{"title": "Mill", "document": LONG}, {"document": SHORT}]))
+    options = ["--max-tokens", "260", "--max-new-tokens", "6", "--threshold", "0.01", "-q"]
+    words = ["rerank", "--query", QUERY, source, "--model", tiny_reranker, "--device", "cpu"]
+    done = prism(*map(str, words), *options, "--json")
+    assert done.returncode == 0, done.stderr
+    results = {result["index"]: result for result in orjson.loads(done.stdout)["results"]}
+    start, end = results[0]["best_window"]
+    assert 0 <= start < end <= len(LONG)
+    assert results[0]["windows"] > 3
+    assert "windows" not in results[1]
+    for result in results.values():
+        assert result["evidence_origin"] == "extracted"
+        source_text = (LONG, SHORT)[result["index"]]
+        for one in result["citations"]:
+            cited = source_text if one["field"] == "document" else "Mill"
+            cited = cited[one["source_start"] : one["source_end"]]
+            assert cited == result["evidence"][one["start"] : one["end"]]
+    shown = prism(*map(str, words), *options, "--pretty")
+    assert f"read in {results[0]['windows']} windows" in " ".join(shown.stdout.split())
 
 
 def test_prompts_of_a_long_document_are_those_of_its_windows(

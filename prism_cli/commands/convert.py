@@ -51,8 +51,8 @@ def convert(
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.errors import UsageError
-    from prism_cli.shards.by_query import SortedByQuery
-    from prism_cli.shards.reader import STDIN, Source, find_shards
+    from prism_cli.shards.by_query import input_sources
+    from prism_cli.shards.reader import STDIN
     from prism_cli.stages.convert import ConvertStage
 
     if as_teacher is not None:
@@ -70,9 +70,9 @@ def convert(
     if writer.lines and common.output is None and STDIN not in inputs:
         example = "out" if writer.outputs else "out.trec"
         raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o {example}")
-    sources: list[str | Source] = list(inputs)
     if sort_queries:
         check_inputs(inputs, common.field_names, plain=reader.plain_lines)
-        shards = find_shards(inputs, plain=reader.plain_lines)
-        sources = [SortedByQuery(shards, common.field_names)]
+    sources = input_sources(
+        inputs, common.field_names, sort_queries=sort_queries, plain=reader.plain_lines
+    )
     run_row_stage(ConvertStage(reader, writer), sources, common, config, dependencies=reader.files)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from prism_cli.evaluation.answers.stage import Price
     from prism_cli.evaluation.metrics_file import PublishedMetrics
     from prism_cli.ports import BatchBackend, CallBackend
-    from prism_cli.shards.reader import Source
 
 app = typer.Typer(
     add_completion=False,
@@ -56,6 +55,7 @@ def answers(
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.same_judge import find_labeller
     from prism_cli.evaluation.rows_evaluation import check_output
+    from prism_cli.shards.by_query import input_sources
 
     if config.reader is None:
         raise UsageError("--reader: name the model that answers, such as --reader hf:smollm2")
@@ -90,7 +90,7 @@ def answers(
     )
     run_evaluation(
         stage,
-        _sources(inputs, common) if sort_queries else inputs,
+        input_sources(inputs, common.field_names, sort_queries=sort_queries),
         options,
         check_output(options),
         evaluate,
@@ -113,13 +113,6 @@ def _print_figures(answers: "PublishedMetrics", *, common: Paid) -> None:
         print_answers(answers.metrics)
     for warning in () if common.quiet else figure_warnings(answers.metrics):
         print(wrapped(f"prism: warning: {warning}", sys.stderr), file=sys.stderr)
-
-
-def _sources(inputs: list[str], common: Paid) -> "list[Source]":
-    from prism_cli.shards.by_query import SortedByQuery
-    from prism_cli.shards.reader import find_shards
-
-    return [SortedByQuery(find_shards(inputs), common.field_names)]
 
 
 def _reader(

@@ -85,7 +85,8 @@ def rerank(
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
     from prism_cli.errors import UsageError
-    from prism_cli.shards.reader import STDIN, Source, find_shards
+    from prism_cli.shards.by_query import input_sources
+    from prism_cli.shards.reader import STDIN, find_shards
 
     config = load_config(
         RerankConfig, "rerank", recipe=common.recipe, flags=given, sets=common.sets
@@ -100,11 +101,7 @@ def rerank(
     check_inputs(inputs, common.field_names, documents=query is not None)
     if query is not None:
         check_question(query, inputs, common.field_names)
-    sources: list[str | Source] = list(inputs)
-    if sort_queries:
-        from prism_cli.shards.by_query import SortedByQuery
-
-        sources = [SortedByQuery(find_shards(inputs), common.field_names)]
+    sources = input_sources(inputs, common.field_names, sort_queries=sort_queries)
     if print_prompts:
         from prism_cli.stages.rerank_prompts import RerankPromptsStage
 

@@ -2,18 +2,18 @@
 asked."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import count, groupby
 from typing import Any, NamedTuple, TypeGuard
 
 from prism_cli.engine.batch.store import STORE_NAME, BatchStore
+from prism_cli.engine.earlier_replies import EarlierReplies
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.run_plan import RunPlan
-from prism_cli.engine.shared_runner import local_path
 from prism_cli.engine.stage import RowStage
-from prism_cli.errors import ChangedInputError, DamagedFileError, InvalidNameError, RowError
+from prism_cli.errors import ChangedInputError, InvalidNameError, RowError
 from prism_cli.ports import (
     BatchableBackend,
     BatchBackend,
@@ -26,7 +26,6 @@ from prism_cli.ports import (
 from prism_cli.rows.row import Row
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_file import LedgerFile
-from prism_cli.shards.local_ledger import LocalLedger
 from prism_cli.shards.state import ledger_path
 
 SAMPLE_BLOCKS, BLOCK_ROWS = 25, 20
@@ -131,7 +130,7 @@ def forecast(plan: RunPlan) -> Forecast:
     if not jobs:
         return result
     with ExitStack() as files:
-        earlier = _EarlierReplies()
+        earlier = EarlierReplies()
         files.callback(earlier.close)
         path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
         store = path.with_name(STORE_NAME)
@@ -176,48 +175,6 @@ class _SampledRequest(NamedTuple):
     share: float
     output: str
     cached: bool
-
-
-@dataclass
-class _EarlierReplies:
-    """Replies and batches of earlier runs."""
-
-    ledger: Ledger | None = None
-    batches: BatchStore | None = None
-    _local: LocalLedger | None = None
-    _job: Job | None = None
-
-    def open_output(self, job: Job) -> None:
-        """Use the job's replies of local models from now on. A damaged file counts as empty, since
-        the run replaces it."""
-        if job is self._job:
-            return
-        self.close()
-        self._job, path = job, local_path(job.home, job.record_path)
-        with suppress(DamagedFileError):
-            self._local = LocalLedger(path) if path.is_file() else None
-
-    def close(self) -> None:
-        """Close what `open_output` opened."""
-        if self._local is not None:
-            self._local.close()
-        self._local = None
-
-    def reply(self, request: Request) -> Reply | None:
-        """Return the stored reply that the run will use."""
-        key = request.key
-        if isinstance(request.backend, CallBackend):
-            return self.ledger.find([key]).get(key) if self.ledger else None
-        plans = self._local.find([key]).values() if self._local else ()
-        return next((entries[key].reply for entries in plans if key in entries), None)
-
-    def paid(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return the keys that the ledger answers or that are in a batch."""
-        paid = set(self.ledger.find(keys)) if self.ledger else set()
-        if self.batches:
-            paid |= self.batches.holders(keys, include_uncertain=True).keys()
-            paid |= self.batches.replies(keys).keys()
-        return paid
 
 
 def _unfinished(plan: RunPlan) -> list[Job]:
@@ -270,7 +227,7 @@ def _groups(stage: RowStage, sample: Iterator[tuple[Job, Row]]) -> Iterator[tupl
 
 
 def _requests(
-    stage: RowStage, rows: list[Row], earlier: _EarlierReplies, output: str
+    stage: RowStage, rows: list[Row], earlier: EarlierReplies, output: str
 ) -> Iterator[_SampledRequest]:
     requests = stage.forecast_group(rows)
     reply: Reply | None = None
@@ -293,7 +250,7 @@ def _forecast_model(
     spec: str,
     group: Sequence[_SampledRequest],
     scale: float,
-    earlier: _EarlierReplies,
+    earlier: EarlierReplies,
     batch: bool,
 ) -> ModelForecast:
     """Return the estimate of one model. Equal requests count once; those with a reply are paid."""

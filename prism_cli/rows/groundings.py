@@ -1,10 +1,10 @@
 """Grounding fields of a reranked pair: the model's own evidence, its origin, its citations."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row, json_type, string_field
+from prism_cli.rows.contract import check_kinds
+from prism_cli.rows.row import Row
 
 ORIGINS = ("generated", "repaired", "extracted")
 CITATIONS = "predicted_citations"
@@ -33,40 +33,32 @@ def read_grounding(row: Row) -> Grounding | None:
     Raises:
         RowError: a field has another type, or a citation is outside its text.
     """
+    check_kinds(row, ("evidence_origin", "predicted_evidence", "evidence_generated", CITATIONS))
     origin = row.get("evidence_origin")
     if origin is None:
         return None
     if origin not in ORIGINS:
         raise RowError("evidence_origin", f"expected {', '.join(ORIGINS)}, found {origin!r}")
-    evidence = string_field(row, "predicted_evidence", required=False)
-    generated = string_field(row, "evidence_generated", required=False)
-    if origin == "generated":
-        generated = evidence
+    evidence = row.get("predicted_evidence") or ""
     cited: set[int] = set()
-    sources: list[tuple[str, int, int]] = []
-    citations = row.get(CITATIONS) or []
-    if not isinstance(citations, list):
-        raise RowError(CITATIONS, f"expected an array, found {json_type(citations)}")
-    for number, citation in enumerate(citations):
-        path = f"{CITATIONS}[{number}]"
-        start, end = _range(citation, "start", "end", evidence, path)
-        field = citation.get("field")
-        if field not in ("document", "title"):
-            raise RowError(f"{path}.field", f"expected document or title, found {field!r}")
-        source = string_field(row, field, required=False)
-        cited.update(range(start, end))
-        sources.append((field, *_range(citation, "source_start", "source_end", source, path)))
-    texts = tuple(row[field][start:end] for field, start, end in sorted(set(sources)))
-    return Grounding(origin, generated, len(cited), texts)
+    sources: set[tuple[str, int, int]] = set()
+    for number, citation in enumerate(row.get(CITATIONS) or ()):
+        path, field = f"{CITATIONS}[{number}]", citation["field"]
+        cited.update(range(*_range(citation, "", evidence, path)))
+        sources.add((field, *_range(citation, "source_", row.get(field) or "", path)))
+    return Grounding(
+        origin,
+        evidence if origin == "generated" else row.get("evidence_generated") or "",
+        len(cited),
+        tuple(row[field][start:end] for field, start, end in sorted(sources)),
+    )
 
 
-def _range(citation: Any, start: str, end: str, text: str, path: str) -> tuple[int, int]:
-    if not isinstance(citation, dict):
-        raise RowError(path, f"expected an object, found {json_type(citation)}")
-    first, last = citation.get(start), citation.get(end)
-    if type(first) is int and type(last) is int and 0 <= first < last <= len(text):
-        return first, last
+def _range(citation: Row, prefix: str, text: str, path: str) -> tuple[int, int]:
+    start, end = citation[f"{prefix}start"], citation[f"{prefix}end"]
+    if 0 <= start < end <= len(text):
+        return start, end
     raise RowError(
-        f"{path}.{start}",
-        f"expected a range within {len(text)} characters, found {first} to {last}",
+        f"{path}.{prefix}start",
+        f"expected a range within {len(text)} characters, found {start} to {end}",
     )

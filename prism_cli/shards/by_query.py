@@ -7,8 +7,19 @@ from prism_cli.errors import RowError
 from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import query_id
 from prism_cli.shards.file_digest import digest_file
-from prism_cli.shards.reader import Shard
+from prism_cli.shards.reader import Shard, Source, find_shards
 from prism_cli.shards.spill import Spill
+
+
+def input_sources(
+    inputs: Sequence[str], fields: Mapping[str, str], *, sort_queries: bool, plain: bool = False
+) -> "list[str | Source]":
+    """Return the inputs; with `sort_queries` one source that groups their rows by query.
+
+    Args:
+        plain: as for `find_shards`.
+    """
+    return [SortedByQuery(find_shards(inputs, plain=plain), fields)] if sort_queries else [*inputs]
 
 
 class SortedByQuery:

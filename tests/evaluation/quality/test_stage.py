@@ -259,11 +259,19 @@ def test_rows_without_grounding_have_no_such_measures() -> None:
     [
         ({"evidence_origin": "invented"}, "evidence_origin"),
         ({"predicted_citations": "all"}, "predicted_citations"),
-        ({"predicted_citations": [7]}, "predicted_citations[0]"),
-        ({"predicted_citations": [{"start": 0, "end": 900}]}, "predicted_citations[0].start"),
+        ({"predicted_citations": [7]}, "predicted_citations"),
+        ({"predicted_citations": [{"start": 0, "end": 900}]}, "predicted_citations"),
         (
             {"predicted_citations": [{"start": 0, "end": 9, "field": "body"}]},
-            "predicted_citations[0].field",
+            "predicted_citations",
+        ),
+        (
+            {
+                "predicted_citations": [
+                    {"start": 0, "end": 900, "field": "title", "source_start": 0, "source_end": 1}
+                ]
+            },
+            "predicted_citations[0].start",
         ),
         (
             {

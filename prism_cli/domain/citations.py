@@ -52,7 +52,23 @@ def cite(text: str, document: str, *, body: int = 0, query: str = "") -> Cited:
         body: where a title before the document's text ends; nothing is cited across it.
         query: a sentence that repeats it is not unsupported.
     """
-    return _Citing(text, _source(document, body), query).cited()
+    citations, unsupported = _cited(text, document, body)
+    if query and unsupported:
+        keys = frozenset(content_keys(PlacedWords(query).words))
+        unsupported = [span for span in unsupported if _is_new(text[slice(*span)], keys)]
+    return Cited(list(citations), list(unsupported))
+
+
+@lru_cache(maxsize=4)
+def _cited(text: str, document: str, body: int) -> Cited:
+    """Return the citations without regard to a query; the last ones are cached."""
+    return _Citing(text, _source(document, body)).cited()
+
+
+def _is_new(text: str, query: frozenset[str]) -> bool:
+    """Return whether the words are not the query's."""
+    keys = set(content_keys(PlacedWords(text).words))
+    return not keys or len(keys & query) < max(1.0, ENOUGH * len(keys))
 
 
 class _Source:
@@ -79,13 +95,12 @@ def _source(document: str, body: int) -> _Source:
 
 
 class _Citing:
-    def __init__(self, text: str, source: _Source, query: str) -> None:
+    def __init__(self, text: str, source: _Source) -> None:
         self.text, self.source = text, source
         self.target = PlacedWords(text)
         words = self.target.words
         self.sizes = [1 if is_unspaced(word) else 2 for word in words]
         self.keys = word_keys(words)
-        self.query_keys = set(content_keys(PlacedWords(query).words)) if query else set[str]()
         self._places: dict[str, list[int]] | None = None
 
     def cited(self) -> Cited:
@@ -137,7 +152,7 @@ class _Citing:
             near, at = citations[-1].source_end, chain[-1].end
         if chains:
             self._stretch(at, last, near, citations, unsupported)
-        elif self._new(first, last):
+        else:
             unsupported.append(span)
 
     def _is_cited(self, chain: Sequence[Run], first: int, last: int) -> bool:
@@ -160,16 +175,11 @@ class _Citing:
         span = self.target.starts[first], self.target.ends[last - 1]
         if place := self._closest(first, last, near):
             citations.append(Citation(*span, *place))
-        elif self._new(first, last):
+        else:
             unsupported.append(span)
 
     def _content(self, first: int, last: int) -> int:
         return sum(self.sizes[at] for at in range(first, last) if self.keys[at])
-
-    def _new(self, first: int, last: int) -> bool:
-        """Return whether the words are not the query's."""
-        keys = set(content_keys(self.target.words[first:last]))
-        return not keys or len(keys & self.query_keys) < max(1.0, ENOUGH * len(keys))
 
     def _chains(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Join runs over small edits."""

@@ -16,7 +16,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from prism_cli.domain.facts import CHARACTERS, fact_source, facts, plain
+from prism_cli.domain.fact_source import fact_source
+from prism_cli.domain.facts import CHARACTERS, facts, touches
+from prism_cli.domain.plain_text import plain
 
 CLASSES = ("number", "date", "name", "acronym", "quotation", "url")
 _SHOWN_ENTITIES = 5
@@ -90,12 +92,14 @@ def entity_fidelity(text: str, document: str) -> Fidelity:
     found: Counter[str] = Counter()
     missing: list[str] = []
     seen: set[tuple[str, Any]] = set()
-    for kind, entity, shown, *_ in facts(plain(text), source):
+    plain_text = plain(text)
+    new = source.new_sentences(plain_text)
+    for kind, entity, shown, *span in facts(plain_text, source):
         if (kind, entity) in seen:
             continue
         seen.add((kind, entity))
         total[kind] += 1
-        if source.holds(kind, entity):
+        if not touches((span[0], span[1]), new) or source.holds(kind, entity):
             found[kind] += 1
         elif kind != CHARACTERS:
             missing.append(shown)

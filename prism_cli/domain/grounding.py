@@ -20,8 +20,10 @@ from prism_cli.domain.extraction import (
     contribution_of,
     joined_evidence,
 )
-from prism_cli.domain.facts import fact_source, unsupported_facts
+from prism_cli.domain.fact_source import fact_source
+from prism_cli.domain.facts import touches, unsupported_facts
 from prism_cli.domain.languages import language_difference
+from prism_cli.domain.plain_text import plain
 from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans
 from prism_cli.domain.vocabulary import broken_words, text_language
 from prism_cli.domain.words import PlacedWords, is_unspaced
@@ -60,15 +62,14 @@ class GroundedDocument:
     def __init__(self, document: str, body: int, query: str) -> None:
         self.document, self.query = document, query
         self._body = body
-        both = f"{document}\n{query}"
-        self._facts = fact_source(both)
+        self._facts = fact_source(f"{document}\n{query}")
         self._query_words = PlacedWords(query).words
-        self._words = frozenset(PlacedWords(both).words)
-        self._language = text_language(document)
 
     def faults(self, text: str) -> list[Range]:
         """Return the ranges of the unsupported facts and broken words of a text, in order."""
-        language = text_language(text) or self._language  # of a translation its own
+        if not self._facts.new_sentences(plain(text)):
+            return []
+        language = text_language(text) or self._facts.language  # of a translation its own
         broken = broken_words(text, self._words, language)
         return sorted({*unsupported_facts(text, self._facts), *broken})
 
@@ -127,11 +128,11 @@ class GroundedDocument:
         if not faults:
             return text
         spans = sentence_spans(text)
-        kept = [text[slice(*span)] for span in spans if not _touches(span, faults)]
+        kept = [text[slice(*span)] for span in spans if not touches(span, faults)]
         used: set[int] = set()
         pieces: list[tuple[str, str]] = []  # a sentence, and what separates it from the next
         for start, end in spans:
-            if not _touches((start, end), faults):
+            if not touches((start, end), faults):
                 pieces.append((text[start:end], _separator(text, end)))
                 continue
             index = self._replacement(text[start:end], used)
@@ -148,7 +149,7 @@ class GroundedDocument:
             left = [
                 piece
                 for piece, place in zip(pieces, places, strict=True)
-                if not _touches(place, faults)
+                if not touches(place, faults)
             ]
             pieces = left if len(left) < len(pieces) else []
         return ""
@@ -199,6 +200,10 @@ class GroundedDocument:
         return log(1 + (len(self._counts) - held + 0.5) / (held + 0.5))
 
     @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(PlacedWords(f"{self.document}\n{self.query}").words)
+
+    @cached_property
     def _spans(self) -> list[Range]:
         """The sentences of the document; those of the title where there is no other."""
         body = [
@@ -229,10 +234,6 @@ def grounded_document(document: str, body: int, query: str) -> GroundedDocument:
 def _best_first(closeness: Sequence[float]) -> list[int]:
     order = sorted(range(len(closeness)), key=lambda index: (-closeness[index], index))
     return order[:_MOST_TRIED]
-
-
-def _touches(span: Range, ranges: Sequence[Range]) -> bool:
-    return any(start < span[1] and end > span[0] for start, end in ranges)
 
 
 def _separator(text: str, end: int) -> str:

@@ -85,7 +85,7 @@ def spelled_numbers(text: str, language: str) -> Iterator[SpelledNumber]:
             if (
                 number.value < _LEAST
                 or first[0][0].isdigit()
-                or text[: place[0]].rstrip()[-1:].isdigit()
+                or text[max(0, place[0] - 2) : place[0]].rstrip()[-1:].isdigit()
                 or (number.is_ordinal and name not in _WITH_ORDINALS)
                 or (not language and first[0].casefold() in _AMBIGUOUS)
                 or place in seen

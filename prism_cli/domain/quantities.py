@@ -15,6 +15,7 @@ from prism_cli.domain.number_words import (
     han_value,
     spelled_numbers,
 )
+from prism_cli.domain.plain_text import blank_out
 from prism_cli.domain.units import BEFORE, CURRENCIES, EITHER, MONTHS, SCALES, UNITS
 from prism_cli.domain.words import UNSPACED, is_unspaced
 
@@ -42,11 +43,12 @@ _MONTH = rf"(?<![^\W\d_])(?P<month>{_MONTH_NAMES})(?![^\W\d_])\.?"
 _BARE_MONTH = re.compile(_MONTH)
 _DAY, _YEAR = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th|er|\.|º)?(?!\d)", r"(?P<year>\d{4})(?!\d)"
 _OF = r"(?:(?:of|de|del|di)\s+|(?:พ\.ศ\.|ค\.ศ\.)\s*)?"
+_SOON = r"(?<![^\W\d_])(?=[^\s\d]{3,16}\s\D{0,8}\d)"  # fast: a word, and digits behind it
 _HAN_PART = r"(?:\d{1,2}|[一二三四五六七八九十]{1,3})"
 _DATES = [
     re.compile(rf"{_DAY}\s+{_OF}{_MONTH}(?:,?\s+{_OF}{_YEAR})?"),
-    re.compile(rf"{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?"),
-    re.compile(rf"{_MONTH},?\s+{_OF}{_YEAR}"),
+    re.compile(rf"{_SOON}{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?"),
+    re.compile(rf"{_SOON}{_MONTH},?\s+{_OF}{_YEAR}"),
     re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?!\d)"),
     re.compile(
         rf"(?<!\d)(?P<year>\d{{4}}|{HAN_DIGIT}{{4}})\s?[年년]\s?(?P<month>{_HAN_PART})\s?[月월]"
@@ -73,6 +75,8 @@ _SIGN = re.compile(
     r"|(?:(?<!\w)(?:minus|moins|menos|meno|минус|âm|eksi|سالب)\s|零下|氷点下|マイナス|영하|ลบ)\s?\Z",
     re.IGNORECASE,
 )
+_BEFORE_ENDS = frozenset(form[-1] for form in BEFORE)
+_SIGN_ENDS = frozenset("-sSoOсСmMiIب下ス하บ")
 _BELOW = re.compile(
     r"\s(?:degrees\s)?(?:below\s(?:zero|freezing)|unter\snull|(?:au-dessous\sde|sous)\széro|bajo\scero"
     r"|sotto\szero|abaixo\sde\szero|ниже\sнуля)",
@@ -99,8 +103,11 @@ def quantities(text: str, language: str = "", *, words: bool = False) -> Iterato
         left = text[max(0, start - 16) : start]
         digits = match[0].rstrip()
         end = start + len(digits)
-        before = _BEFORE.search(left)
-        if not before and _IN_WORD.search(left) and not ("." in digits and _VERSION.search(left)):
+        if (
+            not _before(left)
+            and _IN_WORD.search(left)
+            and not ("." in digits and _VERSION.search(left))
+        ):
             continue
         if left.endswith("."):
             left, digits, start = left[:-1], f"0.{digits}", start - 1  # ".5"
@@ -131,8 +138,15 @@ def unit_alternatives(pair: Pair) -> list[Pair]:
     return [pair, *((pair[0], unit) for unit in EITHER.get(pair[1], ()))]
 
 
+def _before(left: str) -> re.Match[str] | None:
+    """Return the currency or percent at the end of what is left of a number."""
+    return _BEFORE.search(left) if left.rstrip()[-1:] in _BEFORE_ENDS else None
+
+
 def _plain_digits(written: str) -> str:
     """Return digits without separators of thousands, and with a decimal point."""
+    if written.isascii() and written.isdigit():
+        return written
     if re.search(f"{HAN_DIGIT}|{HAN_SCALE}", written):
         return han_value(_THOUSANDS.sub("", written).replace(" ", ""))
     return _THOUSANDS.sub("", written).replace(",", ".").replace("'", ".")
@@ -142,11 +156,11 @@ def _quantity(
     text: str, start: int, end: int, digits: str, left: str, *, spelled: bool = False
 ) -> Quantity:
     """Return the number at [start, end) with the sign, scale and unit around it."""
-    before = _BEFORE.search(left)
+    before = _before(left)
     unit = BEFORE[before[1]] if before else ""
     if before:
         start, left = start - len(before[0]), left[: before.start()]
-    if sign := _SIGN.search(left):
+    if sign := left.rstrip()[-1:] in _SIGN_ENDS and _SIGN.search(left):
         start -= len(sign[0]) - (sign[0].endswith("-") and len(sign[0]) > 1)
     end, power = _scale(text, end, currency=unit in CURRENCIES)
     after, end = _unit(text, end, scaled=power > 0)
@@ -240,11 +254,13 @@ def dates(text: str) -> list[tuple[re.Match[str], Date]]:
     names of MONTHS; each once."""
     matches: list[tuple[re.Match[str], Date]] = []
     for pattern in _DATES:
+        spans: list[tuple[int, int]] = []
         for match in pattern.finditer(text):
             parts = match.groupdict()
             year, day = (_number(parts.get(name)) for name in ("year", "day"))
+            spans.append(match.span())
             matches.append((match, (year, _number(parts["month"]), day)))
-        text = pattern.sub(lambda match: " " * len(match[0]), text)
+        text = blank_out(text, spans)
     return matches
 
 

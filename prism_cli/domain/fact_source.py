@@ -153,9 +153,16 @@ class FactSource:
             return re.search(rf"(?<!\w){re.escape(entity)}(?![\w-])", self.folded) is not None
         return entity in self.squeezed
 
+    def _ends_run(self, digits: str) -> bool:
+        """Return whether groups of digits begin or end with these ones."""
+        return (
+            re.search(rf"(?<!\d){re.escape(digits)}|{re.escape(digits)}(?!\d)", self.digit_runs)
+            is not None
+        )
+
     def _holds_number(self, digits: str, unit: str, words: str = "") -> bool:
         if unit == IDENTIFIED:
-            return digits in self.digits or digits in self.digit_runs
+            return digits in self.digits or self._ends_run(digits)
         if unit == RELATED:
             return tuple(digits.split(":")) in self.neighbours
         pairs = unit_alternatives((digits, unit))
@@ -163,7 +170,7 @@ class FactSource:
             (not unit and digits in self.digits)
             or ((digits, "") in self.numbers and unit in self.units)
             or not self.numbers.isdisjoint(pairs)
-            or (len(digits) > 6 and not unit and digits in self.digit_runs)
+            or (len(digits) > 6 and not unit and self._ends_run(digits))
             or not self.spelled.isdisjoint(pairs)
             or (not unit and any(digits == other for other, _ in self.spelled))
             or bool(words and words in self.running_words)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -100,6 +100,11 @@ def han_value(numerals: str) -> str:
     """Return the value of Chinese numerals, or of digits with Chinese or Korean scales."""
     if not re.search(HAN_SCALE, numerals):
         return "".join(str(_HAN_DIGITS.get(char, char)) for char in numerals)
+    with localcontext(prec=len(numerals) + 20):
+        return f"{_sum(numerals).normalize():f}"
+
+
+def _sum(numerals: str) -> Decimal:
     total = part = number = Decimal(0)
     for token in re.findall(r"\d+(?:\.\d+)?|\D", numerals.replace(",", "")):
         if token in _TENS:
@@ -111,7 +116,7 @@ def han_value(numerals: str) -> str:
             part = number = Decimal(0)
         elif token in _HAN_DIGITS or token[0].isdigit():
             number = Decimal(_HAN_DIGITS.get(token, 0) if token in _HAN_DIGITS else token)
-    return f"{(total + part + number).normalize():f}"
+    return total + part + number
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 from unicodedata import category
@@ -188,9 +187,13 @@ def _scale(text: str, at: int, *, currency: bool) -> tuple[int, int]:
 
 
 def _scaled(digits: str, power: int) -> str:
+    """Return digits times a power of ten."""
     if digits.count(".") > 1:
         return digits
-    return f"{(Decimal(digits) * 10**power).normalize():f}"
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.ljust(power, "0")
+    rest = fraction[power:].rstrip("0")
+    return (whole + fraction[:power]).lstrip("0") + (f".{rest}" if rest else "")
 
 
 def _unit(text: str, at: int, *, scaled: bool) -> tuple[str, int]:

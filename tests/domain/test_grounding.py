@@ -221,7 +221,9 @@ def test_joins_fit_the_script() -> None:
 PIECES = st.sampled_from(
     str.split(
         'The tower Marta Quill 330 metres 1889. It is 7,800 3 May NASA “age” " `x_y` f() --go 米。 '
-        "「塔」高 e\u0301 ½ 12% में। http://a.b/c thesechannels • \u0301 <p> $ - S.A. Nov. ≥5 kg MiX"
+        "「塔」高 e\u0301 ½ 12% में। http://a.b/c thesechannels • \u0301 <p> $ - S.A. Nov. ≥5 kg MiX "
+        "€5 -5 −7 °C minus seven million sieben 三十万 三个 'age' ‘it is’ « tower » Москва США "
+        "a@b.org v2.3.1 +1 (555) 123-4567 3:2 #tag ./a/b.py 5m 10.1000/x years Jahre "
     )
 )
 TEXTS = st.one_of(

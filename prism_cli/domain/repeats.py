@@ -1,12 +1,14 @@
 """Repeated evidence: a text that says nothing beyond the texts of better documents.
 
 High precision: a sentence counts as said only if one earlier sentence has all its facts (numbers,
-dates, names and others, by `entity_fidelity`), nearly all its content words, and as many negations.
+dates, names and others, by `entity_fidelity`), nearly all its content words in the same order, as
+many negations, and the same words of comparison.
 Facts are never combined over several sentences, which could make a statement that nobody made.
 """
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -20,17 +22,25 @@ MIN_SHARED = 0.8
 _MAX_COMPARED = 64
 """Earlier sentences with one word in common that are compared, best document first."""
 _NEGATION = re.compile(
-    r"(?<!\w)(?:not|no|never|none|without|cannot|nicht|kein\w*|nie|ohne|ne|pas|jamais|sans|nunca|sin"
-    r"|не|нет|без|لا|ليس|لم|नहीं|न)(?!\w)|n['’]t(?!\w)|[不没沒无無未非]|ない|ません|않|없"
+    r"(?<!\w)(?:not|no|never|none|nobody|nothing|nor|without|cannot|nicht|kein\w*|nie|ohne|niet|geen"
+    r"|zonder|inte|ikke|utan|uden|uten|ne|pas|jamais|sans|nunca|sin|non|mai|senza|não|nem|sem|nu|bez"
+    r"|tidak|bukan|không|не|ни|нет|без|لا|ليس|لم|لن|नहीं|न|לא|אין|בלי)(?!\w)"
+    r"|n['’]t(?!\w)|[不没沒無无未非]|ない|なかった|ません|않|없|ไม่"
+)
+_COMPARISON = re.compile(
+    r"(?<!\w)(?:more|less|fewer|most|least|before|after|above|below|over|under|up|down|mehr|weniger"
+    r"|vor|nach|über|unter|plus|moins|avant|après|más|menos|antes|después|più|meno|prima|dopo|mais"
+    r"|depois|meer|minder|voor|больше|меньше|до|после)(?!\w)"
 )
 
 
 class _Sentence(NamedTuple):
     owner: int
     text: str
-    keys: frozenset[str]
+    keys: tuple[str, ...]
     digits: frozenset[str]
     negations: int
+    comparisons: tuple[str, ...]
 
 
 class SaidBefore:
@@ -51,16 +61,7 @@ class SaidBefore:
             sentences that it repeats, on ties the first.
         """
         owners: list[int] = []
-        own = [
-            _Sentence(
-                owner,
-                sentence,
-                frozenset(content_keys(PlacedWords(sentence).words)),
-                frozenset(re.findall(r"\d+", sentence)),
-                len(_NEGATION.findall(sentence.casefold())),
-            )
-            for sentence in sentences(text)
-        ]
+        own = [_sentence(owner, sentence) for sentence in sentences(text)]
         for sentence in own:
             earlier = self._holder(sentence)
             if earlier is None:
@@ -85,11 +86,44 @@ class SaidBefore:
         places = {place for key in rarest[:needed] for place in self._places[key][:_MAX_COMPARED]}
         for place in sorted(places):
             earlier = self._said[place]
+            shared = set(keys).intersection(earlier.keys)
             if (
-                len(keys & earlier.keys) >= MIN_SHARED * len(keys)
+                len(shared) >= MIN_SHARED * len(keys)
                 and sentence.negations == earlier.negations
+                and sentence.comparisons == earlier.comparisons
+                and _same_order(
+                    [key for key in keys if key in shared],
+                    [key for key in earlier.keys if key in shared],
+                )
                 and sentence.digits <= earlier.digits
                 and not entity_fidelity(sentence.text, earlier.text).missing
             ):
                 return earlier.owner
         return None
+
+
+def _sentence(owner: int, text: str) -> _Sentence:
+    folded = text.casefold()
+    return _Sentence(
+        owner,
+        text,
+        tuple(content_keys(PlacedWords(text).words)),
+        frozenset(re.findall(r"\d+", text)),
+        len(_NEGATION.findall(folded)),
+        tuple(sorted(_COMPARISON.findall(folded))),
+    )
+
+
+def _same_order(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return whether two orders of the same keys are equal, except for words that moved from one
+    end to the other: "in Paris the dog bit the man", not "the man bit the dog in Paris". Numbers
+    may be elsewhere, in their own order."""
+    for digits in (True, False):
+        ours, theirs = (
+            [key for key in keys if key[0].isdigit() is digits] for keys in (first, second)
+        )
+        if ours != theirs:
+            turn = ours.index(theirs[0])
+            if digits or len(ours) < 3 or ours[turn:] + ours[:turn] != theirs:
+                return False
+    return True

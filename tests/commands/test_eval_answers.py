@@ -171,7 +171,13 @@ def test_queries_with_documents_and_results_are_read_as_pairs_are(
         done = prism(*WORDS[:-1], "together", "--reader", "lab/r")
         assert done.returncode == 0, done.stderr
         assert len(server.calls) == 11
+        best = prism(
+            *WORDS[:-1], "best", "--reader", "lab/r", "--verdict", "any", "--documents", "1"
+        )
+        assert best.returncode == 0, best.stderr
     assert metrics("together")["answers"] == pairs["answers"]
+    documents = [row["answers"]["documents"] for row in read_jsonl(Path("best/rows.jsonl"))]
+    assert documents == [["d0-1"], ["d1-1"], ["d2-1"]]  # the first of `results`
 
 
 def test_any_verdict_and_the_number_of_documents() -> None:

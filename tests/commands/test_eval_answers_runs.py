@@ -164,7 +164,7 @@ def test_replies_of_any_length(reply: str, refused: int, f1: float) -> None:
 
 def test_long_replies_are_cut_in_the_examples() -> None:
     def answer(model: str, text: str) -> str:
-        return "1800" if "Many people" in text else "word " * 20_000
+        return "1800" if "Many people" in text else "w" * 100_000
 
     with FaultServer(answers=Answers(chat=answer)) as server:
         prepare(server)

@@ -62,6 +62,29 @@ def test_answers_are_found_as_whole_tokens(text: str, answer: str, held: bool) -
         ("", ["1889"], 0, 0, 0),
         ("", ["the"], 1, 1, 0),
         ("15", ["5"], 0, 0, 0),
+        # By the rules of SQuAD's script: punctuation goes first, so that articles stay in "ateam".
+        ("The A-team", ["a team"], 0, 0, 1),
+        ("U.S.", ["the US"], 1, 1, 1),
+        ("An", ["a"], 1, 1, 0),
+        ("10\u00a0km", ["10 km"], 1, 1, 1),
+        ("café", ["cafe"], 0, 0, 0),
+        ("€5", ["$5"], 0, 0, 1),  # a currency sign is punctuation in ASCII alone
+        ("the cat sat on the mat", ["cat on mat", "dog"], 0, 6 / 7, 0),
+        # Yes and no, as of PubMedQA.
+        ("Yes.", ["yes"], 1, 1, 1),
+        ("Yes, it does", ["yes"], 0, 1 / 2, 1),
+        ("no", ["yes"], 0, 0, 0),
+        ("not known", ["no"], 0, 0, 0),
+        # Lists: an answer that is a list, and answers that are alternatives.
+        ("- Paris - London", ["Paris, London"], 1, 1, 1),
+        ("London and Paris", ["Paris", "London"], 0, 1 / 2, 1),
+        # Scripts without blanks by character, as in MLQA; the others by word.
+        ("1889年建成", ["1889年"], 0, 2 / 3, 1),
+        ("《红楼梦》", ["红楼梦"], 1, 1, 1),
+        ("ปี 1889", ["ปี1889"], 1, 1, 1),
+        ("1889년에", ["1889년"], 0, 0, 0),
+        ("في عام 1889،", ["عام 1889"], 0, 4 / 5, 1),
+        ("सन् 1889 में।", ["1889 में"], 0, 4 / 5, 1),
     ],
 )
 def test_scores_of_a_reply_are_the_best_over_the_answers(

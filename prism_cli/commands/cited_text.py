@@ -111,7 +111,7 @@ def _marked(
     shown = Text()
     for part_start, part_end in parts:
         if part_start > 0:
-            shown.append(" … " if shown else "… ")
+            shown.append(" … " if shown else "…")  # one word with Chinese text, so on its line
         inside = [
             (max(start, part_start), min(end, part_end))
             for start, end in _within(marked, part_start, part_end)

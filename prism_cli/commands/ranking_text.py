@@ -105,7 +105,7 @@ def _document(
         texts = ((name, result.get(name)) for name in ("contribution", "evidence"))
         lines = [(name, text) for name, text in texts if text]
         if cited and lines:
-            lines = cited_lines(document, signs=console.color_system is None)
+            lines = cited_lines(document, signs=console.color_system is None or console.no_color)
     elif document.title or document.named or result.get("windows"):
         lines = [("text", _glimpse(document))]
     if result.get("truncated"):
@@ -124,7 +124,7 @@ def _glimpse(document: "RankedDocument") -> str:
     """Return the beginning of the document, or of its best window."""
     start, end = document.result.get("best_window") or (0, len(document.text))
     text = document.text[start:end] or document.text
-    return ("… " if start and text is not document.text else "") + one_line(text, _GLIMPSE)
+    return ("…" if start and text is not document.text else "") + one_line(text, _GLIMPSE)
 
 
 def _name(document: "RankedDocument") -> str:

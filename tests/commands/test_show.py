@@ -106,14 +106,34 @@ def test_a_long_document_judged_no_is_shown_by_its_best_window(tmp_path: Path) -
     start = DOCUMENT.index("Tickets")
     fields = {"document": DOCUMENT, "windows": 2, "best_window": [start, len(DOCUMENT)]}
     text = " ".join(shown(tmp_path, [NO | fields])[1].split())
-    assert "text … Tickets are sold on the pier. Nobody answers on Sundays. note" in text
+    assert "text …Tickets are sold on the pier. Nobody answers on Sundays. note" in text
     assert "note read in 2 windows; the best: characters 78 to 134" in text
     unnamed = {
         name: value for name, value in (NO | fields).items() if name not in ("doc_id", "title")
     }
-    assert "text … Tickets are sold" in " ".join(shown(tmp_path, [unnamed])[1].split())
+    assert "text …Tickets are sold" in " ".join(shown(tmp_path, [unnamed])[1].split())
     changed = " ".join(shown(tmp_path, [NO | fields | {"document": "Short."}])[1].split())
     assert "text Short. note" in changed
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["NO_COLOR", "colour"])
+def test_a_terminal_without_colour_gets_signs(
+    tmp_path: Path, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    text = shown(tmp_path, [PAIR])[1]
+    assert ("⟦It opens at 9:00" in text) is plain
+    assert ("\x1b[30;103m" in text) is not plain
+
+
+def test_chinese_text_begins_on_the_line_of_its_ellipsis(tmp_path: Path) -> None:
+    document = "狐狸住在河边。" * 20
+    fields = {"document": document, "windows": 2, "best_window": [70, len(document)]}
+    assert "…狐狸住在河边。" in shown(tmp_path, [NO | fields])[1]
 
 
 def test_first_query_by_default_others_by_id(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_a_run_learns_and_leaves_what_the_next_tool_needs(toy: Toy) -> None:
         note = orjson.loads((run / name / "prism.json").read_bytes())
         assert note["profile"] == "prism-no-think"
         assert note["base"] == str(toy.model)
+        assert note["window_tokens"] == 1024, "its longest prompt is shorter"
 
     lines = [line for line in read_jsonl(run / "log.jsonl") if "loss" in line]
     assert [line["step"] for line in lines] == [1, *range(2, 25, 2)]

@@ -77,8 +77,8 @@ def rerank(
     """Rank documents; say yes or no, and why, for each.
 
     Rows: {query, document}, or {query, documents: ["…", {doc_id, title, text}]}. With --query
-    each row is a document; one that holds another query is left out. A document longer than the
-    model's window or --max-tokens is read in windows; the result says how many, and which is best.
+    each row is a document; one that holds another query is left out. A document longer than
+    --max-tokens, or than two of the model's windows, is read in windows; the result says how many.
     """
     from prism_cli.commands import wiring
     from prism_cli.commands.rerank_query import check_question, rerank_query

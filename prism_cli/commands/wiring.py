@@ -211,8 +211,8 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
     """Return all that decides the scores of `spec`, without loading its weights, and a function
     that loads it.
 
-    Windows of the default length add nothing to it: earlier versions cut long documents, and a
-    ranking without any is the same.
+    Windows of what fits add nothing to it: earlier versions cut long documents, and a ranking
+    without any is the same.
 
     Raises:
         ModelError: no such model, or its tokenizer is not fit; the function: as `reranker`.
@@ -228,8 +228,11 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
     dtype = resolve_dtype(config.dtype, device)
     names = signature(load_reranker).parameters.keys() - {"model"}
     settings = {name: getattr(config, name) for name in names}
-    way, tokens = config.long_documents, config.window_tokens or folder.window_tokens
-    length = " cut" if way == "cut" else f" windows {tokens}" if tokens else ""
+    way, tokens = config.long_documents, config.window_tokens
+    length = f" windows {tokens}" if tokens else ""
+    if folder.window_tokens and not tokens:
+        length = f" stated windows {folder.window_tokens}"
+    length = " cut" if way == "cut" else length
     return (
         identity(folder.fingerprint, encoder, dtype, device, config.attn) + length,
         lambda: Reranker(
@@ -281,7 +284,7 @@ def prompter(config: "RerankConfig") -> "tuple[Prompter, Splitter | None]":
     encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
     if config.long_documents == "cut":
         return encoder, None
-    return encoder, DocumentSplitter(encoder, config.window_tokens or folder.window_tokens)
+    return encoder, DocumentSplitter(encoder, config.window_tokens, folder.window_tokens)
 
 
 def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":

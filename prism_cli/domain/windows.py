@@ -18,6 +18,8 @@ WINDOW, CUT = "window", "cut"
 """Ways to read a document that does not fit: in windows, or its beginning alone."""
 MIN_WINDOW = 32
 """Fewest tokens of a window: where a query leaves less room, the document is truncated."""
+WHOLE_WINDOWS = 2
+"""A document of at most so many windows that its model states is read at once if it fits."""
 OVERLAP_SHARE = 0.12
 """Most tokens of a window that the one before has too, as a share of the limit."""
 _SLACK = 8

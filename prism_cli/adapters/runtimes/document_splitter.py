@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from prism_cli.domain.windows import MIN_WINDOW, Span, window_spans
+from prism_cli.domain.windows import MIN_WINDOW, WHOLE_WINDOWS, Span, window_spans
 from prism_cli.errors import RowError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import RerankTask
@@ -18,37 +18,53 @@ class DocumentSplitter:
     """Splits documents into overlapping windows.
 
     Args:
-        window_tokens: most document tokens of a window; None for what fits beside the query.
+        window_tokens: most document tokens of a window; longer documents are split. None for the
+            stated ones, else for what fits beside the query.
+        stated_tokens: the same, as the model states it; documents of up to WHOLE_WINDOWS such
+            windows are not split if they fit.
     """
 
-    def __init__(self, encoder: PromptEncoder, window_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        encoder: PromptEncoder,
+        window_tokens: int | None = None,
+        stated_tokens: int | None = None,
+    ) -> None:
         self._encoder = encoder
-        self._window_tokens = window_tokens
-        self._spans: dict[tuple[bytes, int, int], list[Span]] = {}
+        self._window_tokens = window_tokens or stated_tokens
+        self._whole_tokens = window_tokens or (stated_tokens and WHOLE_WINDOWS * stated_tokens)
+        self._spans: dict[tuple[bytes, int, int, int], list[Span]] = {}
 
     def windows(self, task: RerankTask) -> list[Span]:
         """Return the windows of a document; [] if it fits, or cannot be split."""
-        limit = self.limit(task)
+        limit, whole = self.limit(task), self._limit(task, self._whole_tokens)
         size = len(task.document.encode("utf-8", "surrogatepass"))
-        if limit is None or (size < limit and unicodedata.is_normalized("NFC", task.document)):
+        if not (limit and whole):
+            return []
+        if size < whole and unicodedata.is_normalized("NFC", task.document):
             return []  # a token has at least a byte
-        key = texts_digest(task.document), limit, task.body
+        key = texts_digest(task.document), limit, whole, task.body
         if key not in self._spans:
             if len(self._spans) >= _CACHED_DOCUMENTS:
                 self._spans.clear()
             try:
-                self._spans[key] = self._split(task, limit)
+                fits = len(self._encoder.document_ids([task.document])[0]) <= whole
+                self._spans[key] = [] if fits else self._split(task, limit)
             except RowError:  # the runtime refuses the document, or reads its beginning
                 self._spans[key] = []
         return self._spans[key]
 
     def limit(self, task: RerankTask) -> int | None:
         """Return the most document tokens of a window; None if there is no room for windows."""
+        return self._limit(task, self._window_tokens)
+
+    def _limit(self, task: RerankTask, tokens: int | None) -> int | None:
+        """Return `tokens`, at most the room beside the query; None if that is too little."""
         try:
             room = self._encoder.room(task.query)
         except RowError:  # the runtime refuses the query
             return None
-        return min(room, self._window_tokens or room) if room >= MIN_WINDOW else None
+        return min(room, tokens or room) if room >= MIN_WINDOW else None
 
     def part(self, task: RerankTask, span: Span) -> RerankTask:
         """Return the task of scoring one window, which has the title too."""
@@ -67,14 +83,11 @@ class DocumentSplitter:
         return task.body
 
     def _split(self, task: RerankTask, limit: int) -> list[Span]:
-        """Return windows that each have at most `limit` tokens with the title; [] if the whole
-        document has.
+        """Return windows that each have at most `limit` tokens with the title.
 
         Raises:
             RowError: it cannot be encoded.
         """
-        if len(self._encoder.document_ids([task.document])[0]) <= limit:
-            return []
         offset = self._head(task, limit)
         head, text = task.document[:offset], task.document[offset:]
         starts = self._encoder.token_starts(text)

@@ -43,7 +43,7 @@ class WindowedReranker:
     def __init__(self, inner: EncodingRuntime, window_tokens: int | None = None) -> None:
         self.inner = inner
         self.encoder = inner.encoder
-        self._splitter = DocumentSplitter(inner.encoder, window_tokens or inner.window_tokens)
+        self._splitter = DocumentSplitter(inner.encoder, window_tokens, inner.window_tokens)
 
     @property
     def spec(self) -> str:

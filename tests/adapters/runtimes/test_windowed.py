@@ -116,22 +116,25 @@ def test_a_model_states_its_window_and_an_option_overrides_it(
 ) -> None:
     stated = shutil.copytree(tiny_reranker, tmp_path / "model")
     write_profile(stated, PRISM_NO_THINK, window_tokens=48)
-    documents = [SHORT, LONG]
+    middle = "Steam drives the mill. " * 12  # 72 tokens
+    documents = [SHORT, middle, LONG]
     options: dict[str, Any] = {"warn": False, "device": "cpu", "max_tokens": 2_000}
 
     def windows(model: Path, **more: Any) -> list[int | None]:
-        results = Reranker(str(model), **options, **more).rank(QUERY, documents, evidence=False)
+        results = Reranker(str(model), **options | more).rank(QUERY, documents, evidence=False)
         by_index = {result["index"]: result.get("windows") for result in results}
         return [by_index[index] for index in range(len(documents))]
 
-    _, whole = windows(tiny_reranker)
-    assert whole is None
-    assert windows(stated) == windows(tiny_reranker, window_tokens=48)
-    short, long = windows(stated)
-    assert (short, (long or 0) > 20) == (None, True)
-    _, wide = windows(stated, window_tokens=400)
-    assert 1 < (wide or 0) < 6
-    assert windows(stated, long_documents="cut") == [None, None]
+    assert windows(tiny_reranker) == [None] * 3
+    short, two, long = windows(stated)
+    assert (short, two, (long or 0) > 20) == (None, None, True)
+    short, two, long_again = windows(stated, window_tokens=48)
+    assert (short, two, long_again) == (None, 2, long)
+    assert 1 < (windows(stated, window_tokens=400)[-1] or 0) < 6
+    assert (
+        windows(stated, max_tokens=170)[1:] == windows(stated, window_tokens=48, max_tokens=170)[1:]
+    )
+    assert windows(stated, long_documents="cut") == [None] * 3
 
 
 def test_the_score_of_a_titled_document_is_that_of_rank(ours: WindowedReranker) -> None:

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 from prism_cli.domain.citations import cite
 from prism_cli.domain.evidence_budget import OFF, REPORT
-from prism_cli.domain.grounding import Grounded, grounded_document
+from prism_cli.domain.grounding import GroundedDocument, grounded_document
 from prism_cli.domain.token_estimate import estimate_tokens
 
 Fields = dict[str, Any]
@@ -88,12 +88,12 @@ def grounded_texts(
         texts = (contribution, evidence)
         counts["unsupported_facts"] += sum(len(grounds.faults(text)) for text in texts if text)
         origin = "generated" if evidence else None
-        return _fields(query, document, body, contribution, evidence, origin)
+        return _fields(grounds, body, contribution, evidence, origin)
     grounded = grounds.grounded(contribution, evidence)
     counts["unsupported_facts"] += grounded.faults
     if grounded.origin != "generated":
         counts[grounded.origin] += 1
-    fields = _grounded_fields(query, document, body, grounded)
+    fields = _fields(grounds, body, grounded.contribution, grounded.evidence, grounded.origin)
     if grounded.evidence != evidence:
         fields["evidence_generated"] = evidence
     if grounded.contribution != contribution:
@@ -105,9 +105,7 @@ def extracted_texts(query: str, document: str, body: int) -> Fields:
     """Return the fields of the document's own closest sentences, without any model's text."""
     grounds = grounded_document(document, body, query)
     evidence = grounds.extract()
-    return _grounded_fields(
-        query, document, body, Grounded(evidence, grounds.state(evidence), "extracted", 0)
-    )
+    return _fields(grounds, body, grounds.state(evidence), evidence, "extracted")
 
 
 def estimated_tokens(fields: Fields) -> int:
@@ -115,20 +113,15 @@ def estimated_tokens(fields: Fields) -> int:
     return estimate_tokens(fields["contribution"]) + estimate_tokens(fields["evidence"])
 
 
-def _grounded_fields(query: str, document: str, body: int, texts: Grounded) -> Fields:
-    return _fields(query, document, body, texts.contribution, texts.evidence, texts.origin)
-
-
 def _fields(
-    query: str,
-    document: str,
+    grounds: GroundedDocument,
     body: int,
     contribution: str | None,
     evidence: str | None,
     origin: str | None,
 ) -> Fields:
-    citations, unsupported = _cited(query, document, body, evidence)
-    contribution_citations, contribution_unsupported = _cited(query, document, body, contribution)
+    citations, unsupported = _cited(grounds, body, evidence)
+    contribution_citations, contribution_unsupported = _cited(grounds, body, contribution)
     return {
         "contribution": contribution,
         "evidence": evidence,
@@ -141,12 +134,12 @@ def _fields(
 
 
 def _cited(
-    query: str, document: str, body: int, text: str | None
+    grounds: GroundedDocument, body: int, text: str | None
 ) -> tuple[list[Citation] | None, list[list[int]] | None]:
     """Return the citations of a text, in the caller's own strings, and its unsupported ranges."""
     if not text:
         return None, None
-    cited = cite(text, document, body=body, query=query)
+    cited = cite(text, grounds.document, body=body, query=grounds.query)
     citations: list[Citation] = []
     for start, end, source_start, source_end in cited.citations:
         field, offset = ("document", body) if source_start >= body else ("title", 0)
@@ -159,8 +152,7 @@ def _cited(
                 "source_end": source_end - offset,
             }
         )
-    faults = grounded_document(document, body, query).faults(text)
-    return citations, _merged([*cited.unsupported, *faults])
+    return citations, _merged([*cited.unsupported, *grounds.faults(text)])
 
 
 def _merged(ranges: list[tuple[int, int]]) -> list[list[int]]:

@@ -17,6 +17,7 @@ _KEY_FIGURES = (
 """Figures for the top of the page, as far as there are any."""
 _HIGHLIGHTS, _MAX_NAMED, _MAX_CHARACTERS = 4, 3, 300
 _DECIMALS = 4
+_WORDS = {"f1": "F1", "usd": "US dollars"}
 _PARTS = re.compile(r"novelty_|entity_fidelity_|rationale_(recall|precision)$")
 """Figures that are parts of another one, which is shown."""
 
@@ -51,7 +52,7 @@ def signed(value: float | None, decimals: int = 3) -> str:
 
 def words(figure: str) -> str:
     """Return a measure's name for people."""
-    return figure.replace("_", " ")
+    return _WORDS.get(figure) or figure.replace("_", " ")
 
 
 def figure_name(figure: Comparison, kind: str) -> str:
@@ -148,7 +149,8 @@ def _side_by_side(comparison: Comparison) -> Section:
         ]
         if not inside:
             continue
-        parts.append(_table(words(group) or "Measures", "measure", inside, columns, "figure"))
+        title = f"Answers from {CONTEXTS[group]}" if kind == "answers" else words(group)
+        parts.append(_table(title or "Measures", "measure", inside, columns, "figure"))
     explanation = "Differences are to the system of the same name, or position, in the first run."
     return Section("Side by side", explanation, tuple(parts))
 

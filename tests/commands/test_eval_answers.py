@@ -127,6 +127,8 @@ def test_answers_of_each_context_from_rows_to_report(monkeypatch: pytest.MonkeyP
     compared = Path("both.html").read_text()
     assert "F1 from evidence: other " in compared
     assert "F1 from documents" in compared
+    assert "Answers from closest sentences" not in compared
+    assert "Answers from first sentences" in compared
     assert "F1 from evidence" in report.stdout
     assert prism("report", "out").returncode == 0
 

@@ -1,5 +1,6 @@
 """`prism eval answers`: batches, kills, forms of gold, queries without texts, hostile texts."""
 
+import json
 import os
 import signal
 import subprocess
@@ -111,6 +112,8 @@ def test_queries_without_a_yes_count_as_no_answer_and_are_warned_of() -> None:
     with FaultServer(answers=Answers(chat=reader)) as server:
         prepare(server)
         write_jsonl(Path("gold.jsonl"), [*GOLD[:-1], {"query_id": "q2", "answers": ["1802"]}])
+        dry = run("--dry-run", "--json", "--contexts", "documents,evidence")
+        assert json.loads(dry.stdout)["models"][0]["questions"] == 4
         done = run()
         assert done.returncode == 0, done.stderr
         assert len(server.calls) == 11

@@ -38,7 +38,7 @@ WEAK_F1 = 0.3
 _CHANCE = 0.05
 """p from which the documents are no better than nothing."""
 _UNREAD = 0.25
-"""Share of queries without a text above which the page says so."""
+"""Share of the queries with an answer without a document above which the page says so."""
 SHARES = MEASURES | {
     "no_answer_rate": "“no answer” though there is one",
     "no_answer_accuracy": "“no answer” where there is none",
@@ -84,30 +84,30 @@ def reader_words(metrics: Mapping[str, Any]) -> str:
 
 def figure_warnings(metrics: Mapping[str, Any]) -> list[str]:
     """Return the reasons why the figures do not show whether the evidence is enough."""
-    texts, queries = [], metrics["queries"]
     check = metrics["statistics"].get("reader")
-    if check:
-        documents, nothing = check["documents"], check.get("nothing")
-        read = counted(check["queries"], "query", "queries")
-        chance = nothing is not None and (documents <= nothing or check["p"] >= _CHANCE)
-        if documents < WEAK_F1 or chance:
-            figures = f"F1 from the documents is {documents:.3f}"
-            if nothing is not None:
-                figures += f", from nothing {nothing:.3f} (p = {check['p']:.2g})"
-            texts.append(
-                f"the reader answers poorly from the documents: over {read} whose documents were "
-                f"read, {figures}. Such a reader cannot show whether the evidence is enough. "
-                "Choose a stronger --reader, such as an instruct model of 7 billion parameters or "
-                "more or PROVIDER/MODEL"
-                + ("" if documents < WEAK_F1 else ", or measure more queries")
-            )
-    unread = metrics["answers"].get("documents", {}).get("without_text", 0)
-    if unread > _UNREAD * queries["all"]:
+    if not check:
+        return []
+    texts: list[str] = []
+    queries, read = metrics["queries"]["answerable"], check["queries"]
+    documents, nothing = check.get("documents", 0.0), check.get("nothing")
+    chance = nothing is not None and (documents <= nothing or check["p"] >= _CHANCE)
+    if read and (documents < WEAK_F1 or chance):
+        figures = f"F1 from the documents is {documents:.3f}"
+        if nothing is not None:
+            figures += f", from nothing {nothing:.3f} (p = {check['p']:.2g})"
         texts.append(
-            f"{unread:,} of {counted(queries['all'], 'query', 'queries')} have no document with "
-            "the verdict yes, and count as “no answer” from every context but nothing: this is the "
-            "reranker's loss, not the evidence's. --verdict any reads the best documents of every "
-            "query"
+            "the reader answers poorly from the documents: over "
+            f"{counted(read, 'query', 'queries')} whose documents were read, {figures}. Such a "
+            "reader cannot show whether the evidence is enough. Choose a stronger --reader, such "
+            "as an instruct model of 7 billion parameters or more or PROVIDER/MODEL"
+            + ("" if documents < WEAK_F1 else ", or measure more queries")
+        )
+    if queries - read > _UNREAD * queries:
+        texts.append(
+            f"{queries - read:,} of {counted(queries, 'query', 'queries')} with an answer have no "
+            "document with the verdict yes, and count as “no answer” from every context but "
+            "nothing: this is the reranker's loss, not the evidence's. --verdict any reads the "
+            "best documents of every query"
         )
     return texts
 

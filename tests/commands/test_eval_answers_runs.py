@@ -123,7 +123,7 @@ def test_queries_without_a_yes_count_as_no_answer_and_are_warned_of() -> None:
     assert answers["documents"]["without_text"] == 1
     assert metrics()["statistics"]["reader"]["queries"] == 2
     told = " ".join(done.stderr.split())
-    assert "1 of 3 queries have no document with the verdict yes" in told
+    assert "1 of 3 queries with an answer have no document with the verdict yes" in told
     assert "2 queries whose documents were read, F1 from the documents is 1.000" in told
     assert "Note well" in Path("out/report.html").read_text()
 

@@ -114,14 +114,14 @@ class AnswersFigures:
 
     def _reader_check(self) -> dict[str, Any] | None:
         """Return the F1 from the documents, and from nothing, over the queries with an answer whose
-        documents were read, and the p of their difference; None without such queries."""
-        documents, nothing = self._read.get(DOCUMENTS), self._read.get(NOTHING)
-        if documents is None:
+        documents were read, and the p of their difference; None without that context."""
+        if DOCUMENTS not in self._f1:
             return None
-        check: dict[str, Any] = {"queries": len(documents), DOCUMENTS: mean(documents)}
-        if nothing is not None:
-            p = permutation_p(documents, nothing, seed=self._seed)
-            check |= {NOTHING: mean(nothing), "p": p}
+        read = {name: self._read.get(name, array("d")) for name in (DOCUMENTS, NOTHING)}
+        check: dict[str, Any] = {"queries": len(read[DOCUMENTS])}
+        check |= {name: mean(values) for name, values in read.items() if values}
+        if read[NOTHING]:
+            check["p"] = permutation_p(read[DOCUMENTS], read[NOTHING], seed=self._seed)
         return check
 
     def _keep_lost(self, row: Mapping[str, Any]) -> None:

@@ -98,6 +98,9 @@ def test_queries_whose_documents_are_not_read_are_warned_of() -> None:
     figures = AnswersFigures(0)
     for number in range(3):
         figures.add(row(number, {"documents": answer(0, 0, asked=False)}))
+    for number in range(3, 99):  # no yes is right here
+        none = {"documents": {**answer(0, 0, asked=False), "no_answer": True}}
+        figures.add(row(number, none, answerable=False))
     (warning,) = figure_warnings(figures.content())
-    assert "3 of 3 queries have no document with the verdict yes" in warning
+    assert "3 of 3 queries with an answer have no document with the verdict yes" in warning
     assert "--verdict any" in warning

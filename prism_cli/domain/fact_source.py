@@ -11,7 +11,7 @@ from prism_cli.domain.quantities import (
     Pair,
     all_pairs,
     dates,
-    named_months,
+    named_dates,
     unit_alternatives,
 )
 from prism_cli.domain.sentences import sentence_spans
@@ -71,11 +71,11 @@ class FactSource:
 
     @cached_property
     def dates(self) -> frozenset[Date]:
-        """The dates, and the months that are named without one."""
+        """The dates, and the months and days of the week that it names."""
         listed = [date for _, date in self._dated]
         if self._without_urls != self.text:
             listed += [date for _, date in dates(self.text)]
-        return frozenset((*listed, *named_months(self.text)))
+        return frozenset((*listed, *(date for _, date in named_dates(self.text))))
 
     @cached_property
     def names(self) -> NameSource:

@@ -5,12 +5,13 @@ are looked up. Rules without a model, see `fidelity`.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from prism_cli.domain.fact_source import IDENTIFIED, RELATED, URL, FactSource, running_words
 from prism_cli.domain.names import names
 from prism_cli.domain.plain_text import blank_out, places, plain
-from prism_cli.domain.quantities import dates, quantities
+from prism_cli.domain.quantities import dates, named_dates, quantities
 from prism_cli.domain.units import CURRENCIES, UNITS
 from prism_cli.domain.vocabulary import text_language
 
@@ -18,6 +19,7 @@ CODE = "code"
 CHARACTERS = "neighbouring characters"
 """Pairs of Chinese characters, kana or Hangul; not part of any sum."""
 
+_LONG_MONTH = 5
 _UNIT_NAMES = frozenset(UNITS.values()) | CURRENCIES
 
 _ADDRESS = re.compile(r"https?://(?:www\.)?(?:(?:dx\.)?doi\.org/)?")
@@ -105,10 +107,11 @@ def facts(text: str, source: FactSource) -> Iterator[Fact]:
         inner = next(filter(None, match.groups()))
         if any(map(str.isalnum, inner)):
             yield Fact("quotation", running_words(inner), match[0], *match.span())
-    dated = dates(text)
-    for match, date in dated:
-        yield Fact("date", date, match[0], *match.span())
-    text = blank_out(text, [match.span() for match, _ in dated])
+    for find in (dates, partial(named_dates, least=_LONG_MONTH)):
+        listed = list(find(text))
+        for match, date in listed:
+            yield Fact("date", date, match[0], *match.span())
+        text = blank_out(text, [match.span() for match, _ in listed])
     for match in _RATIO.finditer(text):
         yield Fact("number", (f"{match[1]}:{match[2]}", RELATED), match[0], *match.span())
     identifiers = list(_identifiers(text))

@@ -15,13 +15,13 @@ from prism_cli.domain.number_words import (
     spelled_numbers,
 )
 from prism_cli.domain.plain_text import blank_out
-from prism_cli.domain.units import BEFORE, CURRENCIES, EITHER, MONTHS, SCALES, UNITS
+from prism_cli.domain.units import BEFORE, CURRENCIES, EITHER, MONTHS, SCALES, UNITS, WEEKDAYS
 from prism_cli.domain.words import UNSPACED, is_unspaced
 
 Pair = tuple[str, str]
 """The number in digits, with its sign and scale; the unit, "" for none."""
 Date = tuple[int | None, int | None, int | None]
-"""Year, month, day; None for a missing part."""
+"""Year, month, day; None for a missing part. A day of the week is negative: -1 for Monday."""
 
 
 class Quantity(NamedTuple):
@@ -40,6 +40,12 @@ class Quantity(NamedTuple):
 _MONTH_NAMES = "|".join(sorted(map(re.escape, MONTHS), key=len, reverse=True))
 _MONTH = rf"(?<![^\W\d_])(?P<month>{_MONTH_NAMES})(?![^\W\d_])\.?"
 _BARE_MONTH = re.compile(_MONTH)
+_DAYS = "|".join(sorted(map(re.escape, WEEKDAYS), key=len, reverse=True))
+_WEEKDAY = re.compile(
+    rf"(?:(?<![^\W\d_])|(?=[星周週礼月火水木金土日ว]))(?:{_DAYS})"
+    rf"(?:(?![^\W\d_])|(?<=[一-龯가-힣์]))",
+    re.IGNORECASE,
+)
 _DAY, _YEAR = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th|er|\.|º)?(?!\d)", r"(?P<year>\d{4})(?!\d)"
 _OF = r"(?:(?:of|de|del|di)\s+|(?:พ\.ศ\.|ค\.ศ\.)\s*)?"
 _SOON = r"(?<![^\W\d_])(?=[^\s\d]{3,16}\s\D{0,8}\d)"  # fast: a word, and digits behind it
@@ -267,9 +273,17 @@ def dates(text: str) -> list[tuple[re.Match[str], Date]]:
     return matches
 
 
-def named_months(text: str) -> Iterator[Date]:
-    """Yield the months that a text names, with or without a day and year."""
-    yield from ((None, MONTHS[match["month"]], None) for match in _BARE_MONTH.finditer(text))
+def named_dates(text: str, least: int = 0) -> Iterator[tuple[re.Match[str], Date]]:
+    """Yield the months and days of the week that a text names, with or without a date.
+
+    Args:
+        least: of the letters of a month; shorter ones are also other words.
+    """
+    for match in _BARE_MONTH.finditer(text):
+        if len(match["month"]) >= least:
+            yield match, (None, MONTHS[match["month"]], None)
+    for match in _WEEKDAY.finditer(text):
+        yield match, (None, None, -WEEKDAYS[match[0].casefold()])
 
 
 def _number(part: str | None) -> int | None:

@@ -29,6 +29,24 @@ Nov November novembre noviembre novembro noiembrie listopada Kasım Νοεμβρ
 Dec December Dezember décembre diciembre dicembre dezembro decembrie grudnia Aralık
 Δεκεμβρίου декабря декабрь ديسمبر दिसंबर दिसम्बर ธันวาคม;
 """
+# Monday to Sunday.
+_DAY_FORMS = """
+monday mondays montag montags lundi lunes lunedì segunda-feira maandag poniedziałek понедельник
+понедельника يوم_الاثنين الإثنين सोमवार 星期一 周一 週一 礼拜一 月曜 월요일 วันจันทร์ pazartesi thứ_hai;
+tuesday tuesdays dienstag dienstags mardi martes martedì terça-feira dinsdag wtorek вторник вторника
+الثلاثاء मंगलवार 星期二 周二 週二 礼拜二 火曜 화요일 วันอังคาร salı thứ_ba;
+wednesday wednesdays mittwoch mittwochs mercredi miércoles mercoledì quarta-feira woensdag środa
+среда среду среды الأربعاء बुधवार 星期三 周三 週三 礼拜三 水曜 수요일 วันพุธ çarşamba thứ_tư;
+thursday thursdays donnerstag donnerstags jeudi jueves giovedì quinta-feira donderdag czwartek
+четверг четверга الخميس गुरुवार बृहस्पतिवार 星期四 周四 週四 礼拜四 木曜 목요일 วันพฤหัสบดี perşembe
+thứ_năm;
+friday fridays freitag freitags vendredi viernes venerdì sexta-feira vrijdag piątek пятница пятницу
+пятницы الجمعة शुक्रवार 星期五 周五 週五 礼拜五 金曜 금요일 วันศุกร์ cuma thứ_sáu;
+saturday saturdays samstag samstags sonnabend samedi sábado sabato zaterdag sobota суббота субботу
+субботы السبت शनिवार 星期六 周六 週六 礼拜六 土曜 토요일 วันเสาร์ cumartesi thứ_bảy;
+sunday sundays sonntag sonntags dimanche domingo domenica zondag niedziela воскресенье воскресенья
+يوم_الأحد रविवार इतवार 星期日 星期天 周日 週日 礼拜天 日曜 일요일 วันอาทิตย์ chủ_nhật;
+"""
 # The first form names the unit.
 _UNIT_FORMS = """
 % percent pct per_cent prozent pour_cent por_ciento por_cento per_cento procent procente
@@ -217,7 +235,13 @@ def _table(entries: str) -> list[list[str]]:
     ]
 
 
-MONTHS = {form: number for number, forms in enumerate(_table(_MONTH_FORMS), 1) for form in forms}
+MONTHS = {
+    name: number
+    for number, forms in enumerate(_table(_MONTH_FORMS), 1)
+    for form in forms
+    for name in (form, form.upper())
+}
+WEEKDAYS = {form: number for number, forms in enumerate(_table(_DAY_FORMS), 1) for form in forms}
 BEFORE = {form: forms[0] for forms in _table(_CODES) for form in forms}
 """Currency or percent before a number, and a currency's code behind it -> unit."""
 UNITS = {form.casefold(): forms[0] for forms in _table(_UNIT_FORMS) for form in forms}

@@ -7,6 +7,13 @@ from prism_cli.domain.grounding import GroundedDocument
 
 # A document, and texts that change one fact of it.
 LIES = [
+    ("Elle ouvre le lundi.", "Elle ouvre le mardi."),
+    ("Abre en abril.", "Abre en octubre."),
+    ("يفتح يوم الاثنين.", "يفتح يوم الثلاثاء."),
+    ("यह सोमवार को खुलता है।", "यह मंगलवार को खुलता है।"),
+    ("这里星期一开放。", "这里星期二开放。"),
+    ("月曜日に開く。", "火曜日に開く。"),
+    ("월요일에 연다.", "화요일에 연다."),
     ("NASA calls it 'a sign of the age'.", "NASA calls it 'the pride of all'."),
     ("NASA calls it 'a sign of the age'.", "NASA calls it ‘the pride of all’."),
     ("Man nennt ihn ‚ein Zeichen‘.", "Man nennt ihn ‚ein Wunder der Welt‘."),
@@ -119,6 +126,8 @@ LIES = [
     ("The tower is high.", f"The tower is high. {'9' * 700}"),
 ]
 TRUE = [
+    ("Elle ouvre le lundi en avril.", "It opens on Mondays in April."),
+    ("这里周一开放。", "这里星期一开放。"),
     ("NASA calls it 'a sign of the age'.", "NASA calls it 'a sign of the age'."),
     ("NASA calls it 'a sign of the age'.", "NASA calls it ‘a sign of the age’."),
     ("Man nennt ihn ‚ein Zeichen‘.", "Man nennt ihn „ein Zeichen“."),
@@ -191,11 +200,11 @@ TRUE = [
     ("Der Turm steht in München.", "Das Gebäude ist nach Aussage der Regierung in München."),
 ]
 WITHOUT_CAPITALS = [
-    ("वह दिल्ली में था।", "वह मुंबई में था।"),
-    ("كان في القاهرة.", "كان في بغداد."),
-    ("เขาอยู่ในกรุงเทพ", "เขาอยู่ในเชียงใหม่"),
-    ("他住在北京。", "他住在上海。"),
-    ("그는 서울에 살았다.", "그는 부산에 살았다."),
+    ("वह दिल्ली में था।", "वह मुंबई में था।", "हाथी नदी किनारे पानी पीते रहते हैं।"),
+    ("كان في القاهرة.", "كان في بغداد.", "الأفيال تشرب الماء قرب النهر."),
+    ("他住在北京。", "他住在上海。", "大象喜欢喝河水。"),
+    ("彼は東京に住んでいた。", "彼は大阪に住んでいた。", "象は川辺で水を飲む。"),
+    ("그는 서울에 살았다.", "그는 부산에 살았다.", "코끼리들이 강가에서 물을 마신다."),
 ]
 
 
@@ -215,6 +224,11 @@ def test_paraphrase_is_no_fault(document: str, text: str) -> None:
     assert entity_fidelity(text, document).missing == ()
 
 
-@pytest.mark.parametrize(("document", "text"), WITHOUT_CAPITALS)
-def test_name_without_capitals_is_not_checked(document: str, text: str) -> None:
-    assert GroundedDocument(document, 0, "").faults(text) == []
+@pytest.mark.parametrize(("document", "name", "other"), WITHOUT_CAPITALS)
+def test_names_without_capitals_are_covered_by_the_support_of_a_sentence_alone(
+    document: str, name: str, other: str
+) -> None:
+    grounds = GroundedDocument(document, 0, "")
+    assert grounds.faults(name) == grounds.faults(other) == []
+    assert grounds.grounded(None, f"{document} {other}").evidence == document
+    assert grounds.grounded(None, other).origin == "extracted"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_cli.domain.quantities import all_pairs, dates, quantities
+from prism_cli.domain.quantities import all_pairs, dates, named_dates, quantities
 
 
 @pytest.mark.parametrize(
@@ -126,3 +126,24 @@ def test_date(text: str, date: tuple[int | None, ...]) -> None:
 @pytest.mark.parametrize("text", ["may 12 people come", "in 2021", "ten Marches", "12-34"])
 def test_texts_that_are_not_dates(text: str) -> None:
     assert dates(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("every Monday", (None, None, -1)),
+        ("il vient lundi", (None, None, -1)),
+        ("segunda-feira", (None, None, -1)),
+        ("يوم الاثنين القادم", (None, None, -1)),
+        ("सोमवार को", (None, None, -1)),
+        ("星期一开放", (None, None, -1)),
+        ("월요일에", (None, None, -1)),
+        ("en avril", (None, 4, None)),
+    ],
+)
+def test_month_or_day_without_a_date(text: str, date: tuple[int | None, ...]) -> None:
+    assert [date_found for _, date_found in named_dates(text, 5)] == [date]
+
+
+def test_short_names_of_months_are_also_other_words() -> None:
+    assert list(named_dates("It may rain; mai più.", 5)) == []

@@ -32,7 +32,8 @@ Dec December Dezember décembre diciembre dicembre dezembro decembrie grudnia Ar
 # Monday to Sunday.
 _DAY_FORMS = """
 monday mondays montag montags lundi lunes lunedì segunda-feira maandag poniedziałek понедельник
-понедельника يوم_الاثنين الإثنين सोमवार 星期一 周一 週一 礼拜一 月曜 월요일 วันจันทร์ pazartesi thứ_hai;
+понедельника يوم_الاثنين الإثنين सोमवार 星期一 周一 週一 礼拜一 月曜 월요일 วันจันทร์ pazartesi
+thứ_hai;
 tuesday tuesdays dienstag dienstags mardi martes martedì terça-feira dinsdag wtorek вторник вторника
 الثلاثاء मंगलवार 星期二 周二 週二 礼拜二 火曜 화요일 วันอังคาร salı thứ_ba;
 wednesday wednesdays mittwoch mittwochs mercredi miércoles mercoledì quarta-feira woensdag środa

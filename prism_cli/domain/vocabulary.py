@@ -30,6 +30,7 @@ _LATIN = "a-z\u00df-\u00f6\u00f8-\u024f"
 _WORD = re.compile(
     rf"(?<![\w@#/\\.'’&-])[^\W\d_][{_LATIN}]{{{_MIN_LETTERS - 1},40}}(?![\w@/\\'’&_-]|\.\w|\()"
 )
+_LATIN_WORD = re.compile("[A-Za-z]{3}")
 _ENDING = 4
 """Letters by which the forms of a word may differ."""
 _AFFIXES = frozenset(
@@ -77,7 +78,8 @@ def broken_words(text: str, words: Collection[str], language: str) -> list[tuple
 @lru_cache(maxsize=64)
 def text_language(text: str) -> str:
     """Return the language of a document, by its beginning; "" where it is uncertain."""
-    return latin_language(text[:20_000]) or ""
+    beginning = text[:20_000]
+    return (_LATIN_WORD.search(beginning) and latin_language(beginning)) or ""
 
 
 def _judged(text: str) -> Iterator[tuple[str, tuple[int, int]]]:

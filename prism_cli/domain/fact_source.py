@@ -22,7 +22,7 @@ from prism_cli.domain.words import PlacedWords
 IDENTIFIED, RELATED = "digits of groups", "ratio"
 """Instead of a unit: digits of several groups are compared as one number; two numbers in order."""
 URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+|(?<![\w.+-])[\w.+-]{1,64}+@[\w-]+(?:\.[\w-]+)+"
     r"|(?<![\w./])10\.\d{4,9}/[^\s<>\"'，。、）】》]*\w"  # DOI
 )
 _NEIGHBOURS = re.compile(r"(?<!\d)(?=(\d{1,4})\D{1,6}(\d{1,4})(?!\d))")

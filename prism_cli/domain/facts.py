@@ -45,12 +45,12 @@ _EAST_ASIAN_NAME = re.compile(
     rf"|[{_KATAKANA}]{{3,}}"
 )
 _CODE = re.compile(
-    r"`(?P<ticked>[^`\n]{1,200})`|(?<![\w-])--[a-z][\w-]*|[A-Za-z_][\w.]*\(\)"
+    r"`(?P<ticked>[^`\n]{1,200})`|(?<![\w-])--[a-z][\w-]*|(?<![\w.])[A-Za-z_][\w.]{0,100}+\(\)"
     r"|(?<![^\W_])[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?![^\W_])"
     r"|(?<!\w)[#@][^\W\d_]\w+"  # tags and handles
     r"|(?<![\w/.])(?:~|\.{1,2})?/[\w.-]*\w(?:/[\w.-]*\w)+/?"  # paths
     r"|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]*\w"
-    r"|(?<![\w./-])(?:[\w.-]+/)*\w[\w-]+(?:\.[a-z]\w+)+(?!\w)"  # names of files and of sites
+    r"|(?<![\w./-])(?:[\w.-]{1,100}+/)*\w[\w-]{1,100}(?:\.[a-z]\w+)+(?!\w)"  # files, sites
 )
 _PAIR = re.compile(rf"(?=([{_HAN}ぁ-ゖ{_KATAKANA}가-힣]{{2}}))")
 

@@ -1,8 +1,9 @@
-"""Names and acronyms of texts in scripts with capitals, and Katakana and dotted names.
+"""Names and acronyms of texts in scripts with capitals.
 
 A name is a run of capitalized words without function words. Common words are none where wordfreq
 is installed: nouns of German, and the first word of a sentence; a word is common if its language
-has it and others do not.
+has it and others do not. Other names of scripts without capitals (Arabic, Hindi, Chinese, Thai) are
+not read.
 """
 
 import re

@@ -1,4 +1,9 @@
-"""Numbers in words: with text2num in the languages that it has, and Chinese numerals."""
+"""Numbers in words: with text2num in the languages that it has, and Chinese numerals.
+
+Left out, since they are often other words or no claim: one and two, a Chinese numeral alone without
+a counter, ordinals except in English, German and French, fractions and "dozens". Other languages,
+such as Russian, Arabic and Hindi, are not read.
+"""
 
 import re
 from collections.abc import Iterator

@@ -232,3 +232,10 @@ def test_names_without_capitals_are_covered_by_the_support_of_a_sentence_alone(
     assert grounds.faults(name) == grounds.faults(other) == []
     assert grounds.grounded(None, f"{document} {other}").evidence == document
     assert grounds.grounded(None, other).origin == "extracted"
+
+
+@pytest.mark.parametrize("unit", ["a", "a.", "1-", "a-", "9", "万", "+1", "a/", "'a "])
+def test_monotonous_text_takes_linear_time(unit: str) -> None:
+    """A quadratic pattern would take minutes."""
+    text = (unit * 100_000)[:100_000]
+    assert GroundedDocument("The tower is high.", 0, "").grounded(None, text).evidence

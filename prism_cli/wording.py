@@ -22,7 +22,7 @@ LABELS = {
     "entity_fidelity": "names and numbers that the document has",
     "format_broken": "unusable texts of the model",
     "format_compliance": "texts in the right form",
-    "language_agreement": "in the query's language",
+    "language_agreement": "in the document's language",
     "longer_than_document": "longer than the document",
     "missed_yes_rate": "missed yes",
     "novelty": "words that the document lacks",

@@ -28,7 +28,7 @@ _NO_EVIDENCE = (
 _OMITTED = {
     THRESHOLD: "no evidence: the score is not above --threshold",
     EVIDENCE_TOP: "no evidence: not among the best of --evidence-top",
-    MAX_EVIDENCE_TOKENS: "no evidence: better documents used up --max-evidence-tokens",
+    MAX_EVIDENCE_TOKENS: "no evidence: the texts up to here do not fit in --max-evidence-tokens",
     SCATTERED: "no evidence: the rows of the query are not adjacent (rerank with --sort-queries)",
     REPEATS: "no evidence: it says nothing beyond that of",
 }

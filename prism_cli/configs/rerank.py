@@ -68,7 +68,7 @@ class RerankConfig(StageConfig):
         int | None,
         Ge(1),
         Option(
-            "Tokens of all evidence of a query, best document first.",
+            "Tokens of all texts of a query (contribution and evidence), best document first.",
             default="no limit",
             panel=EVIDENCE,
         ),

@@ -96,7 +96,7 @@ def test_a_yes_without_evidence_has_the_reason(tmp_path: Path) -> None:
     assert "note no evidence: it says nothing beyond that of d7" in repeats
     assert "text The office is in the tower." in repeats
     assert "not among the best of --evidence-top" in note(evidence_omitted="evidence_top")
-    assert "used up --max-evidence-tokens" in note(evidence_omitted="max_evidence_tokens")
+    assert "do not fit in --max-evidence-tokens" in note(evidence_omitted="max_evidence_tokens")
     unusable = note(format_ok=False, evidence_omitted=None, evidence_origin=None)
     assert "no usable evidence" in unusable
     assert "no usable evidence" not in repeats

@@ -29,6 +29,7 @@ _NEIGHBOURS = re.compile(r"(?<!\d)(?=(\d{1,4})\D{1,6}(\d{1,4})(?!\d))")
 _LONG_FORMS = [form for form in UNITS if len(form) > 3 and not form.isascii()]
 _CLOSED = "。！？｡"
 """Signs after which a sentence begins without white space."""
+_OPENING = re.compile(rf"(?<=[\s{_CLOSED}])")
 
 
 class FactSource:
@@ -125,7 +126,8 @@ class FactSource:
             opens = not before or before.isspace() or before in _CLOSED
             if opens and (not after or after == "\n" or _ends(sentence[-1], after)):
                 return True
-            at = self.text.find(sentence, at + 1)
+            opening = _OPENING.search(self.text, at + 1)
+            at = self.text.find(sentence, opening.start()) if opening else -1
         return False
 
     def holds(self, kind: str, entity: Any) -> bool:

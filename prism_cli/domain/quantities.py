@@ -38,7 +38,7 @@ class Quantity(NamedTuple):
 
 
 _MONTH_NAMES = "|".join(sorted(map(re.escape, MONTHS), key=len, reverse=True))
-_MONTH = rf"(?<![^\W\d_])(?P<month>{_MONTH_NAMES})(?![^\W\d_])\.?"
+_MONTH = rf"(?:(?<![^\W\d_])|(?<=เดือน))(?P<month>{_MONTH_NAMES})(?![^\W\d_])\.?"
 _BARE_MONTH = re.compile(_MONTH)
 _DAYS = "|".join(sorted(map(re.escape, WEEKDAYS), key=len, reverse=True))
 _WEEKDAY = re.compile(
@@ -48,13 +48,17 @@ _WEEKDAY = re.compile(
 )
 _DAY, _YEAR = r"(?<!\d)(?P<day>\d{1,2})(?:st|nd|rd|th|er|\.|º)?(?!\d)", r"(?P<year>\d{4})(?!\d)"
 _OF = r"(?:(?:of|de|del|di)\s+|(?:พ\.ศ\.|ค\.ศ\.)\s*)?"
-_SOON = r"(?<![^\W\d_])(?=[^\s\d]{3,16}\s\D{0,8}\d)"  # fast: a word, and digits behind it
+_SOON = r"(?<![^\W\d_])(?=[^\s\d]{2,16}\s\D{0,8}\d)"  # fast: a word, and digits behind it
 _HAN_PART = r"(?:\d{1,2}|[一二三四五六七八九十]{1,3})"
 _DATES = [
     re.compile(rf"{_DAY}\s+{_OF}{_MONTH}(?:,?\s+{_OF}{_YEAR})?"),
     re.compile(rf"{_SOON}{_MONTH}\s+{_DAY}(?:,?\s+{_YEAR})?"),
     re.compile(rf"{_SOON}{_MONTH},?\s+{_OF}{_YEAR}"),
     re.compile(r"(?<!\d)(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?!\d)"),
+    re.compile(  # German and others: day, month, year
+        r"(?<![\d.])(?P<day>0?[1-9]|[12]\d|3[01])\.\s?(?P<month>0?[1-9]|1[0-2])\.\s?(?P<year>\d{4})"
+        r"(?![\d.]*\d)"
+    ),
     re.compile(
         rf"(?<!\d)(?P<year>\d{{4}}|{HAN_DIGIT}{{4}})\s?[年년]\s?(?P<month>{_HAN_PART})\s?[月월]"
         rf"(?:\s?(?P<day>{_HAN_PART})\s?[日号號일])?"

@@ -13,7 +13,7 @@ Feb February Februar février febrero febbraio fevereiro februari februarie lute
 Mar March März mars marzo março maart martie marca Mart Μαρτίου марта март مارس मार्च มีนาคม;
 Apr April avril abril aprile aprilie kwietnia Nisan Απριλίου апреля апрель أبريل ابريل إبريل
 अप्रैल เมษายน;
-May Mai mai mayo maggio maio mei maja Mayıs Μαΐου мая май مايو मई พฤษภาคม;
+May Mai mai mayo maggio maio mei maja Mayıs Μαΐου мая май мае مايو मई พฤษภาคม;
 Jun June Juni juin junio giugno junho iunie czerwca Haziran Ιουνίου июня июнь يونيو يونيه जून
 มิถุนายน;
 Jul July Juli juillet julio luglio julho iulie lipca Temmuz Ιουλίου июля июль يوليو يوليه

@@ -9,6 +9,11 @@ from prism_cli.domain.grounding import GroundedDocument
 LIES = [
     ("Elle ouvre le lundi.", "Elle ouvre le mardi."),
     ("Abre en abril.", "Abre en octubre."),
+    ("Мост открылся 12 марта 1931 года.", "Мост открылся в мае 1931 года."),
+    ("पुल 12 मार्च 1931 को खुला।", "पुल मई 1931 में खुला।"),
+    ("สะพานเปิดวันที่ 12 มีนาคม 1931", "สะพานเปิดเดือนพฤษภาคม 1931"),
+    ("Sie wurde am 12. März 1931 eröffnet.", "Sie wurde am 13.03.1931 eröffnet."),
+    ("Sie wurde am 12.03.1931 eröffnet.", "Sie wurde am 12.04.1931 eröffnet."),
     ("يفتح يوم الاثنين.", "يفتح يوم الثلاثاء."),
     ("यह सोमवार को खुलता है।", "यह मंगलवार को खुलता है।"),
     ("这里星期一开放。", "这里星期二开放。"),
@@ -128,6 +133,11 @@ LIES = [
 TRUE = [
     ("Elle ouvre le lundi en avril.", "It opens on Mondays in April."),
     ("这里周一开放。", "这里星期一开放。"),
+    ("Мост открылся 12 мая 1931 года.", "Мост открылся в мае 1931 года."),
+    ("पुल 12 मई 1931 को खुला।", "पुल मई 1931 में खुला।"),
+    ("สะพานเปิดวันที่ 12 มีนาคม 1931", "สะพานเปิดเดือนมีนาคม 1931"),
+    ("Sie wurde am 12. März 1931 eröffnet.", "Sie wurde am 12.03.1931 eröffnet."),
+    ("Sie wurde am 5.3.1931 eröffnet.", "Sie wurde am 5. März 1931 eröffnet."),
     ("NASA calls it 'a sign of the age'.", "NASA calls it 'a sign of the age'."),
     ("NASA calls it 'a sign of the age'.", "NASA calls it ‘a sign of the age’."),
     ("Man nennt ihn ‚ein Zeichen‘.", "Man nennt ihn „ein Zeichen“."),
@@ -234,7 +244,7 @@ def test_names_without_capitals_are_covered_by_the_support_of_a_sentence_alone(
     assert grounds.grounded(None, other).origin == "extracted"
 
 
-@pytest.mark.parametrize("unit", ["a", "a.", "1-", "a-", "9", "万", "+1", "a/", "'a "])
+@pytest.mark.parametrize("unit", ["a", "a.", "1-", "a-", "9", "万", "+1", "a/", "'a ", "aB"])
 def test_monotonous_text_takes_linear_time(unit: str) -> None:
     """A quadratic pattern would take minutes."""
     text = (unit * 100_000)[:100_000]

@@ -73,6 +73,7 @@ _BETWEEN = frozenset(str.split("- ~ to and or until through bis und et à y e to
 _SPACED = re.compile(r"(?<!\d)\d{1,3}(?: \d{3})+(?![.,]?\d)")
 _NUMBER = re.compile(
     rf"{_SPACED.pattern}|\d++(?:[.,']\d+)*(?:{HAN_SCALE}+ ?(?:\d++(?:[.,']\d+)*(?={HAN_SCALE}))?)*"
+    r"(?:(?<=[万萬億亿兆만억조])\d{1,4}(?![\d.,]))?"  # 1万8000
     rf"|{HAN_NUMBER}"
 )
 _IN_WORD = re.compile(r"[A-Za-z0-9_]\Z|[\w.]\.\Z|[A-Za-z]-\Z")

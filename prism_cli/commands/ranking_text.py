@@ -101,7 +101,7 @@ def _document(
     elif yes and (reason := result.get("evidence_omitted")) in _OMITTED:
         note = " ".join(filter(None, (_OMITTED[reason], result.get("repeats"))))
         lines = [("text", _glimpse(document)), ("note", note)]
-    elif yes and "evidence" in result:
+    elif result.get("evidence") or (yes and "evidence" in result):
         texts = ((name, result.get(name)) for name in ("contribution", "evidence"))
         lines = [(name, text) for name, text in texts if text]
         if cited and lines:

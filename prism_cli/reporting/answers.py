@@ -90,17 +90,18 @@ def figure_warnings(metrics: Mapping[str, Any]) -> list[str]:
     texts: list[str] = []
     queries, read = metrics["queries"]["answerable"], check["queries"]
     documents, nothing = check.get("documents", 0.0), check.get("nothing")
-    chance = nothing is not None and (documents <= nothing or check["p"] >= _CHANCE)
-    if read and (documents < WEAK_F1 or chance):
+    poor = documents < WEAK_F1 or (nothing is not None and documents <= nothing)
+    if read and (poor or (nothing is not None and check["p"] >= _CHANCE)):
         figures = f"F1 from the documents is {documents:.3f}"
         if nothing is not None:
             figures += f", from nothing {nothing:.3f} (p = {check['p']:.2g})"
+        over = f"over {counted(read, 'query', 'queries')} whose documents were read, {figures}"
         texts.append(
-            "the reader answers poorly from the documents: over "
-            f"{counted(read, 'query', 'queries')} whose documents were read, {figures}. Such a "
-            "reader cannot show whether the evidence is enough. Choose a stronger --reader, such "
-            "as an instruct model of 7 billion parameters or more or PROVIDER/MODEL"
-            + ("" if documents < WEAK_F1 else ", or measure more queries")
+            f"the reader answers poorly from the documents: {over}. Such a reader cannot show "
+            "whether the evidence is enough. Choose a stronger --reader, such as an instruct model "
+            "of 7 billion parameters or more or PROVIDER/MODEL"
+            if poor
+            else f"too few queries to tell the documents from nothing: {over}. Measure more queries"
         )
     if queries - read > _UNREAD * queries:
         texts.append(

@@ -59,7 +59,7 @@ def main(rows: str, gold: str) -> None:
     """Measure the evidence of `rows`."""
     answers: defaultdict[str, set[str]] = defaultdict(set)
     for _, row in read_rows([gold]):
-        answers[row["query_id"]].update(row.get("answers") or ())
+        answers[row.get("query_id") or row["_id"]].update(row.get("answers") or ())
     measure(reranked(rows), answers)
 
 

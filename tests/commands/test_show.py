@@ -102,6 +102,12 @@ def test_a_yes_without_evidence_has_the_reason(tmp_path: Path) -> None:
     assert "no usable evidence" not in repeats
 
 
+def test_evidence_of_a_no_is_shown_too(tmp_path: Path) -> None:
+    texts = {"predicted_contribution": "It is of dogs.", "predicted_evidence": "Dogs."}
+    text = " ".join(shown(tmp_path, [NO | texts])[1].split())
+    assert "contribution It is of dogs. evidence Dogs." in text
+
+
 def test_a_long_document_judged_no_is_shown_by_its_best_window(tmp_path: Path) -> None:
     start = DOCUMENT.index("Tickets")
     fields = {"document": DOCUMENT, "windows": 2, "best_window": [start, len(DOCUMENT)]}

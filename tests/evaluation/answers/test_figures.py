@@ -71,8 +71,12 @@ def test_means_tests_and_losses() -> None:
     ("documents", "nothing", "warned"),
     [
         ([1.0] * 8, [0.0] * 8, ""),
-        ([1.0] * 4, [0.0] * 4, "(p = 0.12)"),  # too few queries to tell
-        ([0.9] * 8, [1.0] * 8, "F1 from the documents is 0.900, from nothing 1.000"),
+        ([1.0] * 4, [0.0] * 4, "too few queries to tell the documents from nothing"),
+        (
+            [0.9] * 8,
+            [1.0] * 8,
+            "poorly from the documents: over 8 queries whose documents were read, F1 from the documents is 0.900, from nothing 1.000",
+        ),
         ([0.2] * 8, [0.0] * 8, "over 8 queries whose documents were read"),
         ([0.2] * 8, [], "F1 from the documents is 0.200. Such a reader"),
     ],

@@ -75,7 +75,7 @@ def test_means_tests_and_losses() -> None:
         (
             [0.9] * 8,
             [1.0] * 8,
-            "poorly from the documents: over 8 queries whose documents were read, F1 from the documents is 0.900, from nothing 1.000",
+            "answers poorly from the documents: over 8 queries",
         ),
         ([0.2] * 8, [0.0] * 8, "over 8 queries whose documents were read"),
         ([0.2] * 8, [], "F1 from the documents is 0.200. Such a reader"),

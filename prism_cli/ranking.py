@@ -68,11 +68,16 @@ def ranking(
     query: str,
     documents: Sequence[Candidate],
     options: RankOptions,
+    *,
+    scores_first: bool = False,
 ) -> RankWork:
     """Rank documents for a query.
 
     Where the documents do not compete, logit and text are requested together; else all logits
     first, then the texts of the documents that may have one.
+
+    Args:
+        scores_first: request all logits first in any case.
 
     Raises:
         RowError: the query is too long for the model's prompt.
@@ -82,7 +87,9 @@ def ranking(
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
     extractive = options.evidence_from == EXTRACTIVE
     together = (
-        options.evidence and not (options.logits_first or extractive) and options.threshold < 1
+        options.evidence
+        and not (scores_first or options.logits_first or extractive)
+        and options.threshold < 1
     )
     text_limits = (options.max_new_tokens, options.logit_threshold) if together else ()
     replies: dict[int, Reply] = {}

@@ -17,6 +17,8 @@ from prism_cli.modeling.prompt_lookup import PromptLookup
 PASS_TOKENS = 1024
 """Maximum tokens of one pass with drafts; their logits are in memory together."""
 
+Part = tuple[BatchCache, Sequence[int]]
+"""A batch, and indices of some of its rows."""
 Choice = Callable[[Tensor, Sequence[int]], Tensor]
 """(logits [tokens, vocabulary], the row of each token) -> the next tokens [tokens]."""
 
@@ -147,6 +149,86 @@ class Generation:
         return accepted
 
 
+class Decoder:
+    """Texts that are generated together, one pass at a time; more can join between passes.
+
+    A text whose `ended` is set between passes leaves the batch.
+
+    Args:
+        head: maps hidden states to logits.
+        choose: gets each text's number, counted in the order of `add`. Where it depends on more
+            than the logits, texts have no drafts.
+
+    Attributes:
+        counts: of all passes so far.
+    """
+
+    def __init__(
+        self,
+        forward: Stepper,
+        head: Callable[[Tensor], Tensor],
+        stop_rule: StopRule,
+        choose: Choice = greedy,
+    ) -> None:
+        self.counts = PassCounts()
+        self._forward, self._head, self._choose = forward, head, choose
+        self._stop_rule = stop_rule
+        self._state: BatchCache | None = None
+        self._rows: list[tuple[int, Generation]] = []
+        """Number and text of each row of the state."""
+        self._added = 0
+        # With rollback an ended row has no tokens in a pass and costs little; copying rows does.
+        self._spare = 2 if forward.supports_rollback else 8
+
+    def add(self, parts: Sequence[Part], texts: Sequence[Generation]) -> None:
+        """Add texts.
+
+        Args:
+            parts: batches before each text's `first`, and indices of the texts' rows; consumed.
+        """
+        for text in texts:
+            text.begin(self._stop_rule)
+        live = self._live()
+        if self._state is not None and live:
+            parts = [(self._state, live), *parts]
+        state, own = parts[0]
+        if len(parts) > 1 or list(own) != list(range(len(state.positions))):
+            state = gather_rows(parts, self._forward.attention)
+        self._state = state
+        self._rows = [*(self._rows[place] for place in live), *enumerate(texts, self._added)]
+        self._added += len(texts)
+
+    def step(self) -> bool:
+        """Continue each text by one pass; return False if all have ended."""
+        live = self._live()
+        if not live or self._state is None:
+            self._state, self._rows = None, []
+            return False
+        forward = self._forward
+        ended = len(self._rows) - len(live)
+        if ended and ended * self._spare >= len(self._rows):
+            self._state = gather_rows([(self._state, live)], forward.attention)
+            self._rows = [self._rows[place] for place in live]
+        state, rows = self._state, self._rows
+        max_draft = PASS_TOKENS // len(live) - 1 if forward.supports_rollback else 0
+        inputs = [[] if text.ended else text.next_inputs(max_draft) for _, text in rows]
+        owners = [number for (number, _), ids in zip(rows, inputs, strict=True) for _ in ids]
+        choices = iter(self._choose(self._head(forward.step(state, inputs)), owners).tolist())
+        accepted = [
+            text.accept(ids, [next(choices) for _ in ids], self._stop_rule)
+            for (_, text), ids in zip(rows, inputs, strict=True)
+        ]
+        state.positions = state.positions + state.positions.new_tensor(accepted)
+        self.counts.passes += 1
+        self.counts.rows += len(live)
+        self.counts.proposed += len(owners) - len(live)
+        self.counts.accepted += sum(accepted) - len(live)
+        return True
+
+    def _live(self) -> list[int]:
+        return [place for place, (_, text) in enumerate(self._rows) if not text.ended]
+
+
 def decode(
     forward: Stepper,
     head: Callable[[Tensor], Tensor],
@@ -155,37 +237,12 @@ def decode(
     stop_rule: StopRule,
     choose: Choice = greedy,
 ) -> PassCounts:
-    """Generate each of `texts` to its end.
-
-    Args:
-        head: maps hidden states to logits.
-        state: of the batch before each text's `first`; consumed.
-        texts: one per row; with drafts only if `choose` depends on nothing but the logits.
-    """
-    counts = PassCounts()
-    rows = list(range(len(texts)))
-    for text in texts:
-        text.begin(stop_rule)
-    # With rollback an ended row has no tokens in a pass and costs little; copying rows costs much.
-    spare = 2 if forward.supports_rollback else 8
-    while live := [place for place, row in enumerate(rows) if not texts[row].ended]:
-        if len(live) < len(rows) and (len(rows) - len(live)) * spare >= len(rows):
-            state = gather_rows([(state, live)], forward.attention)
-            rows = [rows[place] for place in live]
-        max_draft = PASS_TOKENS // len(live) - 1 if forward.supports_rollback else 0
-        inputs = [[] if texts[row].ended else texts[row].next_inputs(max_draft) for row in rows]
-        owners = [row for row, tokens in zip(rows, inputs, strict=True) for _ in tokens]
-        choices = iter(choose(head(forward.step(state, inputs)), owners).tolist())
-        accepted = [
-            texts[row].accept(tokens, [next(choices) for _ in tokens], stop_rule)
-            for row, tokens in zip(rows, inputs, strict=True)
-        ]
-        state.positions = state.positions + state.positions.new_tensor(accepted)
-        counts.passes += 1
-        counts.rows += len(live)
-        counts.proposed += len(owners) - len(live)
-        counts.accepted += sum(accepted) - len(live)
-    return counts
+    """Generate each of `texts` to its end; see Decoder."""
+    decoder = Decoder(forward, head, stop_rule, choose)
+    decoder.add([(state, range(len(texts)))], texts)
+    while decoder.step():
+        pass
+    return decoder.counts
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -1,14 +1,16 @@
 """Decoding with drafts gives the texts of decoding without, in float32."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
-from prism_cli.modeling.decoding import Generation, PassCounts, StopRule, decode
+from prism_cli.modeling.decoding import Decoder, Generation, PassCounts, StopRule, decode
 from prism_cli.modeling.dense_pass import DensePass
 from prism_cli.modeling.hybrid_pass import HybridPass
+from prism_cli.modeling.prefix_cache import BatchCache
 from prism_cli.modeling.prompt_lookup import PromptLookup
 from tests.modeling.tiny import SHAPES, VOCABULARY, tiny_model
 
@@ -61,9 +63,7 @@ class Toy:
     def written(
         self, sources: list[list[int]] | None, limits: list[int], end: StopRule
     ) -> tuple[list[list[int]], PassCounts]:
-        states = self.forward.prefill([prompt[:1] for prompt in self.prompts])
-        _, state = self.forward.extend(states, [prompt[1:] for prompt in self.prompts], keep=True)
-        assert state is not None
+        state = self.state(range(ROWS))
         texts = [
             Generation(
                 self.firsts[row], limits[row], PromptLookup(sources[row]) if sources else None
@@ -72,6 +72,15 @@ class Toy:
         ]
         passes = decode(self.forward, self.head, state, texts, end)
         return [text.tokens for text in texts], passes
+
+    @torch.inference_mode()
+    def state(self, rows: Sequence[int]) -> BatchCache:
+        """Return the state behind the prompts of some rows."""
+        prompts = [self.prompts[row] for row in rows]
+        states = self.forward.prefill([prompt[:1] for prompt in prompts])
+        _, state = self.forward.extend(states, [prompt[1:] for prompt in prompts], keep=True)
+        assert state is not None
+        return state
 
     def sources(self, wrong: int) -> list[list[int]]:
         """Return the text of each row with about every `wrong`-th token replaced."""
@@ -138,6 +147,40 @@ def test_row_that_begins_with_a_stop_or_has_no_limit_left_is_empty(toy: Toy) -> 
     texts, _ = toy.written(None, limits, ends({toy.firsts[1]}))
     assert texts[:2] == [[], []]
     assert all(len(tokens) <= 3 for tokens in texts[2:])
+
+
+@torch.inference_mode()
+def test_texts_that_join_between_passes_are_those_of_a_plain_loop(toy: Toy) -> None:
+    decoder = Decoder(toy.forward, toy.head, ends(set()))
+    texts = [
+        Generation(toy.firsts[row], LIMIT, PromptLookup([toy.firsts[row], *toy.plain[row]]))
+        for row in range(ROWS)
+    ]
+    for rows in ([0, 1], [2], [4, 3]):
+        decoder.add([(toy.state(rows), range(len(rows)))], [texts[row] for row in rows])
+        assert decoder.step()
+    while decoder.step():
+        pass
+    assert [text.tokens for text in texts] == toy.plain
+    decoder.add([(toy.state([1, 2]), [1])], [late := Generation(toy.firsts[2], 3)])
+    while decoder.step():
+        pass
+    assert late.tokens == toy.plain[2][:3]
+
+
+@torch.inference_mode()
+def test_a_text_that_is_given_up_takes_part_in_no_further_pass(toy: Toy) -> None:
+    decoder = Decoder(toy.forward, toy.head, ends(set()))
+    texts = [Generation(toy.firsts[row], LIMIT) for row in range(ROWS)]
+    decoder.add([(toy.state(range(ROWS)), range(ROWS))], texts)
+    decoder.step()
+    for text in texts[1:]:
+        text.ended = True
+    while decoder.step():
+        pass
+    assert texts[0].tokens == toy.plain[0]
+    assert [len(text.tokens) for text in texts[1:]] == [1] * (ROWS - 1)
+    assert decoder.counts.rows == ROWS + LIMIT - 1
 
 
 def test_text_ends_right_behind_the_closing_characters() -> None:

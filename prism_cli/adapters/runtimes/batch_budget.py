@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from prism_cli.adapters.runtimes.batch_plan import PROMPT_SHARE
+from prism_cli.errors import ModelError
 from prism_cli.modeling.forward_pass import ForwardPass
 from prism_cli.modeling.prefix_cache import PrefixCache
 
@@ -82,3 +83,11 @@ def _kept_bytes(state: PrefixCache, attention: Sequence[bool]) -> float:
         for part in layer
     )
     return sum(kept) / state.length
+
+
+def out_of_memory(tokens: int) -> ModelError:
+    """Return the error that one prompt of so many tokens does not fit."""
+    return ModelError(
+        f"one prompt of {tokens} tokens does not fit the device's memory; lower --max-tokens, or "
+        "use a smaller model or --dtype bfloat16"
+    )

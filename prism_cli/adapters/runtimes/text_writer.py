@@ -11,9 +11,16 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from prism_cli.modeling.decoding import Generation, PassCounts, Stepper, StopRule, decode, stop_ids
+from prism_cli.modeling.decoding import (
+    Decoder,
+    Generation,
+    Part,
+    PassCounts,
+    Stepper,
+    StopRule,
+    stop_ids,
+)
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
-from prism_cli.modeling.prefix_cache import BatchCache, gather_rows
 from prism_cli.modeling.prompt_lookup import PromptLookup
 
 CLOSING = "</evidence>"
@@ -54,7 +61,7 @@ class TextWriter:
 
     def write(
         self,
-        parts: Sequence[tuple[BatchCache, Sequence[int]]],
+        parts: Sequence[Part],
         prompts: Sequence[EncodedPrompt],
         limits: Sequence[int],
     ) -> list[Generation]:
@@ -64,13 +71,21 @@ class TextWriter:
             parts: states behind the prompts, and indices of rows.
             prompts, limits: of those rows, in order; at most so many tokens.
         """
-        texts = [
-            Generation(self._yes, limit, self._draft(prompt))
-            for prompt, limit in zip(prompts, limits, strict=True)
-        ]
-        state = gather_rows(parts, self._forward.attention)
-        self.passes.add(decode(self._forward, self._head, state, texts, self._ends))
+        texts = [self.text(prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
+        decoder = self.decoder()
+        decoder.add(parts, texts)
+        while decoder.step():
+            pass
+        self.passes.add(decoder.counts)
         return texts
+
+    def decoder(self) -> Decoder:
+        """Return a decoder for texts of this model."""
+        return Decoder(self._forward, self._head, self._ends)
+
+    def text(self, prompt: EncodedPrompt, limit: int) -> Generation:
+        """Return the text behind a prompt, not written yet, of at most `limit` tokens."""
+        return Generation(self._yes, limit, self._draft(prompt))
 
     def decoded(self, text: Generation) -> str:
         """Return the decoded text, with the verdict in front."""

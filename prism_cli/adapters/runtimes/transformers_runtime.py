@@ -6,17 +6,18 @@ produced the score.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from prism_cli.adapters.runtimes.batch_budget import batch_budget
+from prism_cli.adapters.runtimes.batch_budget import batch_budget, out_of_memory
 from prism_cli.adapters.runtimes.batch_plan import plan_batches
 from prism_cli.adapters.runtimes.prefix_states import PrefixStates
+from prism_cli.adapters.runtimes.text_session import TextSession
 from prism_cli.adapters.runtimes.text_writer import TextWriter
 from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.errors import ModelError, RowError
@@ -34,6 +35,9 @@ WRITING_BATCHES = 4
 
 Pair = tuple[str, str]
 """Query, document."""
+T = TypeVar("T")
+Run = Callable[[list[RerankTask], list[EncodedPrompt], list[list[int]]], T]
+"""(tasks, their prompts, rows of each batch) -> a result."""
 
 
 class TransformersReranker:
@@ -127,29 +131,41 @@ class TransformersReranker:
         Raises:
             ModelError: scores are not finite, or a pair does not fit the device.
         """
+        accepted, prompts, replies = self.prompts(payloads)
+        with self.kernels():
+            answers = self.within_memory(accepted, prompts, self._replies)
+        replies |= zip(accepted, answers, strict=True)
+        return [replies[task] for task in payloads]
+
+    def prompts(
+        self, payloads: Sequence[RerankTask]
+    ) -> tuple[list[RerankTask], list[EncodedPrompt], dict[RerankTask, Reply]]:
+        """Return the different tasks that can be read, their prompts, and refusals of the rest."""
         tasks = list(dict.fromkeys(payloads))
         pairs = [(task.query, task.document) for task in tasks]
         encoded = {pair: self._encoded.get(pair) for pair in pairs}
         encoded |= self._encode([pair for pair, item in encoded.items() if item is None])
         accepted: list[RerankTask] = []
         prompts: list[EncodedPrompt] = []
-        replies: dict[RerankTask, Reply] = {}
+        refused: dict[RerankTask, Reply] = {}
         for task, pair in zip(tasks, pairs, strict=True):
             item = encoded[pair]
             if isinstance(item, EncodedPrompt):
                 accepted.append(task)
                 prompts.append(item)
             elif item is not None:
-                replies[task] = Reply({}, refusal=item.reason)
-        with self._kernels():
-            replies |= self._answered(accepted, prompts)
-        return [replies[task] for task in payloads]
+                refused[task] = Reply({}, refusal=item.reason)
+        return accepted, prompts, refused
+
+    def text_session(self) -> TextSession:
+        """Return a session in which texts are written pass by pass."""
+        return TextSession(self)
 
     @torch.inference_mode()
     def logits(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the logits of a few short pairs, computed in one batch."""
         prompts = self.encoder.encode_batch(pairs)
-        with self._kernels():
+        with self.kernels():
             states = self._prefixes.of([query for query, _ in pairs], prompts)
             return self._scored(states, prompts, keep=False)[0]
 
@@ -162,25 +178,22 @@ class TransformersReranker:
         distinct = list(dict.fromkeys(pairs))
         return dict(zip(distinct, self.encoder.encode_each(distinct), strict=True))
 
-    def _kernels(self) -> AbstractContextManager[None]:
+    def kernels(self) -> AbstractContextManager[None]:
         """Return a context in which eager attention uses torch's plain math kernels."""
         eager = self._attention == "eager"
         return sdpa_kernel(SDPBackend.MATH) if eager else nullcontext()
 
-    def _answered(
-        self, tasks: list[RerankTask], prompts: list[EncodedPrompt]
-    ) -> dict[RerankTask, Reply]:
-        """Return replies by task; halve `batch_tokens` and retry when memory runs out."""
+    def within_memory(
+        self, tasks: list[RerankTask], prompts: list[EncodedPrompt], run: Run[T]
+    ) -> T:
+        """Run on batches; halve `batch_tokens` and run again when memory runs out."""
         while True:
             batches = self._batches([task.query for task in tasks], prompts)
             try:
-                return dict(zip(tasks, self._replies(tasks, prompts, batches), strict=True))
+                return run(tasks, prompts, batches)
             except torch.OutOfMemoryError as error:
                 if max(map(len, batches)) == 1:
-                    raise ModelError(
-                        f"one prompt of {max(map(len, prompts))} tokens does not fit the device's "
-                        "memory; lower --max-tokens, or use a smaller model or --dtype bfloat16"
-                    ) from error
+                    raise out_of_memory(max(map(len, prompts))) from error
             # Outside the handler, as the error keeps allocations alive while it is handled.
             self._prefixes.clear()
             torch.cuda.empty_cache()
@@ -193,37 +206,48 @@ class TransformersReranker:
         self, tasks: list[RerankTask], prompts: list[EncodedPrompt], batches: list[list[int]]
     ) -> list[Reply]:
         """Return scores, computed in batches, and texts, written for several batches together."""
-        values: list[Value] = [{} for _ in tasks]
+        scores: dict[int, float] = {}
         texts: dict[int, Generation] = {}
         waiting: list[tuple[BatchCache, list[int]]] = []
-        for batch in batches:
-            own_tasks, own = [tasks[row] for row in batch], [prompts[row] for row in batch]
-            states = self._prefixes.of([task.query for task in own_tasks], own)
-            keep = any(task.max_new_tokens for task in own_tasks)
-            logits, state = self._scored(states, own, keep=keep)
-            for row, logit, prompt in zip(batch, logits, own, strict=True):
-                values[row] = {"logit": logit, "truncated": prompt.truncated}
-            wanted = [
-                place
-                for place, (task, logit) in enumerate(zip(own_tasks, logits, strict=True))
-                if task.max_new_tokens and logit > task.write_above
-            ]
-            if state is None or not wanted:
+        for batch, logits, state, wanted in self.read(tasks, prompts, batches):
+            scores |= zip(batch, logits, strict=True)
+            if state is None:
                 continue
             held = sum(len(prompts[row]) for _, rows in waiting for row in rows)
-            if held + sum(len(own[place]) for place in wanted) > 4 * self.batch_tokens:
+            if held + sum(len(prompts[row]) for row in wanted) > 4 * self.batch_tokens:
                 texts |= self._written(waiting, tasks, prompts)
                 waiting = []
-            chosen = gather_rows([(state, wanted)], self._pass.attention)
-            waiting.append((chosen, [batch[place] for place in wanted]))
+            waiting.append((state, wanted))
         texts |= self._written(waiting, tasks, prompts)
         return [
-            Reply(
-                value | ({"text": self.writer.decoded(texts[row])} if row in texts else {}),
-                usage=Usage(len(prompt), len(texts[row].tokens) if row in texts else 0),
-            )
-            for row, (value, prompt) in enumerate(zip(values, prompts, strict=True))
+            self.reply(prompt, scores[row], texts.get(row)) for row, prompt in enumerate(prompts)
         ]
+
+    def read(
+        self, tasks: list[RerankTask], prompts: list[EncodedPrompt], batches: list[list[int]]
+    ) -> Iterator[tuple[list[int], list[float], BatchCache | None, list[int]]]:
+        """Yield for each batch its rows, their logits, and the state and rows of those that get a
+        text."""
+        for batch in batches:
+            own = [prompts[row] for row in batch]
+            states = self._prefixes.of([tasks[row].query for row in batch], own)
+            keep = any(tasks[row].max_new_tokens for row in batch)
+            logits, state = self._scored(states, own, keep=keep)
+            wanted = [
+                place
+                for place, (row, logit) in enumerate(zip(batch, logits, strict=True))
+                if tasks[row].max_new_tokens and logit > tasks[row].write_above
+            ]
+            if state is not None:
+                state = gather_rows([(state, wanted)], self._pass.attention) if wanted else None
+            yield batch, logits, state, [batch[place] for place in wanted]
+
+    def reply(self, prompt: EncodedPrompt, logit: float, text: Generation | None) -> Reply:
+        """Return the reply for a prompt with its text, if it got one."""
+        value: Value = {"logit": logit, "truncated": prompt.truncated}
+        if text is not None:
+            value["text"] = self.writer.decoded(text)
+        return Reply(value, usage=Usage(len(prompt), len(text.tokens) if text else 0))
 
     def _written(
         self,

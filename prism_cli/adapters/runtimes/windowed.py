@@ -5,7 +5,7 @@ is split into overlapping windows (`domain.windows`); its logit is that of the b
 are written for windows above the threshold, best first, until the document's tokens are used up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from math import inf
 from typing import Protocol
 
@@ -18,6 +18,8 @@ MAX_WRITTEN = 16
 """Most windows of a document for which texts are written."""
 _RULE = "windows 1"
 """Part of the request key of a long document; the number changes with the splitting rule."""
+Steps = Generator[list[RerankTask], Sequence[Reply], Reply]
+"""Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
 _BATCHES = 4
 """Batches of the runtime whose windows are answered together."""
 _BATCH_TOKENS = 1 << 17
@@ -107,11 +109,11 @@ class WindowedReranker:
         end], "best_windows": [[start, end, logit], …] best first}, with ranges in the task's
         document, and "texts": [[start, end, text], …] in document order if texts were requested.
         """
-        windows = {task: self._splitter.windows(task) for task in dict.fromkeys(payloads)}
-        long = {task: spans for task, spans in windows.items() if spans}
-        fit = [task for task in windows if task not in long]
+        tasks = list(dict.fromkeys(payloads))
+        long = [task for task in tasks if self._splitter.windows(task)]
+        fit = [task for task in tasks if not self._splitter.windows(task)]
         replies = dict(zip(fit, self.inner.answer(fit), strict=True)) if fit else {}
-        replies |= self._long(long) if long else {}
+        replies |= self._long(long)
         return [replies[task] for task in payloads]
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -123,27 +125,40 @@ class WindowedReranker:
         self._splitter.forget()
         self.inner.forget()
 
-    def _long(self, windows: Mapping[RerankTask, list[Span]]) -> dict[RerankTask, Reply]:
+    def _long(self, tasks: Sequence[RerankTask]) -> dict[RerankTask, Reply]:
         """Return the replies for long documents, whose windows share batches."""
-        documents = {task: _LongDocument(task, spans) for task, spans in windows.items()}
-        parts = [
-            (one, span) for one in documents.values() if not one.task.spans for span in one.spans
-        ]
-        scored = self.inner.answer([self._splitter.part(one.task, span) for one, span in parts])
-        for (one, span), reply in zip(parts, scored, strict=True):
-            one.add_score(span, reply)
-        for one in documents.values():
-            one.rank()
-        while wanted := [one for one in documents.values() if one.wants_text]:
-            tasks = [
-                self._splitter.part(one.task, one.next_span())._replace(
-                    max_new_tokens=one.left, write_above=-inf
-                )
-                for one in wanted
-            ]
-            for one, reply in zip(wanted, self.inner.answer(tasks), strict=True):
-                one.add_text(reply)
-        return {task: one.reply() for task, one in documents.items()}
+        works = {task: self.steps(task) for task in tasks}
+        replies: dict[RerankTask, Reply] = {}
+        waiting = {task: next(work) for task, work in works.items()}
+        while waiting:
+            parts = [part for group in waiting.values() for part in group]
+            answers = iter(self.inner.answer(parts))
+            groups, waiting = waiting, {}
+            for task, group in groups.items():
+                try:
+                    waiting[task] = works[task].send([next(answers) for _ in group])
+                except StopIteration as stop:
+                    replies[task] = stop.value
+        return replies
+
+    def steps(self, task: RerankTask) -> Steps:
+        """Return the work on a document: tasks of the runtime it is in, and at last its reply."""
+        spans = self._splitter.windows(task)
+        if not spans:
+            (reply,) = yield [task]
+            return reply
+        one = _LongDocument(task, spans)
+        if not task.spans:
+            for span, scored in zip(
+                spans, (yield [self._splitter.part(task, span) for span in spans]), strict=True
+            ):
+                one.add_score(span, scored)
+        one.rank()
+        while one.wants_text:
+            part = self._splitter.part(task, one.next_span())
+            (written,) = yield [part._replace(max_new_tokens=one.left, write_above=-inf)]
+            one.add_text(written)
+        return one.reply()
 
 
 class _LongDocument:

@@ -47,6 +47,8 @@ COMMANDS = {
     "train": ("train", "Train a reranker on pointwise and sft objectives."),
     "export": ("export", "A folder that sentence-transformers, transformers and vLLM load."),
     "doctor": ("doctor", "Test the key and the answer of each judge."),
+    "serve": ("serve", "Answer rerank requests over HTTP, for the clients of other services."),
+    "mcp": ("mcp", "Give an agent the tool that reads documents for a question."),
     "convert": ("convert", "Rows to and from the shapes of other tools."),
     "status": ("status", "State of a run: rows, cost, time left; also while it works."),
     "ledger": ("ledger", "Statistics, export, merge and repair of the stored paid replies."),

@@ -20,6 +20,8 @@ TOPICS = {
     "eval answers": ("metrics", "providers"),
     "eval labels": ("metrics", "curation"),
     "show": ("rows", "models"),
+    "serve": ("serve", "models", "rows"),
+    "mcp": ("serve", "models"),
     "report": ("metrics",),
     "export": ("models",),
     "convert": ("shapes", "rows"),

@@ -1,0 +1,77 @@
+"""What `prism serve` and `prism mcp` share: their common options, and how the model is loaded."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from prism_cli.reporting.sanitize import escape_invisible
+
+if TYPE_CHECKING:
+    from prism_cli.configs.rerank import RerankConfig
+    from prism_cli.serving.model_queue import SteppedRuntime
+    from prism_cli.serving.service import Service
+
+
+@dataclass
+class Common:
+    """Options that a server shares with the other commands."""
+
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Shipped recipe or TOML file with settings.")
+    ] = None
+    sets: Annotated[
+        list[str], typer.Option("--set", help="One setting, as KEY=VALUE; repeatable.")
+    ] = field(default_factory=list)
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No line for each request.")] = False
+    seed: Annotated[int | None, typer.Option(hidden=True)] = None
+
+
+def check_engine(config: "RerankConfig") -> None:
+    """Raise for an engine whose texts cannot be written pass by pass.
+
+    Raises:
+        UsageError: the engine is vllm.
+    """
+    from prism_cli.errors import UsageError
+
+    if config.engine == "vllm":
+        raise UsageError(
+            "--engine vllm: expected transformers; a server on vLLM is not there yet. Rank files "
+            "with `prism rerank --engine vllm`"
+        )
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Turn a missing package into the error that names the extra."""
+    from prism_cli.errors import MissingPackageError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(str(error.name), extra) from None
+
+
+def load_service(config: "RerankConfig", service: "Service") -> None:
+    """Load the model, try it, and open the service with it."""
+    from prism_cli.commands import wiring
+    from prism_cli.serving.model_queue import ModelQueue
+    from prism_cli.serving.ranker import Ranker
+
+    reranker = wiring.reranker(config.model, config)
+    runtime = reranker.runtime
+    _, warning = wiring.canary(runtime)
+    if warning:
+        say(f"prism: warning: {warning}")
+    queue = ModelQueue(cast("SteppedRuntime", getattr(runtime, "inner", runtime)))
+    service.open(queue, Ranker(runtime, queue))
+    say(f"prism: ready · {config.model}")
+
+
+def say(line: str) -> None:
+    """Print a line for the person who started the server."""
+    print(escape_invisible(line), file=sys.stderr, flush=True)

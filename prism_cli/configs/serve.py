@@ -1,0 +1,58 @@
+"""Settings of `prism serve` and `prism mcp`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt, Interval
+
+from prism_cli.configs.base import Option
+from prism_cli.configs.rerank import EVIDENCE, RerankConfig
+
+SERVER = "Server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig(RerankConfig):
+    """Model and server. The settings of evidence are those of requests that do not say."""
+
+    evidence: Annotated[
+        bool,
+        Option(
+            "Contribution and evidence in every reply; else where a request asks for them.",
+            names=("--evidence/--no-evidence",),
+            panel=EVIDENCE,
+        ),
+    ] = False
+    name: Annotated[
+        str | None,
+        Option("Name of the model in replies.", default="the model spec", panel=SERVER),
+    ] = None
+    host: Annotated[
+        str,
+        Option(
+            "Address to listen on; another than this machine needs keys (PRISM_API_KEYS) or "
+            "--no-auth.",
+            panel=SERVER,
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Interval(ge=0, le=65535), Option("Port; 0 for a free one.", panel=SERVER)
+    ] = 8010
+    auth: Annotated[
+        bool,
+        Option(
+            "Without keys, answer every caller on another address than this machine.",
+            names=("--auth/--no-auth",),
+            panel=SERVER,
+        ),
+    ] = True
+    cors: Annotated[
+        tuple[str, ...],
+        Option("Origin whose pages may call; repeatable.", names=("--cors",), panel=SERVER),
+    ] = ()
+    deadline: Annotated[float, Gt(0), Option("Most seconds of a request.", panel=SERVER)] = 60.0
+    grace: Annotated[
+        float,
+        Gt(0),
+        Option("Seconds for requests in flight after SIGTERM.", panel=SERVER),
+    ] = 30.0

@@ -1,0 +1,311 @@
+"""The HTTP server: rerank requests of every dialect, health, and figures."""
+
+import asyncio
+import time
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from prism_cli.errors import ArgumentError, ModelError, RowError
+from prism_cli.reporting.colours import stylesheet
+from prism_cli.serving.keys import ApiKeys
+from prism_cli.serving.messages import RerankBody, RerankCall, read_call, read_json
+from prism_cli.serving.metrics import CONTENT_TYPE, Metrics
+from prism_cli.serving.page import page
+from prism_cli.serving.replies import error_body, reply_body
+from prism_cli.serving.service import (
+    RETRY_LOADING,
+    DeadlineError,
+    QueueFullError,
+    Service,
+    TooLargeError,
+    UnavailableError,
+    status_of,
+)
+from prism_cli.serving.stream import events
+
+MAX_BODY = 16 * 1024 * 1024
+"""Most bytes of a request's body."""
+OPEN_PATHS = ("/", "/health", "/ready", "/metrics")
+"""Paths that need no key."""
+RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking")
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server says about itself.
+
+    Attributes:
+        model: its name.
+        max_input_length: most tokens of a prompt.
+        defaults: values of keys that a body has not.
+        cors: origins whose pages may call.
+    """
+
+    model: str
+    version: str
+    max_input_length: int
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    cors: tuple[str, ...] = ()
+
+
+class ClientGoneError(Exception):
+    """The client left before its reply."""
+
+
+def create_app(
+    service: Service,
+    info: ServerInfo,
+    keys: ApiKeys,
+    log: Callable[[str], None],
+    lifespan: Any = None,
+    mounted: Mapping[str, ASGIApp] = MappingProxyType({}),
+) -> ASGIApp:
+    """Return the application.
+
+    Args:
+        mounted: path -> application that answers its requests, behind the same keys.
+        log: gets one line a request, without texts and keys.
+    """
+    metrics = Metrics(service)
+    app = FastAPI(title="prism", version=info.version, lifespan=lifespan)
+    body = {"content": {"application/json": {"schema": RerankBody.model_json_schema()}}}
+
+    async def rerank(request: Request) -> Response:
+        return await _reranked(request, service, info)
+
+    for path in RERANK_PATHS:
+        app.post(path, openapi_extra={"requestBody": body}, response_model=None)(rerank)
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/ready")
+    async def ready() -> JSONResponse:
+        if service.ready:
+            return JSONResponse({"status": "ready"})
+        return _error(503, "the model is not ready", {"retry-after": str(RETRY_LOADING)})
+
+    @app.get("/info")
+    async def about() -> JSONResponse:
+        return JSONResponse(
+            {
+                "model_id": info.model,
+                "model_type": {
+                    "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
+                },
+                "max_input_length": info.max_input_length,
+                "max_concurrent_requests": 1024,
+                "max_client_batch_size": 1000,
+                "version": info.version,
+            }
+        )
+
+    @app.get("/v1/models")
+    async def models() -> JSONResponse:
+        one = {"id": info.model, "object": "model", "created": 0, "owned_by": "prism"}
+        return JSONResponse({"object": "list", "data": [one]})
+
+    content, policy = page(info.model, stylesheet())
+
+    @app.get("/", include_in_schema=False)
+    async def show() -> Response:
+        headers = {"content-security-policy": policy, "x-content-type-options": "nosniff"}
+        return HTMLResponse(content, headers=headers)
+
+    @app.get("/metrics")
+    async def figures() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return _error(error.status_code, str(error.detail))
+
+    @app.exception_handler(Exception)
+    async def internal_error(_: Request, error: Exception) -> JSONResponse:
+        return _error(500, f"unexpected {type(error).__name__}; see the server's log")
+
+    if info.cors:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(info.cors), allow_methods=["*"], allow_headers=["*"]
+        )
+    return Guard(Mounted(app, mounted), keys, metrics, log)
+
+
+class Mounted:
+    """Sends the requests of some paths to other applications."""
+
+    def __init__(self, app: ASGIApp, mounted: Mapping[str, ASGIApp]) -> None:
+        self._app, self._mounted = app, mounted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._mounted.get(scope.get("path", ""), self._app)
+        await app(scope, receive, send)
+
+
+class Guard:
+    """ASGI middleware: keys, request ids, counts, and one line of log for each request.
+
+    Pure ASGI, as middleware that wraps the request hides its disconnect from the handler.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: ApiKeys, metrics: Metrics, log: Callable[[str], None]
+    ) -> None:
+        self._app, self._keys, self._metrics, self._log = app, keys, metrics, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        path, status = scope["path"], 499
+        request_id = uuid.uuid4().hex
+        scope["prism"] = figures = dict[str, int]()
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            if path not in OPEN_PATHS and not self._keys.allow(Headers(scope=scope)):
+                await _error(401, "expected a key, as `Authorization: Bearer KEY`")(
+                    scope, receive, counted
+                )
+            else:
+                await self._app(scope, receive, counted)
+        except (ClientGoneError, ClientDisconnect):
+            pass
+        except Exception as error:  # the server's door; the reply was sent by `internal_error`
+            traceback.print_exception(error)
+        finally:
+            seconds = time.perf_counter() - started
+            ranks = path in RERANK_PATHS
+            self._metrics.count(status, seconds, ranks=ranks)
+            if path not in OPEN_PATHS:
+                more = "".join(f" {name}={value}" for name, value in figures.items())
+                self._log(
+                    f"{status} {scope['method']} {path} {seconds * 1000:.0f} ms{more} "
+                    f"id={request_id}"
+                )
+
+
+async def _reranked(request: Request, service: Service, info: ServerInfo) -> Response:
+    tei = False
+    try:
+        value = read_json(await _body(request))
+        tei = "texts" in value
+        call = read_call(value, info.defaults)
+        request.scope["prism"]["documents"] = len(call.documents)
+        if call.body.stream:
+            return await _streamed(request, service, info, call)
+        work = service.rank(
+            call.body.query, call.documents, call.options, timeout=_timeout(request)
+        )
+        ranking, ticket = await _while_connected(request, work)
+        request.scope["prism"]["tokens"] = ticket.read
+        request.scope["prism"]["written"] = ranking.counts["tokens_written"]
+        returns = request.url.path != "/v2/rerank"
+        reply = reply_body(call, ranking, ticket, info.model, returns_documents=returns)
+        return Response(orjson.dumps(reply), media_type="application/json")
+    except (
+        ArgumentError,
+        RowError,
+        UnavailableError,
+        QueueFullError,
+        DeadlineError,
+        ModelError,
+    ) as error:
+        status, headers = status_of(error, tei=tei)
+        return _error(status, str(error), headers, tei=tei)
+
+
+async def _streamed(
+    request: Request, service: Service, info: ServerInfo, call: RerankCall
+) -> StreamingResponse:
+    leaving = asyncio.create_task(_gone(request))
+    parts = events(service, call, info.model, leaving, timeout=_timeout(request))
+    first = await anext(parts)  # an error before any event is a plain reply
+
+    async def all_parts() -> Any:
+        yield first
+        async for part in parts:
+            yield part
+
+    return StreamingResponse(
+        all_parts(),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def _while_connected(request: Request, work: Awaitable[Any]) -> Any:
+    """Return the result of `work`; give it up when the client leaves.
+
+    Raises:
+        ClientGoneError: it left.
+    """
+    running, leaving = asyncio.ensure_future(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            return running.result()
+        raise ClientGoneError
+    finally:
+        running.cancel()
+        leaving.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Wait until the client of a request that was read has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body.
+
+    Raises:
+        TooLargeError: it has more than MAX_BODY bytes.
+    """
+    parts = bytearray()
+    async for part in request.stream():
+        parts += part
+        if len(parts) > MAX_BODY:
+            raise TooLargeError(
+                f"body: expected at most {MAX_BODY // 2**20} MiB, found more; send the documents "
+                "in several requests"
+            )
+    return bytes(parts)
+
+
+def _timeout(request: Request) -> float | None:
+    """Return the seconds that the caller waits; None if it does not say."""
+    try:
+        seconds = float(request.headers.get("x-request-timeout", ""))
+    except ValueError:
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _error(
+    status: int, message: str, headers: Mapping[str, str] | None = None, *, tei: bool = False
+) -> JSONResponse:
+    return JSONResponse(error_body(status, message, tei=tei), status, headers)

@@ -1,0 +1,43 @@
+"""API keys of callers, compared in constant time and never shown."""
+
+import hmac
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+
+VARIABLE = "PRISM_API_KEYS"
+"""Environment variable with the keys, separated by commas."""
+
+
+class ApiKeys:
+    """The keys that callers may use; without any, every caller is allowed.
+
+    Args:
+        keys: only their digests are kept.
+    """
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self._digests = [_digest(key.strip()) for key in keys if key.strip()]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def allow(self, headers: Mapping[str, str]) -> bool:
+        """Return True for `Authorization: Bearer KEY`, `Authorization: KEY`, or `x-api-key: KEY`.
+
+        Args:
+            headers: with names in lower case.
+        """
+        if not self._digests:
+            return True
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        given = _digest((token if scheme.lower() == "bearer" else scheme).strip())
+        other = _digest(headers.get("x-api-key", "").strip())
+        # A list: every comparison takes place, so that time says nothing.
+        matches = [
+            hmac.compare_digest(digest, one) for digest in self._digests for one in (given, other)
+        ]
+        return any(matches)
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,103 @@
+"""Ranking for requests that share one model: `prism_cli.ranking` with the replies of a queue."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
+from typing import Protocol, TypeVar, cast
+
+from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask
+from prism_cli.ranking import Ranking, ranking
+from prism_cli.rows.candidates import Candidate
+from prism_cli.serving.model_queue import ModelQueue
+
+Y = TypeVar("Y")
+R = TypeVar("R")
+Observer = Callable[[RerankTask, Reply], Awaitable[None]]
+"""Called with each reply as soon as it is there."""
+
+
+class SplittingRuntime(Protocol):
+    """A runtime that reads long documents in parts."""
+
+    def steps(
+        self, task: RerankTask
+    ) -> Generator[Sequence[RerankTask], Sequence[Reply], Reply]: ...
+
+
+class Ranker:
+    """Ranks documents for requests, all at once.
+
+    Args:
+        runtime: makes the requests; a WindowedReranker, or the queue's own runtime.
+        queue: answers them.
+    """
+
+    def __init__(self, runtime: RerankRuntime, queue: ModelQueue) -> None:
+        self._runtime, self._queue = runtime, queue
+
+    async def rank(
+        self,
+        query: str,
+        documents: Sequence[Candidate],
+        options: RankOptions,
+        observe: Observer | None = None,
+    ) -> Ranking:
+        """Return the ranking of one request; cancelling the call gives its work up.
+
+        Raises:
+            RowError: the query is too long for the model's prompt.
+            ModelError: the model failed.
+        """
+        owner = object()
+        work = ranking(self._runtime, query, documents, options, scores_first=True)
+
+        async def answered(requests: Sequence[Request]) -> list[Reply]:
+            return await _all([self._reply(owner, one.payload, observe) for one in requests])
+
+        # In a thread: documents are tokenized there, and texts compared with them.
+        return await _driven(work, answered, in_thread=True)
+
+    async def _reply(self, owner: Hashable, task: RerankTask, observe: Observer | None) -> Reply:
+        if hasattr(self._runtime, "steps"):
+            steps = cast("SplittingRuntime", self._runtime).steps(task)
+            reply = await _driven(steps, lambda tasks: self._answers(owner, tasks))
+        else:
+            reply = await self._queue.answer(owner, task)
+        if observe is not None:
+            await observe(task, reply)
+        return reply
+
+    async def _answers(self, owner: Hashable, tasks: Sequence[RerankTask]) -> list[Reply]:
+        return await _all([self._queue.answer(owner, task) for task in tasks])
+
+
+async def _driven(
+    work: Generator[Y, Sequence[Reply], R],
+    answer: Callable[[Y], Awaitable[list[Reply]]],
+    *,
+    in_thread: bool = False,
+) -> R:
+    """Run a generator to its end; send it the replies to what it yields."""
+
+    def step(replies: list[Reply] | None) -> tuple[Y | None, R | None]:
+        try:
+            return (next(work) if replies is None else work.send(replies)), None
+        except StopIteration as stop:
+            return None, stop.value
+
+    replies: list[Reply] | None = None
+    while True:
+        wanted, result = await asyncio.to_thread(step, replies) if in_thread else step(replies)
+        if wanted is None:
+            return cast("R", result)
+        replies = await answer(wanted)
+
+
+async def _all(calls: Sequence[Awaitable[Reply]]) -> list[Reply]:
+    """Await calls together; where one fails or this is cancelled, the others are cancelled."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()

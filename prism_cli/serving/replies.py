@@ -1,0 +1,108 @@
+"""Replies to rerank requests that the clients of every dialect read."""
+
+import uuid
+from typing import Any
+
+from prism_cli.ranking import Ranking, Result
+from prism_cli.serving.messages import RerankCall
+from prism_cli.serving.service import Ticket
+
+Body = dict[str, Any]
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "request_too_large",
+    422: "validation",
+    429: "rate_limit_error",
+    500: "internal_error",
+    503: "unavailable",
+    504: "timeout",
+}
+
+
+def reply_body(
+    call: RerankCall, ranking: Ranking, ticket: Ticket, model: str, *, returns_documents: bool
+) -> Any:
+    """Return the JSON value of the reply in the dialect of the request.
+
+    Args:
+        ticket: with the tokens that were read.
+        returns_documents: where the request does not say.
+    """
+    if call.dialect == "tei":
+        return [_tei(call, result) for result in ranking.results]
+    if call.dialect == "nim":
+        rankings = [
+            {"index": result["index"], "logit": _logit(result)} for result in ranking.results
+        ]
+        return {"rankings": rankings, "usage": _usage(ticket, ranking)}
+    asked = call.body.return_documents
+    returns_documents = returns_documents if asked is None else asked
+    results = [_result(call, result, returns_documents) for result in ranking.results]
+    usage = _usage(ticket, ranking)
+    return {
+        "id": f"rerank-{uuid.uuid4().hex}",
+        "object": "rerank",
+        "model": model,
+        "results": results,
+        "data": [
+            {name: result[name] for name in ("index", "relevance_score")} for result in results
+        ],
+        "usage": usage,
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"search_units": 1},
+            "tokens": {
+                "input_tokens": usage["prompt_tokens"],
+                "output_tokens": usage["completion_tokens"],
+            },
+        },
+    }
+
+
+def error_body(status: int, message: str, *, tei: bool = False) -> Body:
+    """Return the JSON object of an error, which the clients of every dialect read."""
+    kind = _TYPES.get(status, "error")
+    if tei:
+        return {"error": message, "error_type": kind}
+    return {
+        "error": {"message": message, "type": kind, "code": status},
+        "message": message,
+        "detail": message,
+    }
+
+
+def _result(call: RerankCall, result: Result, returns_document: bool) -> Body:
+    body: Body = {name: value for name, value in result.items() if value is not None}
+    if call.body.raw_scores:
+        body["relevance_score"] = _logit(result)
+    if returns_document:
+        body["document"] = {"text": call.texts[result["index"]]}
+    return body
+
+
+def _tei(call: RerankCall, result: Result) -> Body:
+    score = _logit(result) if call.body.raw_scores else result["relevance_score"]
+    text = {"text": call.texts[result["index"]]} if call.body.return_text else {}
+    return {"index": result["index"], "score": score} | text
+
+
+def _logit(result: Result) -> float:
+    """Return the logit of a result; of a blank document one below every other."""
+    logit = result["logit"]
+    return BLANK_LOGIT if logit is None else logit
+
+
+def _usage(ticket: Ticket, ranking: Ranking) -> Body:
+    written = ranking.counts["tokens_written"]
+    return {
+        "prompt_tokens": ticket.read,
+        "completion_tokens": written,
+        "total_tokens": ticket.read + written,
+    }
+
+
+BLANK_LOGIT = -100.0
+"""Logit of a blank document, which the model does not read."""

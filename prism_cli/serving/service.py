@@ -1,0 +1,199 @@
+"""A loaded model that ranks for many callers: admission, deadlines, cancellation.
+
+The HTTP server and the MCP server share it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.errors import ArgumentError, ModelError, PrismError
+from prism_cli.ports import Reply, RerankTask
+from prism_cli.ranking import Ranking
+from prism_cli.rows.candidates import Candidate
+from prism_cli.serving.model_queue import ModelQueue
+from prism_cli.serving.ranker import Observer, Ranker
+
+DEADLINE = 60.0
+"""Most seconds of a request."""
+MAX_QUEUED_BYTES = 256 * 1024 * 1024
+"""Bytes of documents in memory at which requests are refused."""
+
+
+RETRY_LOADING = 5
+"""Seconds after which a caller may try again while the model is loading."""
+
+
+class TooLargeError(ArgumentError):
+    """More documents, or more bytes, than a request may have."""
+
+
+class UnavailableError(PrismError):
+    """The model is loading, or the server is stopping."""
+
+
+class QueueFullError(PrismError):
+    """The request would not be answered by its deadline.
+
+    Args:
+        retry_after: seconds after which it would.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"the queue is full: expected room for this request, found none; retry in "
+            f"{retry_after} s"
+        )
+
+
+class DeadlineError(PrismError):
+    """The request was not answered in time."""
+
+
+@dataclass(eq=False)
+class Ticket:
+    """An admitted request.
+
+    Attributes:
+        left: bytes of documents without a score.
+        read: tokens of the prompts that were read.
+    """
+
+    left: int
+    read: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+class Service:
+    """Ranks documents for many callers with one model.
+
+    Args:
+        deadline: most seconds of a request.
+
+    Attributes:
+        tickets: requests in flight.
+        failure: why the model could not be loaded.
+    """
+
+    def __init__(self, deadline: float = DEADLINE) -> None:
+        self.deadline = deadline
+        self.tickets: set[Ticket] = set()
+        self.queue: ModelQueue | None = None
+        self._ranker: Ranker | None = None
+        self._opened: Ranker | None = None
+        self._stopping = False
+        self.failure: PrismError | None = None
+
+    @property
+    def ready(self) -> bool:
+        """True where requests are accepted."""
+        return self._ranker is not None and not self._stopping
+
+    def open(self, queue: ModelQueue, ranker: Ranker) -> None:
+        """Take the model; requests are accepted once `load` has ended."""
+        self.queue, self._opened = queue, ranker
+
+    async def load(self, load: Callable[[], None]) -> None:
+        """Run `load`, which opens the service, in a thread; accept requests afterwards."""
+        try:
+            await asyncio.to_thread(load)
+        except PrismError as error:
+            self.failure = error
+            return
+        assert self.queue is not None
+        self.queue.start()
+        self._ranker = self._opened
+
+    async def close(self) -> None:
+        """Stop the model's thread after its round."""
+        self.drain()
+        if self.queue is not None and self._ranker is not None:
+            await self.queue.close()
+
+    def drain(self) -> None:
+        """Accept no more requests; those in flight go on."""
+        self._stopping = True
+
+    async def rank(
+        self,
+        query: str,
+        documents: Sequence[Candidate],
+        options: RankOptions,
+        *,
+        timeout: float | None = None,
+        observe: Observer | None = None,
+    ) -> tuple[Ranking, Ticket]:
+        """Return the ranking of a request; cancelling the call gives its work up.
+
+        Args:
+            timeout: seconds, where less than the deadline.
+
+        Raises:
+            UnavailableError, QueueFullError: it was not begun.
+            DeadlineError: it was not answered in time.
+            RowError, ModelError: as for `Ranker.rank`.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if self._ranker is None or self._stopping:
+            raise UnavailableError(
+                "the server is stopping" if self._stopping else "the model is still loading"
+            )
+        seconds = min(self.deadline, timeout or self.deadline)
+        ticket = Ticket(sum(len(one.text) for one in documents))
+        self._admit(ticket, seconds)
+        self.tickets.add(ticket)
+
+        async def observed(task: RerankTask, reply: Reply) -> None:
+            if not task.max_new_tokens:
+                ticket.left -= len(task.document)
+                ticket.read += reply.usage.input_tokens
+            if observe is not None:
+                await observe(task, reply)
+
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ranker.rank(query, documents, options, observed), ticket
+        except TimeoutError:
+            raise DeadlineError(
+                f"expected an answer within {seconds:g} s, found none; send fewer documents, or "
+                "ask for less evidence"
+            ) from None
+        finally:
+            self.tickets.discard(ticket)
+
+    def _admit(self, ticket: Ticket, seconds: float) -> None:
+        """Raise where a request cannot be answered in time.
+
+        Requests take turns, so one of n bytes waits for at most n bytes of each other one.
+
+        Raises:
+            QueueFullError: it cannot; never if no request is in flight.
+        """
+        assert self.queue is not None
+        if not self.tickets:
+            return
+        ahead = sum(min(other.left, ticket.left) for other in self.tickets)
+        wait = (ahead + ticket.left) / self.queue.bytes_per_second
+        held = sum(other.left for other in self.tickets)
+        if wait > seconds or held + ticket.left > MAX_QUEUED_BYTES:
+            raise QueueFullError(max(1, ceil(min(wait - seconds, seconds))))
+
+
+def status_of(error: Exception, *, tei: bool = False) -> tuple[int, dict[str, str]]:
+    """Return the HTTP status of an error, and headers."""
+    if isinstance(error, TooLargeError):
+        return 413, {}
+    if isinstance(error, QueueFullError):
+        return 429, {"retry-after": str(error.retry_after)}
+    if isinstance(error, UnavailableError):
+        return 503, {"retry-after": str(RETRY_LOADING)}
+    if isinstance(error, DeadlineError):
+        return 504, {}
+    if isinstance(error, ModelError):
+        return 500, {}
+    return (422 if tei else 400), {}

@@ -1,0 +1,137 @@
+"""Replies as server-sent events: scores at once, each evidence as it is written, the result."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+
+from prism_cli.domain.grounded_texts import Texts
+from prism_cli.domain.scoring import relevance_score, verdict_of
+from prism_cli.ports import Reply, RerankTask
+from prism_cli.query_texts import QueryTexts
+from prism_cli.ranking import DECIMALS, Ranking
+from prism_cli.rows.texts import is_blank
+from prism_cli.serving.messages import RerankCall
+from prism_cli.serving.replies import error_body, reply_body
+from prism_cli.serving.service import Service, Ticket, status_of
+
+KEEP_ALIVE = 10.0
+"""Seconds without an event after which a comment is sent."""
+
+
+async def events(
+    service: Service,
+    call: RerankCall,
+    model: str,
+    leaving: asyncio.Future[None],
+    *,
+    timeout: float | None,
+) -> AsyncGenerator[bytes, None]:
+    """Yield the events `scores`, `evidence`, `result` and `done`, or `error`.
+
+    Closing the generator gives the work up.
+
+    Args:
+        leaving: done when the client has left, which gives the work up, too.
+
+    Raises:
+        PrismError: the request was refused before its work began.
+    """
+    waiting: asyncio.Queue[bytes] = asyncio.Queue()
+    progress = _Progress(call, waiting)
+    work = asyncio.ensure_future(
+        service.rank(
+            call.body.query,
+            call.documents,
+            call.options,
+            timeout=timeout,
+            observe=progress.observe,
+        )
+    )
+    try:
+        await asyncio.sleep(0)  # the work begins, or is refused
+        if work.done() and work.exception() is not None:
+            work.result()
+        while not (work.done() and waiting.empty()):
+            part = asyncio.ensure_future(waiting.get())
+            waited: set[asyncio.Future[Any]] = {work, part, leaving}
+            await asyncio.wait(waited, timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                part.cancel()
+                return
+            if part.done():
+                yield part.result()
+                continue
+            part.cancel()
+            if not work.done():
+                yield b": working\n\n"
+        yield _end(call, work, model)
+        yield _event("done", {})
+    finally:
+        work.cancel()
+        leaving.cancel()
+
+
+class _Progress:
+    """The events of a request while it is being answered."""
+
+    def __init__(self, call: RerankCall, waiting: asyncio.Queue[bytes]) -> None:
+        self._call, self._waiting = call, waiting
+        self._indices: defaultdict[str, list[int]] = defaultdict(list)
+        for index, document in enumerate(call.documents):
+            if not is_blank(document.text):
+                self._indices[document.text].append(index)
+        self._unscored = sum(map(len, self._indices.values()))
+        self._logits: dict[int, float] = {}
+
+    async def observe(self, task: RerankTask, reply: Reply) -> None:
+        """Take a reply of the request."""
+        if reply.refusal is not None:
+            return
+        if not task.max_new_tokens:
+            logit = float(reply.value["logit"])
+            self._logits |= dict.fromkeys(self._indices[task.document], logit)
+            if len(self._logits) == self._unscored:
+                self._waiting.put_nowait(_event("scores", {"results": self._scores()}))
+        elif "text" in reply.value or "texts" in reply.value:
+            call = self._call
+            for index in self._indices[task.document]:
+                texts = await asyncio.to_thread(_texts, call, index, reply)
+                self._waiting.put_nowait(_event("evidence", {"index": index, **texts}))
+
+    def _scores(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "index": index,
+                "doc_id": self._call.documents[index].doc_id,
+                "relevance_score": round(relevance_score(logit), DECIMALS),
+                "logit": round(logit, DECIMALS),
+                "verdict": verdict_of(logit),
+            }
+            for index, logit in sorted(self._logits.items(), key=lambda item: -item[1])
+        ]
+
+
+def _texts(call: RerankCall, index: int, reply: Reply) -> Texts:
+    """Return the fields of a document's texts, whatever other documents say."""
+    texts = QueryTexts(call.body.query, [call.documents[index]], call.options)
+    texts.add(0, reply)
+    return texts.fields(0, None)[0]
+
+
+def _end(call: RerankCall, work: asyncio.Future[tuple[Ranking, Ticket]], model: str) -> bytes:
+    error = work.exception()
+    if error is None:
+        ranking, ticket = work.result()
+        return _event("result", reply_body(call, ranking, ticket, model, returns_documents=False))
+    if not isinstance(error, Exception):
+        raise error
+    status, _ = status_of(error)
+    message = str(error) if status != 500 else "the model failed; see the server's log"
+    return _event("error", error_body(status, message))
+
+
+def _event(name: str, value: Any) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"

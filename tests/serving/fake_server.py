@@ -1,0 +1,47 @@
+"""A server with the counting model: python -m tests.serving.fake_server SECONDS_PER_ROUND."""
+
+import sys
+import time
+
+from prism_cli.serving.app import ServerInfo, create_app
+from prism_cli.serving.keys import ApiKeys
+from prism_cli.serving.model_queue import ModelQueue
+from prism_cli.serving.ranker import Ranker
+from prism_cli.serving.server import address, listening_socket, run_server
+from prism_cli.serving.service import Service
+from tests.serving.fake_model import CountingModel
+
+
+class SlowModel(CountingModel):
+    """A model whose rounds and passes take a while."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def pass_(self) -> None:
+        time.sleep(self.seconds)
+
+
+def main(seconds: float) -> None:
+    """Print the address, and serve."""
+    service = Service()
+    listening = listening_socket("127.0.0.1", 0)
+    print(address(listening), flush=True)
+
+    def load() -> None:
+        queue = ModelQueue(SlowModel(seconds))  # type: ignore[arg-type]
+        service.open(queue, Ranker(SlowModel(0), queue))  # type: ignore[arg-type]
+
+    info = ServerInfo("river", "1.0", 512)
+    run_server(
+        lambda life: create_app(service, info, ApiKeys(), print, life),
+        service,
+        listening,
+        load,
+        20,
+    )
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

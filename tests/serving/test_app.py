@@ -1,0 +1,301 @@
+"""Requests and replies of every dialect, with a model that says yes to documents with the query."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from starlette.testclient import TestClient
+
+from prism_cli.serving.app import MAX_BODY, ServerInfo, create_app
+from prism_cli.serving.keys import ApiKeys
+from prism_cli.serving.messages import MAX_DOCUMENTS
+from prism_cli.serving.model_queue import ModelQueue
+from prism_cli.serving.ranker import Ranker
+from prism_cli.serving.server import lifespan
+from prism_cli.serving.service import Service
+from tests.serving.fake_model import CountingModel
+
+DOCUMENTS = ["a cat", "a river by the town", {"title": "Town", "text": "a big river"}]
+YES = {"query": "river", "documents": DOCUMENTS}
+
+
+class Served:
+    """A server in this process.
+
+    Attributes:
+        lines: of its log.
+    """
+
+    def __init__(self, *keys: str, **defaults: Any) -> None:
+        self.model: Any = CountingModel()
+        self.service = Service(deadline=20)
+        self.lines: list[str] = []
+
+        def load() -> None:
+            queue = ModelQueue(self.model)
+            self.service.open(queue, Ranker(self.model, queue))
+
+        self.app = create_app(
+            self.service,
+            ServerInfo("river", "1.0", 512, defaults, ("https://page.example",)),
+            ApiKeys(keys),
+            self.lines.append,
+            lifespan(self.service, load),
+        )
+
+    def __enter__(self) -> "Served":
+        self.client = TestClient(self.app).__enter__()
+        while not self.service.ready:
+            self.client.get("/health")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.__exit__(None, None, None)
+
+    def post(self, body: Any, path: str = "/v1/rerank", **headers: str) -> Any:
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post(path, content=content, headers=named)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    with Served(evidence=False) as one:
+        yield one
+
+
+def test_one_reply_is_read_by_the_clients_of_all_services(served: Served) -> None:
+    reply = served.post(YES).json()
+    assert reply["object"] == "rerank"
+    assert reply["model"] == "river"
+    assert reply["id"]
+    assert [one["index"] for one in reply["results"]] == [1, 2, 0]
+    assert [one["verdict"] for one in reply["results"]] == ["yes", "yes", "no"]
+    assert reply["results"][0]["document"] == {"text": "a river by the town"}
+    assert reply["data"] == [
+        {name: one[name] for name in ("index", "relevance_score")} for one in reply["results"]
+    ]
+    assert reply["usage"] == {"prompt_tokens": 30, "completion_tokens": 0, "total_tokens": 30}
+    assert reply["meta"]["api_version"]
+    assert "evidence" not in reply["results"][0]
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "returned"),
+    [
+        ("/v1/rerank", {}, True),
+        ("/rerank", {"return_documents": None}, True),
+        ("/v1/rerank", {"return_documents": False}, False),
+        ("/v2/rerank", {}, False),
+        ("/v2/rerank", {"return_documents": "true"}, True),
+    ],
+)
+def test_documents_are_returned_as_each_version_does(
+    served: Served, path: str, more: dict[str, Any], returned: bool
+) -> None:
+    results = served.post(YES | more, path).json()["results"]
+    assert all(("document" in one) is returned for one in results)
+    assert len(results) == 3
+
+
+def test_tei_gets_its_list(served: Served) -> None:
+    body = {"query": "river", "texts": ["a cat", "a river"], "truncate": True}
+    assert served.post(body, "/rerank").json() == [
+        {"index": 1, "score": pytest.approx(0.952889)},
+        {"index": 0, "score": pytest.approx(0.047652)},
+    ]
+    raw = served.post(body | {"raw_scores": True, "return_text": True}, "/rerank").json()
+    assert raw[0] == {"index": 1, "score": 3.007, "text": "a river"}
+
+
+def test_nim_gets_its_rankings(served: Served) -> None:
+    body = {"query": {"text": "river"}, "passages": [{"text": "a cat"}, {"text": "a river"}]}
+    reply = served.post(body, "/v1/ranking").json()
+    assert reply["rankings"] == [{"index": 1, "logit": 3.007}, {"index": 0, "logit": -2.995}]
+
+
+@pytest.mark.parametrize("all_of_them", [None, 0, "0", 5])
+def test_top_n_zero_and_null_mean_all(served: Served, all_of_them: Any) -> None:
+    for name in ("top_n", "top_k"):
+        assert len(served.post(YES | {name: all_of_them}).json()["results"]) == 3
+        assert len(served.post(YES | {name: 2}).json()["results"]) == 2
+
+
+def test_unknown_keys_and_nulls_are_ignored(served: Served) -> None:
+    body = YES | {"max_tokens_per_doc": None, "threshold": None, "evidence": None, "x": {"y": 1}}
+    assert served.post(body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "more", [{"evidence": True}, {"evidence": "true"}, {"evidence_top": 5}, {"model": "m:evidence"}]
+)
+def test_evidence_is_written_where_it_is_requested(served: Served, more: dict[str, Any]) -> None:
+    best = served.post(YES | more | {"max_new_tokens": 3}).json()["results"][0]
+    assert best["evidence"] == "a river by the town"
+    assert best["evidence_origin"] == "generated"
+    assert best["citations"]
+
+
+def test_a_server_with_evidence_can_be_asked_for_none() -> None:
+    with Served(evidence=True) as served:
+        assert "evidence" in served.post(YES | {"max_new_tokens": 3}).json()["results"][0]
+        assert "evidence" not in served.post(YES | {"evidence": False}).json()["results"][0]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "body: not JSON"),
+        ([1], "body: expected an object, found array"),
+        ({"query": "a"}, "documents: expected an array, found no such key"),
+        ({"documents": ["a"]}, "query: expected a value, found no such key"),
+        ({"query": 5, "documents": ["a"]}, "query: "),
+        ({"query": " ", "documents": ["a"]}, "query: expected text"),
+        ({"query": "a", "documents": "a"}, "documents: "),
+        ({"query": "a", "documents": [5]}, "documents[0]: expected a string or an object"),
+        ({"query": "a", "documents": [{"title": "a"}]}, "documents[0].text: "),
+        ({"query": "a", "documents": ["a\0"]}, "documents[0]: a NUL character"),
+        ({"query": "a", "documents": ["a"], "top_n": "x"}, "top_n: "),
+        ({"query": "a", "documents": ["a"], "threshold": 2}, "threshold: "),
+        (b'{"query": "a", "documents": ["\\ud800"]}', "body: not JSON"),
+    ],
+)
+def test_a_bad_body_gets_an_error_that_names_the_key(
+    served: Served, body: Any, message: str
+) -> None:
+    reply = served.post(body)
+    assert reply.status_code == 400
+    value = reply.json()
+    assert value["detail"].startswith(message)
+    assert value["detail"] == value["message"] == value["error"]["message"]
+    assert value["error"]["code"] == 400
+
+
+def test_tei_gets_errors_in_its_own_form(served: Served) -> None:
+    reply = served.post({"query": "a", "texts": [1]}, "/rerank")
+    assert reply.status_code == 422
+    assert reply.json() == {
+        "error": "documents[0]: expected a string or an object, found number 1 (query 'a')",
+        "error_type": "validation",
+    }
+
+
+def test_too_many_documents_or_bytes_are_refused(served: Served) -> None:
+    many = served.post({"query": "a", "documents": ["a"] * (MAX_DOCUMENTS + 1)})
+    assert many.status_code == 413
+    assert "at most 1,000, found 1,001" in many.json()["detail"]
+    large = served.post(b'{"query": "' + b"a" * MAX_BODY + b'"}')
+    assert large.status_code == 413
+    assert "16 MiB" in large.json()["detail"]
+
+
+def test_an_empty_list_and_blank_documents_have_a_reply(served: Served) -> None:
+    assert served.post({"query": "a", "documents": []}).json()["results"] == []
+    (one,) = served.post({"query": "a", "documents": [" "]}).json()["results"]
+    assert (one["relevance_score"], one["verdict"]) == (0.0, "no")
+
+
+def test_keys_are_read_in_every_form_and_never_logged() -> None:
+    with Served("secret-1", "secret-2") as served:
+        for headers in (
+            {"authorization": "Bearer secret-1"},
+            {"authorization": "bearer secret-2"},
+            {"authorization": "secret-2"},
+            {"x_api_key": "secret-1"},
+        ):
+            assert served.post(YES, **headers).status_code == 200
+        for headers in ({}, {"authorization": "Bearer no"}, {"x_api_key": "secret-1,secret-2"}):
+            reply = served.post(YES, **headers)
+            assert reply.status_code == 401
+            assert "key" in reply.json()["detail"]
+        for path in ("/health", "/ready", "/metrics"):
+            assert served.client.get(path).status_code == 200
+        assert served.client.get("/v1/models").status_code == 401
+        assert not any("secret" in line or "river" in line for line in served.lines)
+
+
+def test_the_log_has_a_line_for_each_request(served: Served) -> None:
+    served.lines.clear()
+    reply = served.post(YES)
+    (line,) = served.lines
+    assert line.startswith("200 POST /v1/rerank ")
+    assert "documents=3 tokens=30" in line
+    assert reply.headers["x-request-id"] in line
+
+
+def test_before_the_model_is_loaded_and_while_stopping_requests_are_refused() -> None:
+    served = Served()
+    client = TestClient(served.app)
+    for path, status in (("/health", 200), ("/ready", 503), ("/metrics", 200)):
+        assert client.get(path).status_code == status
+    reply = client.post("/v1/rerank", json=YES)
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+    with served:
+        served.service.drain()
+        assert served.post(YES).status_code == 503
+
+
+def test_a_failing_model_is_an_error_of_the_server(served: Served) -> None:
+    served.model.fails = "the device is gone"
+    reply = served.post(YES | {"query": "other"})
+    served.model.fails = None
+    assert (reply.status_code, reply.json()["detail"]) == (500, "the device is gone")
+    assert served.post(YES | {"query": "other"}).status_code == 200
+
+
+def test_a_deadline_ends_a_request() -> None:
+    with Served() as served:
+        served.model.gate.clear()
+        reply = served.post(YES, x_request_timeout="0.05")
+        assert reply.status_code == 504
+        assert "within 0.05 s" in reply.json()["detail"]
+        served.model.gate.set()
+        assert served.post(YES).status_code == 200
+
+
+def test_a_request_that_would_end_after_its_deadline_is_refused_at_once() -> None:
+    with Served() as served:
+        served.service.tickets.add(ticket := type("T", (), {"left": 10**7})())  # type: ignore[arg-type]
+        assert served.post(YES).status_code == 200, "a small one waits for no large one"
+        reply = served.post(YES | {"documents": ["river " * 100_000] * 20})
+        assert reply.status_code == 429
+        assert int(reply.headers["retry-after"]) >= 1
+        served.service.tickets.discard(ticket)
+
+
+def test_streams_have_scores_then_evidence_then_the_reply(served: Served) -> None:
+    reply = served.post(YES | {"stream": True, "evidence": True, "max_new_tokens": 3})
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    events = [part.split("\n", 1) for part in reply.text.strip().split("\n\n") if part[0] != ":"]
+    names = [name.removeprefix("event: ") for name, _ in events]
+    assert names == ["scores", "evidence", "evidence", "result", "done"]
+    values = [orjson.loads(data.removeprefix("data: ")) for _, data in events]
+    assert [one["index"] for one in values[0]["results"]] == [1, 2, 0]
+    final = {one["index"]: one for one in values[3]["results"]}
+    for event in values[1:3]:
+        assert event["evidence"] == final[event["index"]]["evidence"]
+
+
+def test_a_stream_that_fails_ends_with_an_error(served: Served) -> None:
+    assert served.post({"query": " ", "documents": ["a"], "stream": True}).status_code == 400
+    served.model.fails = "the device is gone"
+    reply = served.post(YES | {"query": "third", "stream": True})
+    served.model.fails = None
+    assert "event: error" in reply.text
+    assert reply.text.endswith("event: done\ndata: {}\n\n")
+
+
+def test_cross_origin_calls_are_allowed_from_named_pages_alone(served: Served) -> None:
+    for origin, allowed in (("https://page.example", True), ("https://evil.example", False)):
+        reply = served.post(YES, origin=origin)
+        assert ("access-control-allow-origin" in reply.headers) is allowed
+
+
+def test_unknown_paths_and_methods_have_errors_in_json(served: Served) -> None:
+    assert served.client.get("/nothing").json()["error"]["code"] == 404
+    assert served.client.get("/v1/rerank").json()["error"]["code"] == 405
+    assert served.client.get("/openapi.json").json()["paths"]["/v1/rerank"]["post"]["requestBody"]
+    assert "reranker" in served.client.get("/info").json()["model_type"]
+    assert served.client.get("/v1/models").json()["data"][0]["id"] == "river"
+    assert b"prism_pairs_total" in served.client.get("/metrics").content

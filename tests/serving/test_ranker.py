@@ -1,0 +1,102 @@
+"""Requests that share a model get the rankings of `Reranker.rank`."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli import Reranker
+from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
+from prism_cli.adapters.runtimes.windowed import WindowedReranker
+from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.errors import RowError
+from prism_cli.ports import Reply, RerankTask
+from prism_cli.rows.caller_documents import caller_documents
+from prism_cli.serving.model_queue import ModelQueue
+from prism_cli.serving.ranker import Ranker
+
+LONG = " ".join(f"Part {number} of the report is about the river." for number in range(60))
+REQUESTS: list[tuple[str, list[Any]]] = [
+    ("where is Ulm?", ["Ulm lies in the south.", {"title": "Bonn", "text": "It is old."}, " "]),
+    ("which part is last?", [LONG, "Part 59 is the last.", {"text": LONG[:900], "doc_id": "a"}]),
+    ("where is Ulm?", ["Ulm lies in the south.", "Jena"]),
+]
+
+
+@pytest.fixture(scope="module")
+def runtime(tiny_reranker: Path) -> TransformersReranker:
+    return load_reranker(str(tiny_reranker), device="cpu", max_tokens=260)
+
+
+@pytest.mark.parametrize("evidence", [False, True])
+def test_rankings_are_those_of_the_python_object(
+    runtime: TransformersReranker, evidence: bool
+) -> None:
+    options = {"evidence": evidence, "threshold": 0.0, "max_new_tokens": 12}
+    expected = Reranker(runtime, warn=False).rank_many(REQUESTS, **options)  # type: ignore[arg-type]
+
+    async def served() -> list[Any]:
+        queue = ModelQueue(runtime)
+        queue.start()
+        ranker = Ranker(WindowedReranker(runtime), queue)
+        rankings = await asyncio.gather(
+            *(
+                ranker.rank(query, caller_documents(query, texts), RankOptions(**options))  # type: ignore[arg-type]
+                for query, texts in REQUESTS
+            )
+        )
+        await queue.close()
+        assert queue.queued_bytes == 0
+        return [one.results for one in rankings]
+
+    for ours, theirs in zip(asyncio.run(served()), expected, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            for name in ("logit", "relevance_score"):
+                assert one.pop(name) == pytest.approx(other.pop(name), abs=1e-5)
+            assert one == other
+
+
+def test_a_query_too_long_for_the_prompt_is_refused(runtime: TransformersReranker) -> None:
+    async def served() -> None:
+        queue = ModelQueue(runtime)
+        queue.start()
+        query = "why " * 400
+        try:
+            await Ranker(WindowedReranker(runtime), queue).rank(
+                query, caller_documents(query, ["a"]), RankOptions()
+            )
+        finally:
+            await queue.close()
+
+    with pytest.raises(RowError, match="at most 260 tokens"):
+        asyncio.run(served())
+
+
+def test_each_reply_is_observed_and_a_cancelled_request_leaves_nothing(
+    runtime: TransformersReranker,
+) -> None:
+    async def served() -> None:
+        queue = ModelQueue(runtime)
+        queue.start()
+        ranker = Ranker(WindowedReranker(runtime), queue)
+        observed: list[tuple[RerankTask, Reply]] = []
+        first = asyncio.Event()
+
+        async def observe(task: RerankTask, reply: Reply) -> None:
+            observed.append((task, reply))
+            first.set()
+
+        documents = [f"{LONG[:500]} {number}" for number in range(200)]
+        call = asyncio.create_task(
+            ranker.rank("why?", caller_documents("why?", documents), RankOptions(), observe)
+        )
+        await first.wait()
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert queue.queued_bytes == 0
+        await ranker.rank("why?", caller_documents("why?", ["short"]), RankOptions(evidence=False))
+        assert 0 < len(observed) < 200
+        await queue.close()
+
+    asyncio.run(served())

@@ -11,12 +11,13 @@ from prism_cli.configs.rerank import RerankConfig
 
 app = typer.Typer(
     add_completion=False,
-    epilog="Example: claude mcp add prism -- prism mcp --model hf:prism-tiny",
+    epilog="Example: prism mcp --model hf:prism-tiny; claude mcp add prism -- prism mcp --model "
+    "hf:prism-tiny",
 )
 
 
 @app.command()
-@with_settings(RerankConfig, "serve")
+@with_settings(RerankConfig, "rerank")
 def mcp(
     root: Annotated[
         Path | None,

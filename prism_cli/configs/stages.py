@@ -8,7 +8,8 @@ from prism_cli.errors import UsageError
 
 STAGES = (
     "collect", "convert", "distill", "eval", "eval-answers", "eval-labels", "eval-quality",
-    "relabel", "rerank", "rewrite-queries", "sample", "split", "synthesize", "train",
+    "relabel", "rerank", "rewrite-queries", "sample", "serve", "split", "synthesize",
+    "train",
 )  # fmt: skip
 
 

@@ -1,8 +1,13 @@
-"""A server with the counting model: python -m tests.serving.fake_server SECONDS_PER_ROUND."""
+"""A server that prints its address: python -m tests.serving.fake_server SECONDS [MODEL].
+
+Without a model it has the counting one, whose rounds take so many seconds.
+"""
 
 import sys
 import time
+from typing import Any
 
+from prism_cli import Reranker
 from prism_cli.serving.app import ServerInfo, create_app
 from prism_cli.serving.keys import ApiKeys
 from prism_cli.serving.model_queue import ModelQueue
@@ -23,19 +28,25 @@ class SlowModel(CountingModel):
         time.sleep(self.seconds)
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, model: str = "") -> None:
     """Print the address, and serve."""
     service = Service()
     listening = listening_socket("127.0.0.1", 0)
     print(address(listening), flush=True)
 
     def load() -> None:
+        if model:
+            reranker = Reranker(model, warn=False)
+            runtime: Any = reranker.runtime
+            queue = ModelQueue(runtime.inner)
+            service.open(queue, Ranker(runtime, queue))
+            return
         queue = ModelQueue(SlowModel(seconds))  # type: ignore[arg-type]
         service.open(queue, Ranker(SlowModel(0), queue))  # type: ignore[arg-type]
 
     info = ServerInfo("river", "1.0", 512)
     run_server(
-        lambda life: create_app(service, info, ApiKeys(), print, life),
+        lambda life: create_app(service, info, ApiKeys(), lambda line: None, life),
         service,
         listening,
         load,
@@ -44,4 +55,4 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(float(sys.argv[1]), *sys.argv[2:])

@@ -1,4 +1,4 @@
-"""What `prism serve` and `prism mcp` share: their common options, and how the model is loaded."""
+"""Shared parts of `prism serve` and `prism mcp`: common options, loading of the model."""
 
 import sys
 from collections.abc import Iterator

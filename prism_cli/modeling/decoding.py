@@ -225,6 +225,12 @@ class Decoder:
         self.counts.accepted += sum(accepted) - len(live)
         return True
 
+    def run(self) -> PassCounts:
+        """Continue all texts to their ends; return the counts."""
+        while self.step():
+            pass
+        return self.counts
+
     def _live(self) -> list[int]:
         return [place for place, (_, text) in enumerate(self._rows) if not text.ended]
 
@@ -240,9 +246,7 @@ def decode(
     """Generate each of `texts` to its end; see Decoder."""
     decoder = Decoder(forward, head, stop_rule, choose)
     decoder.add([(state, range(len(texts)))], texts)
-    while decoder.step():
-        pass
-    return decoder.counts
+    return decoder.run()
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -21,18 +21,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from prism_cli.errors import ArgumentError, ModelError, RowError
 from prism_cli.reporting.colours import stylesheet
 from prism_cli.serving.keys import ApiKeys
-from prism_cli.serving.messages import RerankBody, RerankCall, read_call, read_json
+from prism_cli.serving.messages import MAX_DOCUMENTS, RerankBody, RerankCall, read_call, read_json
 from prism_cli.serving.metrics import CONTENT_TYPE, Metrics
 from prism_cli.serving.page import page
-from prism_cli.serving.replies import error_body, reply_body
+from prism_cli.serving.replies import RETRY_LOADING, error_body, reply_body, status_of
 from prism_cli.serving.service import (
-    RETRY_LOADING,
     DeadlineError,
     QueueFullError,
     Service,
     TooLargeError,
     UnavailableError,
-    status_of,
 )
 from prism_cli.serving.stream import events
 
@@ -45,7 +43,7 @@ RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking")
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says about itself.
+    """The description of a server.
 
     Attributes:
         model: its name.
@@ -109,7 +107,7 @@ def create_app(
                 },
                 "max_input_length": info.max_input_length,
                 "max_concurrent_requests": 1024,
-                "max_client_batch_size": 1000,
+                "max_client_batch_size": MAX_DOCUMENTS,
                 "version": info.version,
             }
         )

@@ -17,10 +17,10 @@ from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.errors import PrismError, RowError
 from prism_cli.ranking import Result
 from prism_cli.rows.caller_documents import caller_documents
+from prism_cli.serving.messages import MAX_DOCUMENTS
 from prism_cli.serving.service import Service
 
 MCP_PATH = "/mcp"
-MAX_DOCUMENTS = 1_000
 MAX_EVIDENCE_TOKENS = 6_000
 MAX_REPLY_TOKENS = 9_000
 """Most tokens of a reply, estimated; agents refuse longer ones."""
@@ -51,7 +51,7 @@ class Relevant(BaseModel):
 
 
 class Reading(BaseModel):
-    """Which documents answer the query.
+    """Documents by whether they answer the query.
 
     Attributes:
         relevant: best first, as far as max_tokens allows.

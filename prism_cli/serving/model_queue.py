@@ -65,7 +65,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class QueueFigures:
-    """What a queue did so far.
+    """Sums over the work of a queue.
 
     Attributes:
         busy_seconds: time that the model worked.
@@ -219,7 +219,7 @@ class ModelQueue:
                 self._session.drop(task)
                 del self._written[task]
             self._read(scoring, self._score)
-            self._read(joining, self._join)
+            self._read(joining, self._session.add)
             if self._written:
                 self._step()
             self.figures.busy_seconds += time.perf_counter() - started
@@ -247,9 +247,6 @@ class ModelQueue:
 
     def _score(self, tasks: list[RerankTask]) -> Mapping[RerankTask, Reply]:
         return dict(zip(tasks, self._runtime.answer(tasks), strict=True))
-
-    def _join(self, tasks: list[RerankTask]) -> Mapping[RerankTask, Reply]:
-        return self._session.add(tasks)
 
     def _step(self) -> None:
         """Continue all texts by one pass."""

@@ -3,10 +3,19 @@
 import uuid
 from typing import Any
 
+from prism_cli.errors import ModelError
 from prism_cli.ranking import Ranking, Result
 from prism_cli.serving.messages import RerankCall
-from prism_cli.serving.service import Ticket
+from prism_cli.serving.service import (
+    DeadlineError,
+    QueueFullError,
+    Ticket,
+    TooLargeError,
+    UnavailableError,
+)
 
+RETRY_LOADING = 5
+"""Seconds after which a caller may try again while the model is loading."""
 Body = dict[str, Any]
 _TYPES = {
     400: "invalid_request_error",
@@ -72,6 +81,21 @@ def error_body(status: int, message: str, *, tei: bool = False) -> Body:
         "message": message,
         "detail": message,
     }
+
+
+def status_of(error: Exception, *, tei: bool = False) -> tuple[int, dict[str, str]]:
+    """Return the HTTP status of an error, and headers."""
+    if isinstance(error, TooLargeError):
+        return 413, {}
+    if isinstance(error, QueueFullError):
+        return 429, {"retry-after": str(error.retry_after)}
+    if isinstance(error, UnavailableError):
+        return 503, {"retry-after": str(RETRY_LOADING)}
+    if isinstance(error, DeadlineError):
+        return 504, {}
+    if isinstance(error, ModelError):
+        return 500, {}
+    return (422 if tei else 400), {}
 
 
 def _result(call: RerankCall, result: Result, returns_document: bool) -> Body:

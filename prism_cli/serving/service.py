@@ -4,13 +4,12 @@ The HTTP server and the MCP server share it.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 
 from prism_cli.domain.evidence_budget import RankOptions
-from prism_cli.errors import ArgumentError, ModelError, PrismError
+from prism_cli.errors import ArgumentError, PrismError
 from prism_cli.ports import Reply, RerankTask
 from prism_cli.ranking import Ranking
 from prism_cli.rows.candidates import Candidate
@@ -21,10 +20,6 @@ DEADLINE = 60.0
 """Most seconds of a request."""
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
 """Bytes of documents in memory at which requests are refused."""
-
-
-RETRY_LOADING = 5
-"""Seconds after which a caller may try again while the model is loading."""
 
 
 class TooLargeError(ArgumentError):
@@ -59,13 +54,12 @@ class Ticket:
     """An admitted request.
 
     Attributes:
-        left: bytes of documents without a score.
+        left: characters of documents without a score.
         read: tokens of the prompts that were read.
     """
 
     left: int
     read: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 class Service:
@@ -182,18 +176,3 @@ class Service:
         held = sum(other.left for other in self.tickets)
         if wait > seconds or held + ticket.left > MAX_QUEUED_BYTES:
             raise QueueFullError(max(1, ceil(min(wait - seconds, seconds))))
-
-
-def status_of(error: Exception, *, tei: bool = False) -> tuple[int, dict[str, str]]:
-    """Return the HTTP status of an error, and headers."""
-    if isinstance(error, TooLargeError):
-        return 413, {}
-    if isinstance(error, QueueFullError):
-        return 429, {"retry-after": str(error.retry_after)}
-    if isinstance(error, UnavailableError):
-        return 503, {"retry-after": str(RETRY_LOADING)}
-    if isinstance(error, DeadlineError):
-        return 504, {}
-    if isinstance(error, ModelError):
-        return 500, {}
-    return (422 if tei else 400), {}

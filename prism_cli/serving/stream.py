@@ -14,8 +14,8 @@ from prism_cli.query_texts import QueryTexts
 from prism_cli.ranking import DECIMALS, Ranking
 from prism_cli.rows.texts import is_blank
 from prism_cli.serving.messages import RerankCall
-from prism_cli.serving.replies import error_body, reply_body
-from prism_cli.serving.service import Service, Ticket, status_of
+from prism_cli.serving.replies import error_body, reply_body, status_of
+from prism_cli.serving.service import Service, Ticket
 
 KEEP_ALIVE = 10.0
 """Seconds without an event after which a comment is sent."""

@@ -74,9 +74,7 @@ class TextWriter:
         texts = [self.text(prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
         decoder = self.decoder()
         decoder.add(parts, texts)
-        while decoder.step():
-            pass
-        self.passes.add(decoder.counts)
+        self.passes.add(decoder.run())
         return texts
 
     def decoder(self) -> Decoder:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
-from prism_cli.domain.evidence_budget import EXTRACTIVE, OFF, REPEATS, RankOptions
+from prism_cli.domain.evidence_budget import DEADLINE, EXTRACTIVE, OFF, REPEATS, RankOptions
 from prism_cli.domain.evidence_text import shares_words
 from prism_cli.domain.grounded_texts import (
     NO_CITATIONS,
@@ -22,6 +22,8 @@ from prism_cli.rows.candidates import Candidate
 
 PARAGRAPH = "\n\n"
 """Between texts from different parts of a document."""
+NOT_IN_TIME = Reply({})
+"""In place of the reply with a text that was given up."""
 
 
 class QueryTexts:
@@ -48,11 +50,17 @@ class QueryTexts:
     def add(self, place: int, reply: Reply | None) -> int:
         """Add the texts of a reply; without one, sentences of the document.
 
+        Args:
+            reply: NOT_IN_TIME for a text that was given up.
+
         Returns:
             Tokens of the texts; 0 if they are left out, since they repeat better documents.
         """
         counts: Counter[str] = Counter()
-        if reply is None:
+        if reply is NOT_IN_TIME:
+            texts, counts = self._none(DEADLINE)
+            texts |= {"evidence_omitted": DEADLINE}
+        elif reply is None:
             texts = self._extract(self._documents[place], counts)
         else:
             texts = self._read(reply, self._documents[place], counts)

@@ -17,8 +17,9 @@ from prism_cli.domain.evidence_budget import MODEL, REPAIR, RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
 from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
+from prism_cli.lockstep import in_step
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
-from prism_cli.ranking import DECIMALS, Result, ranking
+from prism_cli.ranking import DECIMALS, RankWork, Result, ranking
 from prism_cli.rows.caller_documents import Documents, caller_documents, refused
 from prism_cli.rows.candidates import Candidate
 from prism_cli.rows.texts import BLANK_TEXT, is_blank
@@ -274,31 +275,23 @@ class Reranker:
         options: RankOptions,
     ) -> list[list[Result]]:
         """Return each query's results; all queries advance step by step, as in the engine."""
-        works = [ranking(runtime, query, texts, options) for query, texts in queries]
-        results: dict[int, list[Result]] = {}
-        replies: dict[bytes, Reply] = {}
-        groups: dict[int, Sequence[Request]] = dict.fromkeys(range(len(works)), ())
-        begun = False
-        while groups:
-            waiting: dict[int, Sequence[Request]] = {}
-            for number, group in groups.items():
-                work = works[number]
-                try:
-                    answered = [replies[request.key] for request in group]
-                    waiting[number] = work.send(answered) if begun else next(work)
-                except StopIteration as stop:
-                    results[number] = stop.value.results
-                except RowError as error:
-                    raise refused(queries[number][0], error) from None
-            begun, groups = True, waiting
-            unique = {request.key: request for group in groups.values() for request in group}
-            requests = list(unique.values())
-            replies = {}
-            for batch, answers in self._answers(runtime, [request.payload for request in requests]):
-                replies |= {
-                    requests[place].key: reply for place, reply in zip(batch, answers, strict=True)
-                }
-        return [results[number] for number in range(len(works))]
+
+        def work(query: str, texts: list[Candidate]) -> RankWork:
+            try:
+                return (yield from ranking(runtime, query, texts, options))
+            except RowError as error:
+                raise refused(query, error) from None
+
+        def answer(requests: list[Request]) -> list[Reply]:
+            unique = list({request.key: request for request in requests}.values())
+            replies: dict[bytes, Reply] = {}
+            for batch, answers in self._answers(runtime, [request.payload for request in unique]):
+                keys = [unique[place].key for place in batch]
+                replies |= zip(keys, answers, strict=True)
+            return [replies[request.key] for request in requests]
+
+        rankings = in_step({number: work(*one) for number, one in enumerate(queries)}, answer)
+        return [rankings[number].results for number in range(len(queries))]
 
     def _answers(
         self, runtime: RerankRuntime, tasks: Sequence[RerankTask]

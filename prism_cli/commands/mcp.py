@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.serving import Common, check_engine, load_service, needs
+from prism_cli.commands.serving import Common, check_engine, load_ranker, needs
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.rerank import RerankConfig
 
@@ -51,7 +51,7 @@ def mcp(
     server = mcp_server(service, __version__, root)
 
     async def run() -> None:
-        loading = asyncio.create_task(service.load(lambda: load_service(config, service)))
+        loading = asyncio.create_task(service.load(lambda: load_ranker(config)))
         try:
             await server.run_stdio_async()
         finally:

@@ -32,6 +32,11 @@ def _option(*names: str, help: str, panel: str = PANEL, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
+Recipe = Annotated[
+    str | None, _option("--recipe", help="Shipped recipe or TOML file with settings.")
+]
+Sets = Annotated[list[str], _option("--set", help="One setting, as KEY=VALUE; repeatable.")]
+
 _rerun_option = functools.partial(_option, panel=RERUN_PANEL)
 _paid_option = functools.partial(_option, panel=PAID_PANEL)
 
@@ -50,12 +55,8 @@ class Common:
             help="Output file, or directory (slash at the end); default beside the input.",
         ),
     ] = None
-    recipe: Annotated[
-        str | None, _option("--recipe", help="Shipped recipe or TOML file with settings.")
-    ] = None
-    sets: Annotated[list[str], _option("--set", help="One setting, as KEY=VALUE; repeatable.")] = (
-        field(default_factory=list)
-    )
+    recipe: Recipe = None
+    sets: Sets = field(default_factory=list)
     limit: Annotated[
         int | None,
         _option(

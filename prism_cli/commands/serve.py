@@ -5,7 +5,7 @@ import os
 
 import typer
 
-from prism_cli.commands.serving import Common, check_engine, load_service, needs, say
+from prism_cli.commands.serving import Common, check_engine, load_ranker, needs, say
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.serve import ServeConfig
 
@@ -63,7 +63,7 @@ def serve(*, config: ServeConfig, common: Common) -> None:
         lambda life: create_app(service, info, keys, log, life, mounted),
         service,
         listening,
-        lambda: load_service(config, service),
+        lambda: load_ranker(config),
         config.grace,
         tool.session_manager.run(),
     )

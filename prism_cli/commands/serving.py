@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from prism_cli.commands.options import PANEL, Recipe, Sets
 from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
     from prism_cli.serving.model_queue import SteppedRuntime
-    from prism_cli.serving.service import Service
+    from prism_cli.serving.ranker import Ranker
 
 
 @dataclass
 class Common:
     """Options that a server shares with the other commands."""
 
-    recipe: Annotated[
-        str | None, typer.Option("--recipe", help="Shipped recipe or TOML file with settings.")
-    ] = None
-    sets: Annotated[
-        list[str], typer.Option("--set", help="One setting, as KEY=VALUE; repeatable.")
-    ] = field(default_factory=list)
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No line for each request.")] = False
+    recipe: Recipe = None
+    sets: Sets = field(default_factory=list)
+    quiet: Annotated[
+        bool,
+        typer.Option("-q", "--quiet", help="No line for each request.", rich_help_panel=PANEL),
+    ] = False
     seed: Annotated[int | None, typer.Option(hidden=True)] = None
 
 
@@ -56,8 +56,8 @@ def needs(extra: str) -> Iterator[None]:
         raise MissingPackageError(str(error.name), extra) from None
 
 
-def load_service(config: "RerankConfig", service: "Service") -> None:
-    """Load the model, try it, and open the service with it."""
+def load_ranker(config: "RerankConfig") -> "Ranker":
+    """Load the model, and try it."""
     from prism_cli.commands import wiring
     from prism_cli.serving.model_queue import ModelQueue
     from prism_cli.serving.ranker import Ranker
@@ -68,8 +68,8 @@ def load_service(config: "RerankConfig", service: "Service") -> None:
     if warning:
         say(f"prism: warning: {warning}")
     queue = ModelQueue(cast("SteppedRuntime", getattr(runtime, "inner", runtime)))
-    service.open(queue, Ranker(runtime, queue))
     say(f"prism: ready · {config.model}")
+    return Ranker(runtime, queue)
 
 
 def say(line: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Gt, Interval
+from annotated_types import Ge, Gt, Interval
 
 from prism_cli.configs.base import Option
 from prism_cli.configs.rerank import EVIDENCE, RerankConfig
@@ -23,6 +23,9 @@ class ServeConfig(RerankConfig):
             panel=EVIDENCE,
         ),
     ] = False
+    top_n: Annotated[
+        int | None, Ge(1), Option("Most results of a request that does not say.", default="all")
+    ] = None
     name: Annotated[
         str | None,
         Option("Name of the model in replies.", default="the model spec", panel=SERVER),

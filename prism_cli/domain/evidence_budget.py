@@ -16,6 +16,8 @@ THRESHOLD, EVIDENCE_TOP, MAX_EVIDENCE_TOKENS = "threshold", "evidence_top", "max
 """Reason why a document has no text: the first option that excludes it."""
 REPEATS = "repeats"
 """Reason: its evidence says nothing beyond that of better documents."""
+DEADLINE = "deadline"
+"""Reason: its text was not written within the time of the request."""
 SCATTERED = "scattered"
 """Reason: its query's rows are not adjacent, so that no budget can be applied."""
 REPAIR, REPORT, OFF = GROUNDING = ("repair", "report", "off")

@@ -35,7 +35,7 @@ class Texts(TypedDict, total=False):
             without a text.
         evidence_generated, contribution_generated: the model's own text, only where it differs.
         evidence_omitted: only with a limit on evidence: None if there is a text, else the reason:
-            threshold, evidence_top, max_evidence_tokens, repeats, scattered, blank.
+            threshold, evidence_top, max_evidence_tokens, repeats, scattered, blank; and deadline.
         repeats: doc_id of the better document whose evidence says the same.
     """
 

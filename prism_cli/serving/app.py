@@ -18,20 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from prism_cli.errors import ArgumentError, ModelError, RowError
+from prism_cli.errors import PrismError, RowError
 from prism_cli.reporting.colours import stylesheet
 from prism_cli.serving.keys import ApiKeys
 from prism_cli.serving.messages import MAX_DOCUMENTS, RerankBody, RerankCall, read_call, read_json
 from prism_cli.serving.metrics import CONTENT_TYPE, Metrics
 from prism_cli.serving.page import page
 from prism_cli.serving.replies import RETRY_LOADING, error_body, reply_body, status_of
-from prism_cli.serving.service import (
-    DeadlineError,
-    QueueFullError,
-    Service,
-    TooLargeError,
-    UnavailableError,
-)
+from prism_cli.serving.service import Service, TooLargeError
 from prism_cli.serving.stream import events
 
 MAX_BODY = 16 * 1024 * 1024
@@ -223,14 +217,7 @@ async def _reranked(request: Request, service: Service, info: ServerInfo) -> Res
         returns = request.url.path != "/v2/rerank"
         reply = reply_body(call, ranking, ticket, info.model, returns_documents=returns)
         return Response(orjson.dumps(reply), media_type="application/json")
-    except (
-        ArgumentError,
-        RowError,
-        UnavailableError,
-        QueueFullError,
-        DeadlineError,
-        ModelError,
-    ) as error:
+    except (PrismError, RowError) as error:
         status, headers = status_of(error, tei=tei)
         return _error(status, str(error), headers, tei=tei)
 

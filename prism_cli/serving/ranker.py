@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar, cast
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask
+from prism_cli.query_texts import NOT_IN_TIME
 from prism_cli.ranking import Ranking, ranking
 from prism_cli.rows.candidates import Candidate
 from prism_cli.serving.model_queue import ModelQueue
@@ -29,11 +30,11 @@ class Ranker:
 
     Args:
         runtime: makes the requests; a WindowedReranker, or the queue's own runtime.
-        queue: answers them.
+        queue: answers their tasks.
     """
 
     def __init__(self, runtime: RerankRuntime, queue: ModelQueue) -> None:
-        self._runtime, self._queue = runtime, queue
+        self._runtime, self.queue = runtime, queue
 
     async def rank(
         self,
@@ -41,8 +42,13 @@ class Ranker:
         documents: Sequence[Candidate],
         options: RankOptions,
         observe: Observer | None = None,
+        *,
+        text_seconds: float | None = None,
     ) -> Ranking:
         """Return the ranking of one request; cancelling the call gives its work up.
+
+        Args:
+            text_seconds: seconds from now after which texts are given up.
 
         Raises:
             RowError: the query is too long for the model's prompt.
@@ -50,9 +56,18 @@ class Ranker:
         """
         owner = object()
         work = ranking(self._runtime, query, documents, options, scores_first=True)
+        now = asyncio.get_running_loop().time()
+        until = None if text_seconds is None else now + text_seconds
+
+        async def reply(task: RerankTask) -> Reply:
+            try:
+                async with asyncio.timeout_at(until if task.max_new_tokens else None):
+                    return await self._reply(owner, task, observe)
+            except TimeoutError:
+                return NOT_IN_TIME
 
         async def answered(requests: Sequence[Request]) -> list[Reply]:
-            return await _all([self._reply(owner, one.payload, observe) for one in requests])
+            return await _all([reply(one.payload) for one in requests])
 
         # In a thread: documents are tokenized there, and texts compared with them.
         return await _driven(work, answered, in_thread=True)
@@ -62,13 +77,13 @@ class Ranker:
             steps = cast("SplittingRuntime", self._runtime).steps(task)
             reply = await _driven(steps, lambda tasks: self._answers(owner, tasks))
         else:
-            reply = await self._queue.answer(owner, task)
+            reply = await self.queue.answer(owner, task)
         if observe is not None:
             await observe(task, reply)
         return reply
 
     async def _answers(self, owner: Hashable, tasks: Sequence[RerankTask]) -> list[Reply]:
-        return await _all([self._queue.answer(owner, task) for task in tasks])
+        return await _all([self.queue.answer(owner, task) for task in tasks])
 
 
 async def _driven(

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from prism_cli.errors import ModelError
+from prism_cli.errors import ArgumentError, RowError
 from prism_cli.ranking import Ranking, Result
 from prism_cli.serving.messages import RerankCall
 from prism_cli.serving.service import (
@@ -93,9 +93,9 @@ def status_of(error: Exception, *, tei: bool = False) -> tuple[int, dict[str, st
         return 503, {"retry-after": str(RETRY_LOADING)}
     if isinstance(error, DeadlineError):
         return 504, {}
-    if isinstance(error, ModelError):
-        return 500, {}
-    return (422 if tei else 400), {}
+    if isinstance(error, (ArgumentError, RowError)):
+        return (422 if tei else 400), {}
+    return 500, {}
 
 
 def _result(call: RerankCall, result: Result, returns_document: bool) -> Body:

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from prism_cli.errors import UsageError
+from prism_cli.serving.ranker import Ranker
 from prism_cli.serving.service import Service
 
 BACKLOG = 2048
@@ -69,7 +70,7 @@ class Server(uvicorn.Server):
 
 def lifespan(
     service: Service,
-    load: Callable[[], None],
+    load: Callable[[], Ranker],
     on_failure: Callable[[], None] = lambda: None,
     beside: contextlib.AbstractAsyncContextManager[None] | None = None,
 ) -> Life:
@@ -103,7 +104,7 @@ def run_server(
     app_of: Callable[[Life], ASGIApp],
     service: Service,
     listening: socket.socket,
-    load: Callable[[], None],
+    load: Callable[[], Ranker],
     grace: float,
     beside: contextlib.AbstractAsyncContextManager[None] | None = None,
 ) -> None:

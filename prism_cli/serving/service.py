@@ -18,6 +18,9 @@ from prism_cli.serving.ranker import Observer, Ranker
 
 DEADLINE = 60.0
 """Most seconds of a request."""
+TEXT_SHARE = 0.9
+"""Share of a request's time after which texts are given up; the rest is for the reply without
+them."""
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
 """Bytes of documents in memory at which requests are refused."""
 
@@ -54,7 +57,7 @@ class Ticket:
     """An admitted request.
 
     Attributes:
-        left: characters of documents without a score.
+        left: bytes of documents without a score.
         read: tokens of the prompts that were read.
     """
 
@@ -76,9 +79,7 @@ class Service:
     def __init__(self, deadline: float = DEADLINE) -> None:
         self.deadline = deadline
         self.tickets: set[Ticket] = set()
-        self.queue: ModelQueue | None = None
         self._ranker: Ranker | None = None
-        self._opened: Ranker | None = None
         self._stopping = False
         self.failure: PrismError | None = None
 
@@ -87,26 +88,26 @@ class Service:
         """True where requests are accepted."""
         return self._ranker is not None and not self._stopping
 
-    def open(self, queue: ModelQueue, ranker: Ranker) -> None:
-        """Take the model; requests are accepted once `load` has ended."""
-        self.queue, self._opened = queue, ranker
+    @property
+    def queue(self) -> ModelQueue | None:
+        """The queue of the model; None until it is loaded."""
+        return None if self._ranker is None else self._ranker.queue
 
-    async def load(self, load: Callable[[], None]) -> None:
-        """Run `load`, which opens the service, in a thread; accept requests afterwards."""
+    async def load(self, load: Callable[[], Ranker]) -> None:
+        """Run `load` in a thread; accept requests for the model that it returns."""
         try:
-            await asyncio.to_thread(load)
+            ranker = await asyncio.to_thread(load)
         except PrismError as error:
             self.failure = error
             return
-        assert self.queue is not None
-        self.queue.start()
-        self._ranker = self._opened
+        ranker.queue.start()
+        self._ranker = ranker
 
     async def close(self) -> None:
         """Stop the model's thread after its round."""
         self.drain()
-        if self.queue is not None and self._ranker is not None:
-            await self.queue.close()
+        if self._ranker is not None:
+            await self._ranker.queue.close()
 
     def drain(self) -> None:
         """Accept no more requests; those in flight go on."""
@@ -123,12 +124,14 @@ class Service:
     ) -> tuple[Ranking, Ticket]:
         """Return the ranking of a request; cancelling the call gives its work up.
 
+        Texts that are not written in time are left out, with the reason "deadline".
+
         Args:
             timeout: seconds, where less than the deadline.
 
         Raises:
             UnavailableError, QueueFullError: it was not begun.
-            DeadlineError: it was not answered in time.
+            DeadlineError: its scores were not there in time.
             RowError, ModelError: as for `Ranker.rank`.
         """
         if self.failure is not None:
@@ -138,41 +141,46 @@ class Service:
                 "the server is stopping" if self._stopping else "the model is still loading"
             )
         seconds = min(self.deadline, timeout or self.deadline)
-        ticket = Ticket(sum(len(one.text) for one in documents))
-        self._admit(ticket, seconds)
+        ticket = Ticket(sum(map(_size, documents)))
+        self._admit(ticket, seconds, self._ranker.queue)
         self.tickets.add(ticket)
 
         async def observed(task: RerankTask, reply: Reply) -> None:
             if not task.max_new_tokens:
-                ticket.left -= len(task.document)
+                ticket.left -= len(task.document.encode())
                 ticket.read += reply.usage.input_tokens
             if observe is not None:
                 await observe(task, reply)
 
         try:
             async with asyncio.timeout(seconds):
-                return await self._ranker.rank(query, documents, options, observed), ticket
+                ranked = await self._ranker.rank(
+                    query, documents, options, observed, text_seconds=TEXT_SHARE * seconds
+                )
+                return ranked, ticket
         except TimeoutError:
             raise DeadlineError(
-                f"expected an answer within {seconds:g} s, found none; send fewer documents, or "
-                "ask for less evidence"
+                f"expected an answer within {seconds:g} s, found none; send fewer documents"
             ) from None
         finally:
             self.tickets.discard(ticket)
 
-    def _admit(self, ticket: Ticket, seconds: float) -> None:
-        """Raise where a request cannot be answered in time.
+    def _admit(self, ticket: Ticket, seconds: float, queue: ModelQueue) -> None:
+        """Raise where the scores of a request cannot be there in time.
 
         Requests take turns, so one of n bytes waits for at most n bytes of each other one.
 
         Raises:
             QueueFullError: it cannot; never if no request is in flight.
         """
-        assert self.queue is not None
         if not self.tickets:
             return
         ahead = sum(min(other.left, ticket.left) for other in self.tickets)
-        wait = (ahead + ticket.left) / self.queue.bytes_per_second
+        wait = (ahead + ticket.left) / queue.bytes_per_second
         held = sum(other.left for other in self.tickets)
         if wait > seconds or held + ticket.left > MAX_QUEUED_BYTES:
             raise QueueFullError(max(1, ceil(min(wait - seconds, seconds))))
+
+
+def _size(document: Candidate) -> int:
+    return len(document.text.encode())

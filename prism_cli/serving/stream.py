@@ -29,7 +29,7 @@ async def events(
     *,
     timeout: float | None,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the events `scores`, `evidence`, `result` and `done`, or `error`.
+    """Yield a comment, then the events `scores`, `evidence`, `result` and `done`, or `error`.
 
     Closing the generator gives the work up.
 
@@ -54,6 +54,7 @@ async def events(
         await asyncio.sleep(0)  # the work begins, or is refused
         if work.done() and work.exception() is not None:
             work.result()
+        yield b": accepted\n\n"
         while not (work.done() and waiting.empty()):
             part = asyncio.ensure_future(waiting.get())
             waited: set[asyncio.Future[Any]] = {work, part, leaving}

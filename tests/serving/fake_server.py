@@ -34,15 +34,14 @@ def main(seconds: float, model: str = "") -> None:
     listening = listening_socket("127.0.0.1", 0)
     print(address(listening), flush=True)
 
-    def load() -> None:
+    def load() -> Ranker:
         if model:
             reranker = Reranker(model, warn=False)
             runtime: Any = reranker.runtime
             queue = ModelQueue(runtime.inner)
-            service.open(queue, Ranker(runtime, queue))
-            return
+            return Ranker(runtime, queue)
         queue = ModelQueue(SlowModel(seconds))  # type: ignore[arg-type]
-        service.open(queue, Ranker(SlowModel(0), queue))  # type: ignore[arg-type]
+        return Ranker(SlowModel(0), queue)  # type: ignore[arg-type]
 
     info = ServerInfo("river", "1.0", 512)
     run_server(

@@ -1,5 +1,6 @@
 """Requests and replies of every dialect, with a model that says yes to documents with the query."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from prism_cli.errors import MissingDataError
 from prism_cli.serving.app import MAX_BODY, ServerInfo, create_app
 from prism_cli.serving.keys import ApiKeys
 from prism_cli.serving.messages import MAX_DOCUMENTS
@@ -32,9 +34,8 @@ class Served:
         self.service = Service(deadline=20)
         self.lines: list[str] = []
 
-        def load() -> None:
-            queue = ModelQueue(self.model)
-            self.service.open(queue, Ranker(self.model, queue))
+        def load() -> Ranker:
+            return Ranker(self.model, ModelQueue(self.model))
 
         self.app = create_app(
             self.service,
@@ -275,6 +276,28 @@ def test_streams_have_scores_then_evidence_then_the_reply(served: Served) -> Non
     final = {one["index"]: one for one in values[3]["results"]}
     for event in values[1:3]:
         assert event["evidence"] == final[event["index"]]["evidence"]
+
+
+def test_texts_that_are_not_written_in_time_are_left_out_and_scores_are_kept() -> None:
+    with Served(evidence=True, max_new_tokens=4000) as served:
+        served.model.pass_ = lambda: time.sleep(0.01)
+        reply = served.post(YES, x_request_timeout="2")
+        assert reply.status_code == 200
+        results = reply.json()["results"]
+        assert [one["index"] for one in results] == [1, 2, 0]
+        assert [one.get("evidence_omitted") for one in results] == ["deadline", "deadline", None]
+        assert all("evidence" not in one for one in results)
+        assert served.service.queue
+        assert served.service.queue.queued_bytes == 0
+        assert served.post(YES | {"max_new_tokens": 2}).json()["results"][0]["evidence"]
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_with_its_words() -> None:
+    service = Service()
+    app = create_app(service, ServerInfo("river", "1.0", 512), ApiKeys(), lambda _: None)
+    service.failure = MissingDataError("weights: no such file")
+    reply = TestClient(app).post("/v1/rerank", json=YES)
+    assert (reply.status_code, reply.json()["message"]) == (500, "weights: no such file")
 
 
 def test_a_stream_that_fails_ends_with_an_error(served: Served) -> None:

@@ -27,11 +27,10 @@ async def connected(
     model = model or CountingModel()
     service = Service()
 
-    def load() -> None:
+    def load() -> Ranker:
         if failure:
             raise failure
-        queue = ModelQueue(model)
-        service.open(queue, Ranker(model, queue))
+        return Ranker(model, ModelQueue(model))
 
     server = mcp_server(service, "1.0", root)
     async with Client(server) as client:
@@ -154,8 +153,7 @@ def test_a_call_waits_for_the_model_and_reports_it(monkeypatch: pytest.MonkeyPat
         async def progress(_done: float, _all: float | None, message: str | None) -> None:
             words.append(message)
             if len(words) == 2:
-                queue = ModelQueue(model)
-                await service.load(lambda: service.open(queue, Ranker(model, queue)))
+                await service.load(lambda: Ranker(model, ModelQueue(model)))
 
         async with Client(mcp_server(service, "1.0")) as client:
             result = await client.call_tool(

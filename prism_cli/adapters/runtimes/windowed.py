@@ -11,6 +11,7 @@ from typing import Protocol
 
 from prism_cli.adapters.runtimes.document_splitter import DocumentSplitter
 from prism_cli.domain.windows import Span
+from prism_cli.lockstep import in_step
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import Reply, RerankRuntime, RerankTask, Usage, Value
 
@@ -18,7 +19,7 @@ MAX_WRITTEN = 16
 """Most windows of a document for which texts are written."""
 _RULE = "windows 1"
 """Part of the request key of a long document; the number changes with the splitting rule."""
-Steps = Generator[list[RerankTask], Sequence[Reply], Reply]
+Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
 """Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
 _BATCHES = 4
 """Batches of the runtime whose windows are answered together."""
@@ -113,7 +114,7 @@ class WindowedReranker:
         long = [task for task in tasks if self._splitter.windows(task)]
         fit = [task for task in tasks if not self._splitter.windows(task)]
         replies = dict(zip(fit, self.inner.answer(fit), strict=True)) if fit else {}
-        replies |= self._long(long)
+        replies |= in_step({task: self.steps(task) for task in long}, self.inner.answer)
         return [replies[task] for task in payloads]
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -124,22 +125,6 @@ class WindowedReranker:
         """Drop cached state."""
         self._splitter.forget()
         self.inner.forget()
-
-    def _long(self, tasks: Sequence[RerankTask]) -> dict[RerankTask, Reply]:
-        """Return the replies for long documents, whose windows share batches."""
-        works = {task: self.steps(task) for task in tasks}
-        replies: dict[RerankTask, Reply] = {}
-        waiting = {task: next(work) for task, work in works.items()}
-        while waiting:
-            parts = [part for group in waiting.values() for part in group]
-            answers = iter(self.inner.answer(parts))
-            groups, waiting = waiting, {}
-            for task, group in groups.items():
-                try:
-                    waiting[task] = works[task].send([next(answers) for _ in group])
-                except StopIteration as stop:
-                    replies[task] = stop.value
-        return replies
 
     def steps(self, task: RerankTask) -> Steps:
         """Return the work on a document: tasks of the runtime it is in, and at last its reply."""

@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "quickstart": {"quickstart", "reporting.figures"},
     "serving": {
         "serving", "ports", "ranking", "query_texts", "domain", "rows", "reporting.colours",
+        "reporting.sanitize",
     },
     "adapters": {
         "adapters", "configs.providers", "files", "ports", "rows", "domain", "modeling", "shards",

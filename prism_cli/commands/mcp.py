@@ -1,13 +1,16 @@
 """`prism mcp`: the reranker as a tool of agents."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from prism_cli.commands.serving import Common, check_engine, load_ranker, needs
+from prism_cli.commands.serving import Common, check_engine, load_ranker, needs, say
 from prism_cli.commands.settings import with_settings
-from prism_cli.configs.rerank import RerankConfig
+from prism_cli.configs.serve import ServeConfig
 
 app = typer.Typer(
     add_completion=False,
@@ -17,7 +20,7 @@ app = typer.Typer(
 
 
 @app.command()
-@with_settings(RerankConfig, "rerank")
+@with_settings(ServeConfig, "serve")
 def mcp(
     root: Annotated[
         Path | None,
@@ -28,17 +31,26 @@ def mcp(
             show_default=False,
         ),
     ] = None,
+    http: Annotated[
+        bool,
+        typer.Option(
+            "--http", help="Over HTTP at /mcp of --host and --port, as `prism serve` does."
+        ),
+    ] = False,
     *,
-    config: RerankConfig,
+    config: ServeConfig,
     common: Common,
 ) -> None:
     """Give an agent the tool read_documents, over standard input and output (MCP).
 
     It says which documents answer a question, and returns what each contributes and the passage to
-    cite. The model loads behind the first message. Over HTTP: prism serve, at /mcp.
+    cite. The model loads behind the first messages.
     """
-    import asyncio
+    if http:
+        from prism_cli.commands.serve import listen
 
+        listen(config, common, root)
+        return
     from prism_cli.commands import wiring
     from prism_cli.serving.service import Service
     from prism_cli.version import __version__
@@ -47,15 +59,26 @@ def mcp(
     wiring.check_model("reranker", config.model)
     with needs("mcp"):
         from prism_cli.serving.mcp_tool import mcp_server
-    service = Service()
-    server = mcp_server(service, __version__, root)
+    service = Service(config.deadline)
+    loading: list[asyncio.Task[None]] = []
+
+    def load() -> None:
+        if not loading:
+            loading.append(asyncio.create_task(service.load(lambda: load_ranker(config))))
+
+    server = mcp_server(service, __version__, root, load)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: _stop(128 + number))
 
     async def run() -> None:
-        loading = asyncio.create_task(service.load(lambda: load_ranker(config)))
-        try:
-            await server.run_stdio_async()
-        finally:
-            loading.cancel()
-            await service.close()
+        await server.run_stdio_async()
+        _stop(0)
 
     asyncio.run(run())
+
+
+def _stop(code: int) -> None:
+    """End the process: neither a thread that loads the model or computes with it, nor one that
+    waits for standard input, can be interrupted."""
+    say("prism: stopped")
+    os._exit(code)

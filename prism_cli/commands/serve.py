@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from pathlib import Path
 
 import typer
 
@@ -25,6 +26,15 @@ def serve(*, config: ServeConfig, common: Common) -> None:
     Clients of these set this server's address as their base URL. A request asks for evidence with
     "evidence": true, or with the model name NAME:evidence. The model loads behind the server:
     /ready says when.
+    """
+    listen(config, common)
+
+
+def listen(config: ServeConfig, common: Common, root: Path | None = None) -> None:
+    """Serve until a signal.
+
+    Args:
+        root: folder whose files the MCP tool may read; None for none.
     """
     from prism_cli.commands import wiring
     from prism_cli.errors import UsageError
@@ -52,7 +62,7 @@ def serve(*, config: ServeConfig, common: Common) -> None:
     )
     say(f"prism: {address(listening)} · model {info.model} is loading")
 
-    tool = mcp_server(service, __version__)
+    tool = mcp_server(service, __version__, root)
     mounted = {MCP_PATH: mcp_app(tool, config.host)}
 
     def log(line: str) -> None:

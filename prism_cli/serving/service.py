@@ -7,14 +7,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.errors import ArgumentError, PrismError
 from prism_cli.ports import Reply, RerankTask
-from prism_cli.ranking import Ranking
 from prism_cli.rows.candidates import Candidate
-from prism_cli.serving.model_queue import ModelQueue
-from prism_cli.serving.ranker import Observer, Ranker
+
+if TYPE_CHECKING:  # imported with the model: an agent waits for the first message of `prism mcp`
+    from prism_cli.ranking import Ranking
+    from prism_cli.serving.model_queue import ModelQueue
+    from prism_cli.serving.ranker import Observer, Ranker
 
 DEADLINE = 60.0
 """Most seconds of a request."""
@@ -89,11 +92,11 @@ class Service:
         return self._ranker is not None and not self._stopping
 
     @property
-    def queue(self) -> ModelQueue | None:
+    def queue(self) -> "ModelQueue | None":
         """The queue of the model; None until it is loaded."""
         return None if self._ranker is None else self._ranker.queue
 
-    async def load(self, load: Callable[[], Ranker]) -> None:
+    async def load(self, load: Callable[[], "Ranker"]) -> None:
         """Run `load` in a thread; accept requests for the model that it returns."""
         try:
             ranker = await asyncio.to_thread(load)
@@ -120,8 +123,8 @@ class Service:
         options: RankOptions,
         *,
         timeout: float | None = None,
-        observe: Observer | None = None,
-    ) -> tuple[Ranking, Ticket]:
+        observe: "Observer | None" = None,
+    ) -> "tuple[Ranking, Ticket]":
         """Return the ranking of a request; cancelling the call gives its work up.
 
         Texts that are not written in time are left out, with the reason "deadline".

@@ -28,6 +28,12 @@ class SlowModel(CountingModel):
         time.sleep(self.seconds)
 
 
+def scripted(seconds: float) -> Ranker:
+    """Return a ranker with the counting model."""
+    queue = ModelQueue(SlowModel(seconds))  # type: ignore[arg-type]
+    return Ranker(SlowModel(0), queue)  # type: ignore[arg-type]
+
+
 def main(seconds: float, model: str = "") -> None:
     """Print the address, and serve."""
     service = Service()
@@ -40,8 +46,7 @@ def main(seconds: float, model: str = "") -> None:
             runtime: Any = reranker.runtime
             queue = ModelQueue(runtime.inner)
             return Ranker(runtime, queue)
-        queue = ModelQueue(SlowModel(seconds))  # type: ignore[arg-type]
-        return Ranker(SlowModel(0), queue)  # type: ignore[arg-type]
+        return scripted(seconds)
 
     info = ServerInfo("river", "1.0", 512)
     run_server(

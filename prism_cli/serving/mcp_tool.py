@@ -49,7 +49,9 @@ class Document(BaseModel):
 
     text: str | None = None
     title: str | None = None
-    path: str | None = Field(None, description="File under the server's --root, instead of text.")
+    path: str | None = Field(
+        default=None, description="File under the server's --root, instead of text."
+    )
 
 
 class Relevant(BaseModel):

@@ -168,7 +168,7 @@ class Service:
         finally:
             self.tickets.discard(ticket)
 
-    def _admit(self, ticket: Ticket, seconds: float, queue: ModelQueue) -> None:
+    def _admit(self, ticket: Ticket, seconds: float, queue: "ModelQueue") -> None:
         """Raise where the scores of a request cannot be there in time.
 
         Requests take turns, so one of n bytes waits for at most n bytes of each other one.

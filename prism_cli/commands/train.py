@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,8 +89,9 @@ def train(
     run = common.output or Path("runs") / _name(size or common.recipe or "train")
     rows = _data(inputs or [])
 
-    from prism_cli.training.preparing import plan_only
-    from prism_cli.training.run import train as train_rows
+    with redirect_stdout(sys.stderr):  # transformers prints what it finds of wandb
+        from prism_cli.training.preparing import plan_only
+        from prism_cli.training.run import train as train_rows
 
     check_inputs(rows, common.field_names)
     control = Control(common.max_seconds)

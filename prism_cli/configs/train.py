@@ -5,7 +5,8 @@ from typing import Annotated, Literal, get_args
 
 from annotated_types import Ge, Gt, Interval, Len
 
-from prism_cli.configs.base import Option, Section, StageConfig
+from prism_cli.configs.base import BeforeValidation, Option, Section, StageConfig
+from prism_cli.configs.shared import as_names
 from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
 
 ATTENTION_AND_MLP = (
@@ -15,6 +16,7 @@ LINEAR_ATTENTION = ("in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_p
 
 Select = Literal["auc", "score_mse", "target_loss", "nDCG@10", "verdict_accuracy"]
 Dtype = Literal["fast", "bfloat16", "float32"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 SELECTABLE: tuple[Select, ...] = get_args(Select)
 
 
@@ -61,7 +63,7 @@ class LoraSection(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(StageConfig):
-    """Settings that determine the trained weights."""
+    """Settings that determine the trained weights, and `report_to`."""
 
     model: Annotated[
         str, Option("Base model: hub id, PATH or hf:smollm2.", default="the recipe's")
@@ -152,6 +154,16 @@ class TrainConfig(StageConfig):
             default="only warn",
         ),
     ] = None
+    report_to: Annotated[
+        tuple[Tracker, ...],
+        BeforeValidation(as_names),
+        Option(
+            "Experiment trackers that get the figures beside log.jsonl: tensorboard, wandb, "
+            "mlflow, trackio; separated by commas. Each needs the extra of its name.",
+            comma_separated=True,
+            default="none",
+        ),
+    ] = ()
     lora: LoraSection = LoraSection()
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ curves.svg shows losses and dev figures; equal runs have equal bytes. speed.svg 
 memory, which depend on the machine.
 """
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,19 @@ _SPEED: _Panels = (
 
 
 class Journal:
-    """Appends to RUN/log.jsonl; lines after the step that a run resumes from are dropped."""
+    """Appends to RUN/log.jsonl; lines after the step that a run resumes from are dropped.
 
-    def __init__(self, run: Path, from_step: int) -> None:
+    Args:
+        report: called with step and figures of each line that was added.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        from_step: int,
+        report: Callable[[int, dict[str, Any]], None] = lambda _step, _figures: None,
+    ) -> None:
+        self._report = report
         self._run = run
         self._path = run / LOG
         self._lines = [line for line in _read(self._path) if line["step"] <= from_step]
@@ -55,6 +66,7 @@ class Journal:
             StorageError: it cannot be written.
         """
         line = {"step": step, **figures}
+        self._report(step, figures)
         out_of_order = bool(self._lines) and _order(line) < _order(self._lines[-1])
         self._lines.append(line)
         with storage_errors(self._path, "the newest checkpoint is whole"):

@@ -16,6 +16,7 @@ from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.data import TokenizedRows, tokenize
 from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.request import TrainRequest
+from prism_cli.training.trackers import require_trackers
 
 
 def with_resolved_dtype(request: TrainRequest) -> TrainRequest:
@@ -32,6 +33,7 @@ def plan_only(request: TrainRequest) -> dict[str, Any]:
         MissingDataError, ModelError, UsageError: as `train`.
     """
     request = with_resolved_dtype(request)
+    require_trackers(request.config.report_to)
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
     base, encoder = base_model(request.config)
     digests = [

@@ -3,6 +3,7 @@
 RUN/
     last/  best/        the model: adapter or weights, tokenizer, prism.json; best/ with dev rows
     recipe.toml         the resolved settings
+    tensorboard/ and so on, trackers.json   with `report_to`
     log.jsonl           a line each log_steps; curves.svg and speed.svg are its charts
     manifest.json       data hashes, counts, dev figures, versions, seconds
     checkpoints/        complete checkpoints, until the run is finished
@@ -19,7 +20,7 @@ from signal import SIGTERM
 from typing import Any
 
 import torch
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from prism_cli.configs.train import TrainConfig
 from prism_cli.errors import InterruptedRunError, LimitReachedError
@@ -54,6 +55,7 @@ from prism_cli.training.request import TrainRequest
 from prism_cli.training.selection import DevSelection
 from prism_cli.training.sharded_weights import full_state_dict
 from prism_cli.training.start import Start, claim, clear_scratch, decontamination, plan_start
+from prism_cli.training.trackers import open_trackers, require_trackers
 from prism_cli.training.trainer import PrismTrainer, StepSettings
 
 LEAST_WINDOW = 1024
@@ -88,6 +90,7 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
         return start.finished
     if config.quantize_base:
         require_bitsandbytes()
+    require_trackers(config.report_to)
     base, encoder = base_model(config)
     if group.main:
         claim(request, start)
@@ -156,14 +159,21 @@ class _Run:
 
     def work(self) -> dict[str, Any]:
         """Train from the checkpoint, if there is one, to the last step; return the figures."""
-        request, config, total = self.request, self.request.config, self.plan.steps
-        resume = self.start.checkpoint
+        request, total, resume = self.request, self.plan.steps, self.start.checkpoint
         first = checkpoint_step(resume) if resume else 0
         self._guard = self._guarded()
-        journal = Journal(request.run, first) if self.group.main else None
         if resume:
             request.say(f"going on from step {first} of {total}")
         arguments = training_arguments(request, total)
+        with open_trackers(request, first) if self.group.main else nullcontext() as trackers:
+            journal = Journal(request.run, first, trackers.log) if trackers else None
+            return self._steps(arguments, first, journal)
+
+    def _steps(
+        self, arguments: TrainingArguments, first: int, journal: Journal | None
+    ) -> dict[str, Any]:
+        request, config, total = self.request, self.request.config, self.plan.steps
+        resume = self.start.checkpoint
         set_seed(config.seed)
         loaded = load_model(
             self.base,

@@ -17,6 +17,7 @@ from prism_cli.shards.writer import remove_file, sweep_folder, whole_file
 from prism_cli.training.checkpoints import chosen_checkpoint, drop_newer
 from prism_cli.training.publish import published_figures
 from prism_cli.training.request import TrainRequest
+from prism_cli.training.trackers import IDS, TRACKERS
 
 MANIFEST = "manifest.json"
 SPLIT_OUTPUTS = ("train.jsonl", "dev.jsonl")
@@ -56,6 +57,7 @@ def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Sha
     """
     run = request.run
     config = {**to_dict(request.config), "limit": request.limit, "fields": request.fields}
+    del config["report_to"]  # the run is the same wherever it is reported
     record = RunRecord(
         "train",
         config,
@@ -135,10 +137,11 @@ def claim(request: TrainRequest, start: Start) -> None:
         drop_newer(run / CHECKPOINTS, start.checkpoint)
     if start.replaces:
         remove_file(run / MANIFEST)
-        for folder in ("best", "last", *SCRATCH):
+        for folder in ("best", "last", *SCRATCH, *TRACKERS):
             shutil.rmtree(run / folder, ignore_errors=True)
         for name in (
             "log.jsonl",
+            IDS,
             "curves.svg",
             "speed.svg",
             "train.rejects.jsonl",

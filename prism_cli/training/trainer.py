@@ -1,6 +1,6 @@
 """transformers' Trainer with prism's loss: one dataloader item is the rows of one optimizer step.
 
-Accelerate and the loggers of TrainingArguments.report_to work as in any Trainer. With DDP (the full
+Accelerate works as in any Trainer; experiment trackers are fed by the journal. With DDP (the full
 model in each process), gradients are exchanged once per step, after all passes, so that a process
 may shrink its passes independently. With FSDP 2, weights are gathered in each pass, so all
 processes make the same number of passes.
@@ -196,7 +196,7 @@ class PrismTrainer(Trainer):
         self._budget = max(self._budget // 2, longest.tokens)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Pass figures to the run and to Trainer's loggers; every process calls it."""
+        """Pass figures to the run; every process calls it."""
         if "loss" in logs:
             figures = self._meter.figures(self._add_up, self._settings.rows_per_step)
             timed = figures.pop(TIMED)

@@ -17,7 +17,7 @@ from prism_cli.domain.evidence_budget import MODEL, REPAIR, RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
 from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
-from prism_cli.lockstep import in_step
+from prism_cli.generator_drivers import in_step
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
 from prism_cli.ranking import DECIMALS, RankWork, Result, ranking
 from prism_cli.rows.caller_documents import Documents, caller_documents, refused

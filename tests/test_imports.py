@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "prism_cli"
 MAX_LINES = 330
 MAX_COMMAND_LINES = 60
-EVERYWHERE = {"bundled", "errors", "lockstep", "version", "wording"}
+EVERYWHERE = {"bundled", "errors", "generator_drivers", "version", "wording"}
 # Package -> packages of prism that it may import. A name with a dot is one module.
 MAY_IMPORT = {
     "app": {"commands", "reporting.sanitize", "terminal"},
@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "ranking": {"domain", "ports", "query_texts", "rows"},
     "reranker": {"adapters.runtimes", "domain", "ports", "ranking", "rows"},
     "ports": {"rows"},
-    "lockstep": set[str](),
+    "generator_drivers": set[str](),
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
         "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
@@ -68,8 +68,8 @@ MAY_IMPORT = {
         "adapters", "configs.providers", "files", "ports", "rows", "domain", "modeling", "shards",
     },
 }  # fmt: skip
-DOORS = {"app.py", "serving/app.py", "serving/model_queue.py"}
-"""Files that may catch every exception: of a command, of a request, of a round of the model."""
+DOORS = {"app.py", "serving/app.py", "serving/engine_queue.py", "serving/model_queue.py"}
+"""Files that may catch every exception: of a command, of a request, of a model."""
 STDLIB = sys.stdlib_module_names
 # Packages that may import only the standard library, and these, at module level.
 PLAIN = {

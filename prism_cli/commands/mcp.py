@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.serving import Common, check_engine, load_ranker, needs, say
+from prism_cli.commands.serving import Common, load_ranker, needs, say
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.serve import ServeConfig
 
@@ -55,7 +55,6 @@ def mcp(
     from prism_cli.serving.service import Service
     from prism_cli.version import __version__
 
-    check_engine(config)
     wiring.check_model("reranker", config.model)
     with needs("mcp"):
         from prism_cli.serving.mcp_tool import mcp_server

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from prism_cli.commands.serving import Common, check_engine, load_ranker, needs, say
+from prism_cli.commands.serving import Common, load_ranker, needs, say
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.serve import ServeConfig
 
@@ -46,7 +46,6 @@ def listen(config: ServeConfig, common: Common, root: Path | None = None) -> Non
             f"--host {config.host}: other machines could call without a key; set {VARIABLE} to "
             "keys separated by commas, or pass --no-auth"
         )
-    check_engine(config)
     wiring.check_model("reranker", config.model)
     with needs("serve"):
         from prism_cli.serving.app import ServerInfo, create_app

@@ -30,21 +30,6 @@ class Common:
     seed: Annotated[int | None, typer.Option(hidden=True)] = None
 
 
-def check_engine(config: "RerankConfig") -> None:
-    """Raise for an engine whose texts cannot be written pass by pass.
-
-    Raises:
-        UsageError: the engine is vllm.
-    """
-    from prism_cli.errors import UsageError
-
-    if config.engine == "vllm":
-        raise UsageError(
-            "--engine vllm: expected transformers; a server on vLLM is not there yet. Rank files "
-            "with `prism rerank --engine vllm`"
-        )
-
-
 @contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Turn a missing package into the error that names the extra."""
@@ -59,15 +44,20 @@ def needs(extra: str) -> Iterator[None]:
 def load_ranker(config: "RerankConfig") -> "Ranker":
     """Load the model, and try it."""
     from prism_cli.commands import wiring
+    from prism_cli.serving.engine_queue import EngineQueue
     from prism_cli.serving.model_queue import ModelQueue
     from prism_cli.serving.ranker import Ranker
 
-    reranker = wiring.reranker(config.model, config)
-    runtime = reranker.runtime
+    queue: ModelQueue | EngineQueue
+    if config.engine == "vllm":
+        engine, runtime = wiring.vllm_engine(config)
+        queue = EngineQueue(engine)
+    else:
+        runtime = wiring.reranker(config.model, config).runtime
+        queue = ModelQueue(cast("SteppedRuntime", getattr(runtime, "inner", runtime)))
     _, warning = wiring.canary(runtime)
     if warning:
         say(f"prism: warning: {warning}")
-    queue = ModelQueue(cast("SteppedRuntime", getattr(runtime, "inner", runtime)))
     say(f"prism: ready · {config.model}")
     return Ranker(runtime, queue)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prism_cli.adapters.datasets.beir import BeirSet
     from prism_cli.adapters.first_stages.embedded_corpus import Documents
     from prism_cli.adapters.generators.extractive import ExtractiveGenerator
+    from prism_cli.adapters.runtimes.vllm_engine import VllmEngine
     from prism_cli.adapters.shapes.base import Reader, ShapeSettings, Writer
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.configs.rerank import RerankConfig
@@ -205,6 +206,26 @@ def reranker(
     names = signature(Reranker).parameters.keys() - {"model"}
     settings = {name: getattr(config, name) for name in names if hasattr(config, name)}
     return Reranker(spec, **settings, warn=False, lazy=lazy, on_load=on_load)
+
+
+def vllm_engine(config: "RerankConfig") -> "tuple[VllmEngine, RerankRuntime]":
+    """Return the model of `config` on a vLLM that takes tasks as they come, and the runtime that
+    reads long documents with it.
+
+    Raises:
+        ArgumentError: an option that vLLM decides itself is set.
+        ModelError: it cannot be loaded.
+    """
+    from prism_cli.adapters.runtimes.engines import reading
+    from prism_cli.adapters.runtimes.vllm_engine import VllmEngine
+    from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
+
+    reranker(config.model, config, lazy=True)  # checks the options
+    names = ("dtype", "profile", "max_tokens", "max_new_tokens")
+    settings = {name: getattr(config, name) for name in names}
+    engine = load_vllm_reranker(config.model, kind=VllmEngine, **settings)
+    assert isinstance(engine, VllmEngine)
+    return engine, reading(engine, config.long_documents, config.window_tokens)
 
 
 def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], Reranker]]":

@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.generator_drivers import drive
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask
 from prism_cli.query_texts import NOT_IN_TIME
 from prism_cli.ranking import Ranking, ranking
 from prism_cli.rows.candidates import Candidate
-from prism_cli.serving.model_queue import ModelQueue
+from prism_cli.serving.task_queue import TaskQueue
 
-Y = TypeVar("Y")
-R = TypeVar("R")
 Observer = Callable[[RerankTask, Reply], Awaitable[None]]
 """Called with each reply as soon as it is there."""
 
@@ -33,7 +32,7 @@ class Ranker:
         queue: answers their tasks.
     """
 
-    def __init__(self, runtime: RerankRuntime, queue: ModelQueue) -> None:
+    def __init__(self, runtime: RerankRuntime, queue: TaskQueue) -> None:
         self._runtime, self.queue = runtime, queue
 
     async def rank(
@@ -70,12 +69,12 @@ class Ranker:
             return await _all([reply(one.payload) for one in requests])
 
         # In a thread: documents are tokenized there, and texts compared with them.
-        return await _driven(work, answered, in_thread=True)
+        return await drive(work, answered, in_thread=True)
 
     async def _reply(self, owner: Hashable, task: RerankTask, observe: Observer | None) -> Reply:
         if hasattr(self._runtime, "steps"):
             steps = cast("SplittingRuntime", self._runtime).steps(task)
-            reply = await _driven(steps, lambda tasks: self._answers(owner, tasks))
+            reply = await drive(steps, lambda tasks: self._answers(owner, tasks))
         else:
             reply = await self.queue.answer(owner, task)
         if observe is not None:
@@ -84,28 +83,6 @@ class Ranker:
 
     async def _answers(self, owner: Hashable, tasks: Sequence[RerankTask]) -> list[Reply]:
         return await _all([self.queue.answer(owner, task) for task in tasks])
-
-
-async def _driven(
-    work: Generator[Y, Sequence[Reply], R],
-    answer: Callable[[Y], Awaitable[list[Reply]]],
-    *,
-    in_thread: bool = False,
-) -> R:
-    """Run a generator to its end; send it the replies to what it yields."""
-
-    def step(replies: list[Reply] | None) -> tuple[Y | None, R | None]:
-        try:
-            return (next(work) if replies is None else work.send(replies)), None
-        except StopIteration as stop:
-            return None, stop.value
-
-    replies: list[Reply] | None = None
-    while True:
-        wanted, result = await asyncio.to_thread(step, replies) if in_thread else step(replies)
-        if wanted is None:
-            return cast("R", result)
-        replies = await answer(wanted)
 
 
 async def _all(calls: Sequence[Awaitable[Reply]]) -> list[Reply]:

@@ -78,7 +78,7 @@ def lifespan(
     it.
 
     Args:
-        on_failure: called if the model cannot be loaded.
+        on_failure: called if the model cannot be loaded, or fails for good.
         beside: entered and left with the application.
     """
 
@@ -86,8 +86,8 @@ def lifespan(
     async def life(_app: object) -> AsyncIterator[None]:
         async def loading() -> None:
             await service.load(load)
-            if service.failure is not None:
-                on_failure()
+            await service.wait_for_failure()
+            on_failure()
 
         task = asyncio.create_task(loading())
         try:
@@ -114,7 +114,7 @@ def run_server(
         app_of: makes the application from its life.
 
     Raises:
-        PrismError: the model could not be loaded.
+        PrismError: the model could not be loaded, or failed for good.
     """
 
     def stop() -> None:

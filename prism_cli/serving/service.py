@@ -16,8 +16,8 @@ from prism_cli.rows.candidates import Candidate
 
 if TYPE_CHECKING:  # imported with the model: an agent waits for the first message of `prism mcp`
     from prism_cli.ranking import Ranking
-    from prism_cli.serving.model_queue import ModelQueue
     from prism_cli.serving.ranker import Observer, Ranker
+    from prism_cli.serving.task_queue import TaskQueue
 
 DEADLINE = 60.0
 """Most seconds of a request."""
@@ -76,7 +76,7 @@ class Service:
 
     Attributes:
         tickets: requests in flight.
-        failure: why the model could not be loaded.
+        failure: why the model could not be loaded, or answers nothing more.
     """
 
     def __init__(self, deadline: float = DEADLINE) -> None:
@@ -89,10 +89,10 @@ class Service:
     @property
     def ready(self) -> bool:
         """True where requests are accepted."""
-        return self._ranker is not None and not self._stopping
+        return self._ranker is not None and self.failure is None and not self._stopping
 
     @property
-    def queue(self) -> "ModelQueue | None":
+    def queue(self) -> "TaskQueue | None":
         """The queue of the model; None until it is loaded."""
         return None if self._ranker is None else self._ranker.queue
 
@@ -105,6 +105,11 @@ class Service:
             return
         ranker.queue.start()
         self._ranker = ranker
+
+    async def wait_for_failure(self) -> None:
+        """Return when the model could not be loaded, or answers nothing more."""
+        if self._ranker is not None:
+            self.failure = await self._ranker.queue.failed
 
     async def close(self) -> None:
         """Stop the model's thread after its round."""
@@ -168,7 +173,7 @@ class Service:
         finally:
             self.tickets.discard(ticket)
 
-    def _admit(self, ticket: Ticket, seconds: float, queue: "ModelQueue") -> None:
+    def _admit(self, ticket: Ticket, seconds: float, queue: "TaskQueue") -> None:
         """Raise where the scores of a request cannot be there in time.
 
         Requests take turns, so one of n bytes waits for at most n bytes of each other one.

@@ -7,7 +7,7 @@ verdict from the cached prompt.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from prism_cli.adapters.runtimes.text_writer import CLOSING
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.errors import MissingPackageError, ModelError, RowError, first_line
+from prism_cli.generator_drivers import in_step
 from prism_cli.modeling.decoding import StopRule, tokenizer_stops
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.loading import load_tokenizer
@@ -23,6 +24,10 @@ from prism_cli.ports import Reply, RerankTask, Usage
 
 BATCH_PAIRS = 512
 """Pairs per call of vLLM; replies are committed after each."""
+Asked = tuple[list[int], dict[str, Any]]
+"""A prompt's ids, and arguments of SamplingParams."""
+Steps = Generator[Sequence[Asked], Sequence[Any], list[Reply]]
+"""Yields prompts, is sent their completions, and returns replies."""
 
 
 class VllmReranker:
@@ -52,6 +57,14 @@ class VllmReranker:
         stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
         self._ends = StopRule(stops, encoder.tokenizer, CLOSING)
 
+    @classmethod
+    def start(cls, **options: Any) -> tuple[Any, Any]:
+        """Return the engine with these arguments, and its model's configuration."""
+        from vllm import LLM
+
+        llm = LLM(**options)
+        return llm, llm.llm_engine.model_config
+
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:
         """Return batches of BATCH_PAIRS, with a query's pairs adjacent."""
         first: dict[str, int] = {}
@@ -68,16 +81,28 @@ class VllmReranker:
         Raises:
             ModelError: scores are not finite.
         """
+        return in_step({"all": self.steps(payloads)}, self.generate)["all"]
+
+    def steps(self, payloads: Sequence[RerankTask]) -> Steps:
+        """Return the work of `answer`: it asks for completions, first of scores, then of texts."""
         encoded = self.encoder.encode_each([(task.query, task.document) for task in payloads])
         prompts = {row: item for row, item in enumerate(encoded) if isinstance(item, EncodedPrompt)}
-        logits = dict(zip(prompts, self._logits(list(prompts.values())), strict=True))
+        logits = dict(
+            zip(prompts, self._logits((yield self._to_score(prompts.values()))), strict=True)
+        )
         limits = {
             row: payloads[row].max_new_tokens
             for row, logit in logits.items()
             if payloads[row].max_new_tokens and logit > payloads[row].write_above
         }
-        written = self._written([prompts[row].ids for row in limits], list(limits.values()))
-        texts = dict(zip(limits, written, strict=True))
+        texts: dict[int, list[int]] = {}
+        if limits:
+            outputs = yield [self._to_write(prompts[row], most) for row, most in limits.items()]
+            stops = self._ends.stops
+            texts = {
+                row: [token for token in output.token_ids if token not in stops]
+                for row, output in zip(limits, outputs, strict=True)
+            }
         yes = self.encoder.yes_id
         replies = []
         for row, item in enumerate(encoded):
@@ -92,15 +117,32 @@ class VllmReranker:
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return the logits of a few short (query, document) pairs."""
-        return self._logits(self.encoder.encode_batch(pairs))
+        return self._logits(self.generate(self._to_score(self.encoder.encode_batch(pairs))))
 
     def forget(self) -> None:
         """Do nothing: vLLM manages its cache."""
 
-    def _logits(self, prompts: Sequence[EncodedPrompt]) -> list[float]:
+    def generate(self, asked: Sequence[Asked]) -> list[Any]:
+        """Return vLLM's greedy completion of each prompt, in order."""
+        from vllm import SamplingParams
+
+        if not asked:
+            return []
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": ids} for ids, _ in asked],
+            [SamplingParams(temperature=0.0, **options) for _, options in asked],
+            use_tqdm=False,
+        )
+        return [output.outputs[0] for output in outputs]
+
+    def _to_score(self, prompts: Iterable[EncodedPrompt]) -> list[Asked]:
+        verdicts = [self.encoder.yes_id, self.encoder.no_id]
+        options = {"max_tokens": 1, "logprob_token_ids": verdicts, "detokenize": False}
+        return [(prompt.ids, options) for prompt in prompts]
+
+    def _logits(self, outputs: Sequence[Any]) -> list[float]:
+        """Return the logits from the completions of `_to_score`."""
         yes, no = self.encoder.yes_id, self.encoder.no_id
-        settings = {"max_tokens": 1, "logprob_token_ids": [yes, no], "detokenize": False}
-        outputs = self._generated([prompt.ids for prompt in prompts], [settings] * len(prompts))
         firsts = [output.logprobs[0] for output in outputs]
         logits = [first[yes].logprob - first[no].logprob for first in firsts]
         if not all(map(math.isfinite, logits)):
@@ -110,35 +152,14 @@ class VllmReranker:
             )
         return logits
 
-    def _written(self, prompts: list[list[int]], limits: list[int]) -> list[list[int]]:
-        """Return the greedy tokens after "yes", without the final stop token."""
-        settings: list[dict[str, Any]] = [
-            {
-                "max_tokens": limit,
-                "stop": [CLOSING],
-                "include_stop_str_in_output": True,
-                "stop_token_ids": sorted(self._ends.stops),
-            }
-            for limit in limits
-        ]
-        outputs = self._generated([[*ids, self.encoder.yes_id] for ids in prompts], settings)
-        stops = self._ends.stops
-        return [[token for token in output.token_ids if token not in stops] for output in outputs]
-
-    def _generated(
-        self, prompts: list[list[int]], settings: Sequence[Mapping[str, Any]]
-    ) -> list[Any]:
-        """Return vLLM's completion of each prompt, in order."""
-        from vllm import SamplingParams
-
-        if not prompts:
-            return []
-        outputs = self._llm.generate(
-            [{"prompt_token_ids": ids} for ids in prompts],
-            [SamplingParams(temperature=0.0, **options) for options in settings],
-            use_tqdm=False,
-        )
-        return [output.outputs[0] for output in outputs]
+    def _to_write(self, prompt: EncodedPrompt, limit: int) -> Asked:
+        options = {
+            "max_tokens": limit,
+            "stop": [CLOSING],
+            "include_stop_str_in_output": True,
+            "stop_token_ids": sorted(self._ends.stops),
+        }
+        return [*prompt.ids, self.encoder.yes_id], options
 
 
 def load_vllm_reranker(
@@ -148,6 +169,7 @@ def load_vllm_reranker(
     profile: str | None = None,
     max_tokens: int = MAX_TOKENS,
     max_new_tokens: int = MAX_NEW_TOKENS,
+    kind: type[VllmReranker] = VllmReranker,
     **options: Any,
 ) -> VllmReranker:
     """Load the reranker of a model spec on vLLM, on the device that vLLM was built for.
@@ -155,6 +177,7 @@ def load_vllm_reranker(
     Args:
         dtype: "auto" is the dtype of the stored weights.
         max_new_tokens: maximum tokens of a text; prompts leave room for it.
+        kind: class of the result.
         options: further arguments of vllm.LLM (tensor_parallel_size, gpu_memory_utilization, …).
 
     Raises:
@@ -162,7 +185,7 @@ def load_vllm_reranker(
         ModelError: there is no such model, it is an adapter, or vLLM cannot load it.
     """
     try:
-        from vllm import LLM
+        import vllm  # noqa: F401
     except ImportError as error:
         if error.name != "vllm":
             raise ModelError(f"--engine vllm: vllm cannot be imported: {error}") from error
@@ -181,7 +204,7 @@ def load_vllm_reranker(
         max_tokens = min(max_tokens, longest - room)
     encoder = PromptEncoder(tokenizer, folder.profile(tokenizer, profile), max_tokens)
     try:
-        llm = LLM(
+        llm, config = kind.start(
             model=str(folder.path),
             dtype=dtype,
             max_model_len=max_tokens + room,
@@ -191,10 +214,12 @@ def load_vllm_reranker(
         )
     except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
         raise ModelError(f"model {spec}: vLLM cannot load it: {first_line(error)}") from error
-    kind = str(llm.llm_engine.model_config.dtype).removeprefix("torch.")
-    figures = {"engine": f"vllm {version_of_vllm()}", "dtype": kind, "max_tokens": max_tokens}
-    identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {kind} {max_tokens}"
-    return VllmReranker(llm, encoder, spec, f"rerank {identity}", figures, folder.window_tokens)
+    number_type = str(config.dtype).removeprefix("torch.")
+    figures = {
+        "engine": f"vllm {version_of_vllm()}", "dtype": number_type, "max_tokens": max_tokens,
+    }  # fmt: skip
+    identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {number_type} {max_tokens}"
+    return kind(llm, encoder, spec, f"rerank {identity}", figures, folder.window_tokens)
 
 
 def version_of_vllm() -> str:

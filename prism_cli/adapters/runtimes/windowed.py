@@ -11,7 +11,7 @@ from typing import Protocol
 
 from prism_cli.adapters.runtimes.document_splitter import DocumentSplitter
 from prism_cli.domain.windows import Span
-from prism_cli.lockstep import in_step
+from prism_cli.generator_drivers import in_step
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import Reply, RerankRuntime, RerankTask, Usage, Value
 

@@ -20,19 +20,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prism_cli.errors import PrismError, RowError
 from prism_cli.reporting.colours import stylesheet
+from prism_cli.serving.http_requests import (
+    RERANK_PATHS,
+    read_body,
+    served_path,
+    timeout_of,
+)
 from prism_cli.serving.keys import ApiKeys
-from prism_cli.serving.messages import MAX_DOCUMENTS, RerankBody, RerankCall, read_call, read_json
+from prism_cli.serving.messages import (
+    EVIDENCE_SUFFIX,
+    MAX_DOCUMENTS,
+    RerankBody,
+    RerankCall,
+    read_call,
+    read_json,
+)
 from prism_cli.serving.metrics import CONTENT_TYPE, Metrics
 from prism_cli.serving.page import page
 from prism_cli.serving.replies import RETRY_LOADING, error_body, reply_body, status_of
-from prism_cli.serving.service import Service, TooLargeError
+from prism_cli.serving.service import Service
 from prism_cli.serving.stream import events
 
-MAX_BODY = 16 * 1024 * 1024
-"""Most bytes of a request's body."""
 OPEN_PATHS = ("/", "/health", "/ready", "/metrics")
 """Paths that need no key."""
-RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking")
+CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 @dataclass(frozen=True)
@@ -82,10 +93,12 @@ def create_app(
         app.post(path, openapi_extra={"requestBody": body}, response_model=None)(rerank)
 
     @app.get("/health")
+    @app.head("/health", include_in_schema=False)
     async def health() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
     @app.get("/ready")
+    @app.head("/ready", include_in_schema=False)
     async def ready() -> JSONResponse:
         if service.ready:
             return JSONResponse({"status": "ready"})
@@ -107,13 +120,16 @@ def create_app(
         )
 
     @app.get("/v1/models")
+    @app.get("/models", include_in_schema=False)
     async def models() -> JSONResponse:
-        one = {"id": info.model, "object": "model", "created": 0, "owned_by": "prism"}
-        return JSONResponse({"object": "list", "data": [one]})
+        names = (info.model, info.model + EVIDENCE_SUFFIX)
+        more = {"object": "model", "created": 0, "owned_by": "prism"}
+        return JSONResponse({"object": "list", "data": [{"id": name, **more} for name in names]})
 
     content, policy = page(info.model, stylesheet())
 
     @app.get("/", include_in_schema=False)
+    @app.head("/", include_in_schema=False)
     async def show() -> Response:
         headers = {"content-security-policy": policy, "x-content-type-options": "nosniff"}
         return HTMLResponse(content, headers=headers)
@@ -125,17 +141,26 @@ def create_app(
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return _error(error.status_code, str(error.detail))
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = "no such path: rerank requests go to /v1/rerank; /docs lists all paths"
+        return _error(error.status_code, message, error.headers)
 
     @app.exception_handler(Exception)
     async def internal_error(_: Request, error: Exception) -> JSONResponse:
         return _error(500, f"unexpected {type(error).__name__}; see the server's log")
 
-    if info.cors:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(info.cors), allow_methods=["*"], allow_headers=["*"]
-        )
-    return Guard(Mounted(app, mounted), keys, metrics, log)
+    guarded = Guard(Mounted(app, mounted), keys, metrics, log)
+    if not info.cors:
+        return guarded
+    # Outside of the guard: browsers send no key when they ask whether a page may call.
+    return CORSMiddleware(
+        guarded,
+        allow_origins=list(info.cors),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["retry-after", "x-request-id"],
+    )
 
 
 class Mounted:
@@ -165,7 +190,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        path, status = scope["path"], 499
+        path, status = served_path(scope["path"]), 499
+        scope["path"] = path
         request_id = uuid.uuid4().hex
         scope["prism"] = figures = dict[str, int]()
 
@@ -178,7 +204,7 @@ class Guard:
 
         try:
             if path not in OPEN_PATHS and not self._keys.allow(Headers(scope=scope)):
-                await _error(401, "expected a key, as `Authorization: Bearer KEY`")(
+                await _error(401, "expected a key, as `Authorization: Bearer KEY`", CHALLENGE)(
                     scope, receive, counted
                 )
             else:
@@ -192,9 +218,10 @@ class Guard:
             ranks = path in RERANK_PATHS
             self._metrics.count(status, seconds, ranks=ranks)
             if path not in OPEN_PATHS:
+                shown = path.encode("unicode_escape").decode()  # it may have a line break
                 more = "".join(f" {name}={value}" for name, value in figures.items())
                 self._log(
-                    f"{status} {scope['method']} {path} {seconds * 1000:.0f} ms{more} "
+                    f"{status} {scope['method']} {shown} {seconds * 1000:.0f} ms{more} "
                     f"id={request_id}"
                 )
 
@@ -202,14 +229,14 @@ class Guard:
 async def _reranked(request: Request, service: Service, info: ServerInfo) -> Response:
     tei = False
     try:
-        value = read_json(await _body(request))
-        tei = "texts" in value
+        value = read_json(await read_body(request))
+        tei = value.get("texts") is not None
         call = read_call(value, info.defaults)
         request.scope["prism"]["documents"] = len(call.documents)
         if call.body.stream:
             return await _streamed(request, service, info, call)
         work = service.rank(
-            call.body.query, call.documents, call.options, timeout=_timeout(request)
+            call.body.query, call.documents, call.options, timeout=timeout_of(request)
         )
         ranking, ticket = await _while_connected(request, work)
         request.scope["prism"]["tokens"] = ticket.read
@@ -226,7 +253,7 @@ async def _streamed(
     request: Request, service: Service, info: ServerInfo, call: RerankCall
 ) -> StreamingResponse:
     leaving = asyncio.create_task(_gone(request))
-    parts = events(service, call, info.model, leaving, timeout=_timeout(request))
+    parts = events(service, call, info.model, leaving, timeout=timeout_of(request))
     first = await anext(parts)  # an error before any event is a plain reply
 
     async def all_parts() -> Any:
@@ -262,32 +289,6 @@ async def _gone(request: Request) -> None:
     """Wait until the client of a request that was read has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _body(request: Request) -> bytes:
-    """Return the body.
-
-    Raises:
-        TooLargeError: it has more than MAX_BODY bytes.
-    """
-    parts = bytearray()
-    async for part in request.stream():
-        parts += part
-        if len(parts) > MAX_BODY:
-            raise TooLargeError(
-                f"body: expected at most {MAX_BODY // 2**20} MiB, found more; send the documents "
-                "in several requests"
-            )
-    return bytes(parts)
-
-
-def _timeout(request: Request) -> float | None:
-    """Return the seconds that the caller waits; None if it does not say."""
-    try:
-        seconds = float(request.headers.get("x-request-timeout", ""))
-    except ValueError:
-        return None
-    return seconds if seconds > 0 else None
 
 
 def _error(

@@ -22,7 +22,8 @@ class ApiKeys:
         return bool(self._digests)
 
     def allow(self, headers: Mapping[str, str]) -> bool:
-        """Return True for `Authorization: Bearer KEY`, `Authorization: KEY`, or `x-api-key: KEY`.
+        """Return True for `Authorization: Bearer KEY`, `Authorization: KEY`, `x-api-key: KEY`, or
+        `api-key: KEY`, as Azure's clients send it.
 
         Args:
             headers: with names in lower case.
@@ -31,10 +32,10 @@ class ApiKeys:
             return True
         scheme, _, token = headers.get("authorization", "").partition(" ")
         given = _digest((token if scheme.lower() == "bearer" else scheme).strip())
-        other = _digest(headers.get("x-api-key", "").strip())
+        others = [_digest(headers.get(name, "").strip()) for name in ("x-api-key", "api-key")]
         # A list: every comparison takes place, so that time says nothing.
         matches = [
-            hmac.compare_digest(digest, one) for digest in self._digests for one in (given, other)
+            hmac.compare_digest(digest, one) for digest in self._digests for one in (given, *others)
         ]
         return any(matches)
 

@@ -1,10 +1,12 @@
-"""Bodies of rerank requests, in the forms of Cohere, Jina, Voyage, vLLM, TEI and NIM.
+"""Bodies of rerank requests, in the forms of Cohere, Jina, Voyage, vLLM, TEI, NIM and Mixedbread.
 
-The body tells the dialect: `texts` is TEI, `passages` is NIM, `documents` all others. Null is the
+The body tells the dialect: `texts` is TEI, `passages` NIM, `input` Mixedbread, `documents` all
+others. Null is the
 default of every option, unknown keys are ignored, and "true" and "5" are read as what they say.
 """
 
-from collections.abc import Mapping
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -20,14 +22,21 @@ from prism_cli.rows.candidates import Candidate
 from prism_cli.rows.row import json_type
 from prism_cli.serving.service import TooLargeError
 
-Dialect = Literal["rerank", "tei", "nim"]
+Dialect = Literal["rerank", "tei", "nim", "mixedbread"]
 MAX_DOCUMENTS = 1_000
 """Most documents of a request."""
 EVIDENCE_SUFFIX = ":evidence"
 """End of a model name that requests evidence, for clients that drop unknown fields."""
 LIMITS = ("evidence_top", "max_evidence_tokens", "threshold")
 """Keys that request evidence, too."""
-_FIELDS: Mapping[Dialect, str] = {"tei": "texts", "nim": "passages", "rerank": "documents"}
+TEXT_KEYS = ("text", "content", "page_content")
+"""Keys of a document's text, in the forms of several libraries."""
+_FIELDS: Mapping[Dialect, str] = {
+    "tei": "texts",
+    "nim": "passages",
+    "rerank": "documents",
+    "mixedbread": "input",
+}
 
 
 def _number_of_all(value: Any) -> Any:
@@ -42,9 +51,10 @@ class RerankBody(BaseModel):
 
     Attributes:
         query: or {"text": query}, as NIM sends it.
-        documents, texts, passages: strings, or {"text", "title", "doc_id"}.
+        documents, texts, passages, input: strings, or {"text", "title", "doc_id"}.
+        rank_fields: keys of the documents to read instead of `text`.
         top_n, top_k: most results; 0 or null for all.
-        return_documents, return_text: add each document to its result.
+        return_documents, return_input, return_text: add each document to its result.
         raw_scores: scores are logits.
         evidence: write contribution and evidence; also by a model name that ends in `:evidence`.
         evidence_top, max_evidence_tokens, threshold, max_new_tokens, grounding, skip_repeats: as
@@ -58,10 +68,13 @@ class RerankBody(BaseModel):
     documents: list[Any] | None = None
     texts: list[Any] | None = None
     passages: list[Any] | None = None
+    input: list[Any] | None = None
+    rank_fields: list[str] | None = None
     model: str = ""
     top_n: Count = None
     top_k: Count = None
     return_documents: bool | None = None
+    return_input: bool | None = None
     return_text: bool = False
     raw_scores: bool = False
     evidence: bool = False
@@ -105,7 +118,7 @@ def read_json(raw: bytes) -> dict[str, Any]:
         ArgumentError: it is none.
     """
     try:
-        value = orjson.loads(raw)
+        value = orjson.loads(raw.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise ArgumentError(f"body: not JSON: {error}") from None
     if not isinstance(value, dict):
@@ -137,14 +150,21 @@ def read_call(value: Mapping[str, Any], defaults: Mapping[str, Any]) -> RerankCa
             f"{_FIELDS[dialect]}: expected at most {MAX_DOCUMENTS:,}, found {len(entries):,}; "
             "send them in several requests"
         )
+    entries = [_document(one, body.rank_fields) for one in entries]
     documents = caller_documents(body.query, entries)
-    return RerankCall(
-        dialect,
-        body,
-        documents,
-        [one if isinstance(one, str) else one["text"] for one in entries],
-        _options(body),
-    )
+    texts = [one if isinstance(one, str) else one["text"] for one in entries]
+    return RerankCall(dialect, body, documents, texts, _options(body))
+
+
+def _document(entry: Any, rank_fields: Sequence[str] | None) -> Any:
+    """Return a document whose text is in `text`; one without text, or of another type, as it is."""
+    if not isinstance(entry, dict):
+        return entry
+    if rank_fields:
+        parts = [entry[name] for name in rank_fields if isinstance(entry.get(name), str)]
+        return {"text": "\n".join(parts), "doc_id": entry.get("doc_id")} if parts else entry
+    texts = [entry[name] for name in TEXT_KEYS if isinstance(entry.get(name), str)]
+    return {**entry, "text": texts[0]} if texts else entry
 
 
 def _requests(value: Mapping[str, Any]) -> dict[str, Any]:

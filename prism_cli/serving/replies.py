@@ -48,10 +48,12 @@ def reply_body(
         ]
         return {"rankings": rankings, "usage": _usage(ticket, ranking)}
     asked = call.body.return_documents
+    if call.dialect == "mixedbread":
+        asked = bool(asked or call.body.return_input)
     returns_documents = returns_documents if asked is None else asked
     results = [_result(call, result, returns_documents) for result in ranking.results]
     usage = _usage(ticket, ranking)
-    return {
+    reply = {
         "id": f"rerank-{uuid.uuid4().hex}",
         "object": "rerank",
         "model": model,
@@ -69,6 +71,9 @@ def reply_body(
             },
         },
     }
+    if call.dialect == "mixedbread":
+        reply |= {"object": "list", "data": [_mixedbread(one) for one in results]}
+    return reply
 
 
 def error_body(status: int, message: str, *, tei: bool = False) -> Body:
@@ -105,6 +110,12 @@ def _result(call: RerankCall, result: Result, returns_document: bool) -> Body:
     if returns_document:
         body["document"] = {"text": call.texts[result["index"]]}
     return body
+
+
+def _mixedbread(result: Body) -> Body:
+    more = {"input": result["document"]["text"]} if "document" in result else {}
+    one = {name: value for name, value in result.items() if name != "document"}
+    return {**one, "score": one["relevance_score"], "object": "rank_result"} | more
 
 
 def _tei(call: RerankCall, result: Result) -> Body:

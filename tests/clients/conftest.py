@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import httpx2
 import pytest
 
 from tests.clients.environments import COMMAND, SCRIPTS, environment, marker, run_script
+from tests.clients.server import KEY
 
+pytest.register_assert_rewrite("tests.clients.expected")
 REQUIRED = os.environ.get("PRISM_REQUIRE_CLIENTS") == "1"
 """True where a missing environment is a failure."""
 ROOT = Path(__file__).parent.parent.parent
@@ -19,17 +23,30 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[str]:
-    """Yield the address of a server with a scripted model."""
-    words = [sys.executable, "-m", "tests.clients.server"]
+    """Yield the address of a server with a scripted model, which takes the key `KEY`."""
+    with server(KEY) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def served_without_keys() -> Iterator[str]:
+    """Yield the address of such a server that takes requests without a key."""
+    with server() as url:
+        yield url
+
+
+@contextmanager
+def server(*keys: str) -> Iterator[str]:
+    words = [sys.executable, "-m", "tests.clients.server", *keys]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         url = process.stdout.readline().strip()
-        transport = httpx2.HTTPTransport(retries=10)
-        with httpx2.Client(transport=transport, timeout=10) as client:
+        with httpx2.Client(timeout=10) as client:
             for _ in range(500):
                 if client.get(f"{url}/ready").status_code == 200:
                     break
+                time.sleep(0.02)
         yield url
     finally:
         process.kill()

@@ -57,6 +57,8 @@ def run_script(name: str, script: Path, args: Any) -> Any:
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             "ARGS": json.dumps(args),
             "PYTHONPATH": str(SCRIPTS),
+            "HAYSTACK_TELEMETRY_ENABLED": "False",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         },
         capture_output=True,
         text=True,

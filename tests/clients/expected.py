@@ -1,5 +1,6 @@
 """What a client must show for the documents that the scripts rank."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ MESSAGES = {
 """Call -> words of the error that it must show."""
 
 
-def arguments(url: str) -> dict[str, Any]:
+def arguments(url: str, **more: Any) -> dict[str, Any]:
     """Return what a script is given."""
-    return {"url": url, "key": KEY, "query": QUERY, "documents": DOCUMENTS}
+    return {"url": url, "key": KEY, "query": QUERY, "documents": DOCUMENTS, **more}
 
 
 def results(
@@ -49,8 +50,22 @@ def results(
     return found
 
 
-def check_errors(outcomes: dict[str, Any], **classes: str) -> None:
-    """Assert that each call failed with an error of this class, which shows the server's words."""
-    for name, kind in classes.items():
-        assert outcomes[name]["error"] == kind, outcomes[name]
-        assert MESSAGES[name] in outcomes[name]["message"]
+def check(
+    outcomes: dict[str, Any], name: str = "", *, errors: Mapping[str, str], **shown: Any
+) -> None:
+    """Assert that a client ranks, keeps the best two, ranks with evidence, and shows errors.
+
+    Args:
+        name: the client's calls are `name`, `name top`, `name evidence` and `name ERROR`.
+        errors: kind of error -> class of the exception.
+        shown: as for `results`; `evidence` is for the call with evidence alone.
+    """
+    prefix = f"{name} " if name else ""
+    plain = {**shown, "evidence": False}
+    assert outcomes[name or "plain"] == results(**plain), name
+    assert outcomes[f"{prefix}top"] == results(top=2, **plain), name
+    assert outcomes[f"{prefix}evidence"] == results(**shown), name
+    for kind, error in errors.items():
+        outcome = outcomes[prefix + kind]
+        assert outcome["error"] == error, (name, kind, outcome)
+        assert MESSAGES[kind] in outcome["message"]

@@ -1,10 +1,11 @@
-"""A server for clients, which prints its address: python -m tests.clients.server.
+"""A server for clients, which prints its address: python -m tests.clients.server [KEY].
 
 A document with the query is relevant, and its evidence is the whole document. A query with `busy`
 is refused as the queue would refuse it, one with `once` only the first time; one with `stopping` is
 refused as by a server that stops.
 """
 
+import sys
 from typing import Any
 
 from prism_cli.ports import RerankTask
@@ -60,20 +61,19 @@ def expected_logit(query: str, document: str) -> float:
     return (3.0 if query.split()[-1] in document else -3.0) + len(document) / 1000
 
 
-def main() -> None:
+def main(*keys: str) -> None:
     """Print the address, and serve."""
     service = RefusingService()
     listening = listening_socket("127.0.0.1", 0)
     print(address(listening), flush=True)
     model: Any = ClientsModel()
 
-    def load() -> None:
-        queue = ModelQueue(model)
-        service.open(queue, Ranker(model, queue))
+    def load() -> Ranker:
+        return Ranker(model, ModelQueue(model))
 
     run_server(
         lambda life: create_app(
-            service, ServerInfo("river", "1.0", 512), ApiKeys([KEY]), lambda line: None, life
+            service, ServerInfo("river", "1.0", 512), ApiKeys(keys), lambda line: None, life
         ),
         service,
         listening,
@@ -83,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -20,11 +20,11 @@ const rank = async (more = {}, model = "m", apiKey = args.key) => {
 
 await report({
   plain: () => rank(),
-  top_n: () => rank({ topN: 2 }),
+  top: () => rank({ topN: 2 }),
   evidence: () => rank({}, "m:evidence"),
   key: () => rank({ maxRetries: 0 }, "m", "other"),
   blank: () => rank({ query: " " }),
-  "busy once": () => rank({ query: "busy once ai river" }),
+  once: () => rank({ query: "busy once ai river" }),
   busy: () => rank({ query: "busy river", maxRetries: 0 }),
   stopping: () => rank({ query: "stopping river", maxRetries: 0 }),
 });

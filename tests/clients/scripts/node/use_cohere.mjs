@@ -17,14 +17,15 @@ const rank = async (Client, more = {}, options = {}, token = args.key) => {
 
 await report({
   v1: () => rank(CohereClient),
+  "v1 top": () => rank(CohereClient, { topN: 2 }),
   "v1 documents": () => rank(CohereClient, { returnDocuments: true, topN: 2 }),
   "v1 evidence": () => rank(CohereClient, { model: "m:evidence" }),
   v2: () => rank(CohereClientV2),
-  "v2 top_n": () => rank(CohereClientV2, { topN: 2 }),
+  "v2 top": () => rank(CohereClientV2, { topN: 2 }),
   "v2 evidence": () => rank(CohereClientV2, { model: "m:evidence" }),
-  key: () => rank(CohereClientV2, {}, {}, "other"),
-  blank: () => rank(CohereClientV2, { query: " " }),
-  "busy once": () => rank(CohereClientV2, { query: "busy once node river" }),
-  busy: () => rank(CohereClientV2, { query: "busy river" }, { maxRetries: 0 }),
-  stopping: () => rank(CohereClient, { query: "stopping river" }, { maxRetries: 0 }),
+  "v2 key": () => rank(CohereClientV2, {}, {}, "other"),
+  "v2 blank": () => rank(CohereClientV2, { query: " " }),
+  "v2 once": () => rank(CohereClientV2, { query: "busy once node river" }),
+  "v2 busy": () => rank(CohereClientV2, { query: "busy river" }, { maxRetries: 0 }),
+  "v2 stopping": () => rank(CohereClientV2, { query: "stopping river" }, { maxRetries: 0 }),
 });

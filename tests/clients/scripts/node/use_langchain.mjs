@@ -21,10 +21,10 @@ const compress = async (more = {}) => {
 };
 
 await report({
-  rerank: () => rank(),
-  top_n: () => rank(args.query, { topN: 2 }),
+  plain: () => rank(),
+  top: () => rank(args.query, { topN: 2 }),
   compress: () => compress(),
-  evidence: () => compress({ model: "m:evidence" }),
+  evidence: () => rank(args.query, { model: "m:evidence" }),
   key: () => rank(args.query, {}, "other"),
   blank: () => rank(" "),
 });

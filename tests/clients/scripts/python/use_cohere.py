@@ -34,19 +34,20 @@ async def rank_async(kind: Any, **more: Any) -> Any:
 report(
     {
         "v1": lambda: rank(cohere.Client),
+        "v1 top": lambda: rank(cohere.Client, top_n=2),
         "v1 documents": lambda: rank(cohere.Client, return_documents=True, top_n=2),
         "v1 evidence": lambda: rank(cohere.Client, request_options=EVIDENCE),
         "v2": lambda: rank(cohere.ClientV2),
-        "v2 top_n": lambda: rank(cohere.ClientV2, top_n=2),
+        "v2 top": lambda: rank(cohere.ClientV2, top_n=2),
         "v2 evidence": lambda: rank(cohere.ClientV2, request_options=EVIDENCE),
         "v1 async": lambda: rank_async(cohere.AsyncClient),
         "v2 async": lambda: rank_async(cohere.AsyncClientV2, request_options=EVIDENCE),
-        "key": lambda: rank(cohere.ClientV2, key="other"),
-        "blank": lambda: rank(cohere.ClientV2, query=" "),
-        "busy once": lambda: rank(cohere.ClientV2, query="busy once river"),
-        "busy": lambda: rank(cohere.ClientV2, query="busy river"),
-        "stopping": lambda: rank(
-            cohere.Client, query="stopping river", request_options={"max_retries": 0}
+        "v2 key": lambda: rank(cohere.ClientV2, key="other"),
+        "v2 blank": lambda: rank(cohere.ClientV2, query=" "),
+        "v2 once": lambda: rank(cohere.ClientV2, query="busy once river"),
+        "v2 busy": lambda: rank(cohere.ClientV2, query="busy river"),
+        "v2 stopping": lambda: rank(
+            cohere.ClientV2, query="stopping river", request_options={"max_retries": 0}
         ),
     }
 )

@@ -1,0 +1,73 @@
+"""What an HTTP request says besides its JSON: path, body, seconds that the caller waits."""
+
+import zlib
+
+from starlette.requests import Request
+
+from prism_cli.errors import ArgumentError
+from prism_cli.serving.service import TooLargeError
+
+MAX_BODY = 16 * 1024 * 1024
+"""Most bytes of a request's body, unpacked."""
+RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/v1/reranking")
+_ENDS = frozenset(path.rpartition("/")[2] for path in RERANK_PATHS)
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+
+def served_path(path: str) -> str:
+    """Return the path whose handler answers a request.
+
+    Doubled and trailing slashes are ignored. A path that ends in /rerank, /reranking or /ranking
+    is a rerank path, whatever is before that: clients append it to base URLs of their own.
+    """
+    parts = [part for part in path.split("/") if part]
+    if not parts or parts[-1] not in _ENDS:
+        return "/" + "/".join(parts)
+    return "/v2/rerank" if parts[-2:] == ["v2", "rerank"] else "/v1/rerank"
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body, unpacked.
+
+    Raises:
+        TooLargeError: it has more than MAX_BODY bytes.
+        ArgumentError: it is packed by another method than gzip or deflate, or broken.
+    """
+    packed = bytearray()
+    async for part in request.stream():
+        packed += part
+        if len(packed) > MAX_BODY:
+            raise _too_large()
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("identity", ""):
+        return bytes(packed)
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise ArgumentError(
+            f"content-encoding: expected gzip, deflate or none, found {encoding[:60]!r}"
+        )
+    unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
+    try:
+        body = unpacking.decompress(bytes(packed), MAX_BODY + 1)
+    except zlib.error as error:
+        raise ArgumentError(f"body: not {encoding}: {error}") from None
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    if not unpacking.eof:
+        raise ArgumentError(f"body: not {encoding}: it ends too early")
+    return body
+
+
+def timeout_of(request: Request) -> float | None:
+    """Return the seconds that the caller waits; None if it does not say."""
+    try:
+        seconds = float(request.headers.get("x-request-timeout", ""))
+    except ValueError:
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(
+        f"body: expected at most {MAX_BODY // 2**20} MiB, found more; send the documents in "
+        "several requests"
+    )

@@ -46,7 +46,13 @@ def model_card(facts: Facts) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters |= {"plain": plain, "code": code, "block": block, "file_name": _file_name}
+    environment.filters |= {
+        "plain": plain,
+        "code": code,
+        "block": block,
+        "file_name": _file_name,
+        "local_name": _local_name,
+    }
     run = facts.source.manifest
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         source=facts.source,
@@ -82,6 +88,13 @@ def _front_matter(source: Source) -> str:
 
 def _file_name(path: str) -> str:
     return Path(path).name
+
+
+def _local_name(word: str) -> str:
+    """Return a word of a command line without the folders of this machine."""
+    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    path = Path(value)
+    return option + equals + (path.name if path.is_absolute() or value.startswith("~") else value)
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from prism_cli.domain.prompting import Profile
 from prism_cli.errors import ChangedInputError, UsageError
 from prism_cli.exporting.evaluations import Evaluation
 from prism_cli.exporting.request import ExportRequest
+from prism_cli.exporting.serving import export_summary
 from prism_cli.exporting.source import Source
 from prism_cli.modeling.digests import cached_sha256
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.run_record import RunRecord
+from prism_cli.shards.writer import whole_file
 
 MANIFEST, SUMS, CARD = "manifest.json", "SHA256SUMS", "README.md"
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "safetensors")
@@ -79,11 +81,8 @@ def finished_export(record: RunRecord, *, overwrite: bool) -> dict[str, Any] | N
     if overwrite:
         return None
     finished = record.finished()
-    if finished and (changed := _changed_files(output)):
-        raise ChangedInputError(
-            f"{output}: changed since its export: {', '.join(changed)}; it was left as it is. Name "
-            "another output with -o, or replace it with --overwrite"
-        )
+    if finished:
+        _check_unchanged(output)
     return finished
 
 
@@ -91,6 +90,52 @@ def write_sums(folder: Path) -> None:
     """Write SHA256SUMS of all other files, for `sha256sum -c`."""
     lines = [f"{cached_sha256(folder / name)}  {name}\n" for name in _files(folder)]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def update_sum(folder: Path, name: str) -> None:
+    """Write the present SHA-256 of one file into SHA256SUMS, if it changed."""
+    sums = (folder / SUMS).read_text(encoding="utf-8")
+    digest = cached_sha256(folder / name)
+    lines = [
+        f"{digest}  {name}" if line.partition("  ")[2] == name else line
+        for line in sums.splitlines()
+    ]
+    updated = "".join(f"{line}\n" for line in lines)
+    if updated != sums:
+        with whole_file(folder / SUMS) as file:
+            file.write(updated.encode())
+
+
+def listed_files(folder: Path) -> list[str]:
+    """Return the names in SHA256SUMS."""
+    lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+    return [line.partition("  ")[2] for line in lines]
+
+
+def exported_before(request: ExportRequest) -> dict[str, Any] | None:
+    """Return the summary of the model if it is an exported folder and no other output is asked for.
+
+    Raises:
+        ChangedInputError: a file of it other than the card was changed or removed.
+        ModelError: as `ExportRequest.warn`.
+    """
+    if ExportRequest(request.spec, None, request.say, strict=request.strict) != request:
+        return None
+    folder = Path(request.spec.removeprefix("hf:")).expanduser()
+    manifest = read_manifest(folder / MANIFEST) if folder.is_dir() else None
+    if manifest is None or manifest["stage"] != "export" or not manifest["finished"]:
+        return None
+    _check_unchanged(folder)
+    request.warn(manifest["figures"].get("warnings", []))
+    return export_summary(folder, manifest) | {"finished_before": True}
+
+
+def _check_unchanged(output: Path) -> None:
+    if changed := _changed_files(output):
+        raise ChangedInputError(
+            f"{output}: changed since its export: {', '.join(changed)}; it was left as it is. Name "
+            "another output with -o, or replace it with --overwrite"
+        )
 
 
 def _files(folder: Path) -> list[str]:

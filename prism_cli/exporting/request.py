@@ -1,8 +1,10 @@
 """The request for an export."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from prism_cli.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,17 @@ class ExportRequest:
     profile: str | None = None
     overwrite: bool = False
     strict: bool = False
+
+    def warn(self, warnings: Sequence[str]) -> None:
+        """Print the warnings about the model.
+
+        Raises:
+            ModelError: there are warnings, with `strict`.
+        """
+        if warnings and self.strict:
+            raise ModelError(
+                f"{self.spec}: {'; '.join(warnings)}. Nothing was published, because of "
+                "--strict-model"
+            )
+        for warning in warnings:
+            self.say(f"warning: {warning}")

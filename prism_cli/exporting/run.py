@@ -11,12 +11,11 @@ DIR/
 """
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from prism_cli.errors import ModelError, StorageError
+from prism_cli.errors import StorageError
 from prism_cli.exporting.card import Facts, model_card
 from prism_cli.exporting.comparing import Shift, collapse_of, compare, logits_of
 from prism_cli.exporting.evaluations import Evaluation, find_evaluations
@@ -31,7 +30,7 @@ from prism_cli.exporting.folder_record import (
 from prism_cli.exporting.layout import save_tokenizer, write_modules
 from prism_cli.exporting.quantizing import quantize_folder, require_torchao
 from prism_cli.exporting.request import ExportRequest
-from prism_cli.exporting.serving import serve_line, write_line
+from prism_cli.exporting.serving import export_summary
 from prism_cli.exporting.source import Source, find_source
 from prism_cli.exporting.weights import cast, load_merged, main_type, save_model, weights_bytes
 from prism_cli.modeling.encode import PromptEncoder
@@ -67,45 +66,16 @@ def export(request: ExportRequest) -> dict[str, Any]:
         )
         if (finished := finished_export(record, overwrite=request.overwrite)) is not None:
             request.say(f"{output}: finished before; nothing to do")
-            _warn(request, finished["figures"].get("warnings", []))
-            return _summary(output, finished) | {"finished_before": True}
+            request.warn(finished["figures"].get("warnings", []))
+            return export_summary(output, finished) | {"finished_before": True}
         work = _Export(request, source, encoder, evaluations, output, dtype)
         with storage_errors(output, "nothing was published"):
             work.run(record.manifest)
-    return _summary(output, work.content) | {"finished_before": False}
+    return export_summary(output, work.content) | {"finished_before": False}
 
 
 def _dtype_entry(request: ExportRequest, dtype: str) -> str:
     return f"{dtype}, as the base is stored" if request.dtype == "auto" else dtype
-
-
-def _warn(request: ExportRequest, warnings: Sequence[str]) -> None:
-    """Print the warnings about the model.
-
-    Raises:
-        ModelError: there are warnings, with `strict`.
-    """
-    if warnings and request.strict:
-        raise ModelError(
-            f"{request.spec}: {'; '.join(warnings)}. Nothing was published, because of "
-            "--strict-model"
-        )
-    for warning in warnings:
-        request.say(f"warning: {warning}")
-
-
-def _summary(output: Path, content: dict[str, Any]) -> dict[str, Any]:
-    figures = content["figures"]
-    folder, max_tokens = str(output), figures["max_tokens"]
-    return {
-        "output": folder,
-        "config": content["config"],
-        **figures,
-        "vllm": {
-            "score": serve_line(figures["architecture"], folder, max_tokens),
-            "text": write_line(folder, max_tokens),
-        },
-    }
 
 
 class _Export:
@@ -153,7 +123,7 @@ class _Export:
         say(f"{weights_bytes(loaded.model) / 1e9:.1f} GB of memory for the weights")
         expected = logits_of(loaded, self._request.spec)
         warnings = [text for text in (source.collapsed(), collapse_of(expected)) if text]
-        _warn(self._request, warnings)
+        self._request.warn(warnings)
         cast(loaded.model, self._request.dtype, source.model.base.path)
         self._check_room(weights_bytes(loaded.model))
         save_model(loaded.model, self._encoder, folder)

@@ -1,4 +1,4 @@
-"""Command lines that serve an exported folder with vLLM, which need not be installed.
+"""The summary of an export, with command lines that serve it with vLLM, which is not needed.
 
 Source: vLLM's documentation of score and rerank models, its online conversion of causal models
 (classifier_from_token, method), and its text-only Qwen3.5 classes of July 2026.
@@ -6,6 +6,9 @@ Source: vLLM's documentation of score and rerank models, its online conversion o
 
 import json
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 
 def serve_line(architecture: str, folder: str, max_tokens: int) -> str:
@@ -27,6 +30,21 @@ def serve_line(architecture: str, folder: str, max_tokens: int) -> str:
 def write_line(folder: str, max_tokens: int) -> str:
     """Return the command for /v1/chat/completions: verdict, contribution and evidence as text."""
     return _line(folder, max_tokens)
+
+
+def export_summary(output: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `prism export --json`: the folder, its figures and command lines."""
+    figures = manifest["figures"]
+    folder, max_tokens = str(output), figures["max_tokens"]
+    return {
+        "output": folder,
+        "config": manifest["config"],
+        **figures,
+        "vllm": {
+            "score": serve_line(figures["architecture"], folder, max_tokens),
+            "text": write_line(folder, max_tokens),
+        },
+    }
 
 
 def _line(folder: str, max_tokens: int, *more: str) -> str:

@@ -74,7 +74,9 @@ def trained(folder: Path, base: Path) -> Path:
             "draws": 64,
             "dev": {"rows": 5, "auc": 0.75},
             "best": {"step": 4, "auc": 0.8125},
-            "decontamination": {"train.jsonl": {"kept clear of": ["beir/scifact"], "dropped": {}}},
+            "decontamination": {
+                "train.jsonl": {"kept clear of": ["beir/scifact", "/secret/fiqa"], "dropped": {}}
+            },
         },
         seconds=12.0,
         finished=True,
@@ -93,6 +95,8 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     settings: dict[str, Any] = {"config": {"first_stage": "bm25"}}
     for name, identity in (("mine", mine), ("other", other)):
         measured = ranking(figures, models={"m": identity}, **settings) | {"runs": {"squad": {}}}
+        words = ["prism", "eval", "/secret/place/squad", "--model=/secret/place/m", "-o", "~/out"]
+        measured["provenance"]["command"] = words
         written(folder.parent / "eval" / name, measured)
     done = prism("export", folder, "--json")
     assert done.returncode == 0, done.stderr
@@ -110,8 +114,9 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     assert "# run\\|a\\`\\<script\\>\\*x\\*\n" in text
     for expected in (
         "8 optimizer steps", "40 training rows: 30 with the pointwise", "ab" * 32, "train.jsonl",
-        "kept clear of beir/scifact", "Dev rows at the best step (these weights): step 4",
+        "kept clear of beir/scifact, fiqa", "Dev rows at the best step (these weights): step 4",
         "AUC 0.8125", "epochs = 2.0", "| 0.6250 | 0.5750 to 0.6750 |", "this model",
+        "`prism eval squad --model=m -o out`",
         "an adapter, merged into the base", "| base | `llama` |", "licence of the base | unknown",
     ):  # fmt: skip
         assert expected in text, expected

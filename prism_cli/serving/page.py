@@ -21,7 +21,7 @@ EXAMPLE = {
 
 
 def page(model: str, colours: str) -> tuple[bytes, str]:
-    """Return the page, and its Content-Security-Policy: its own style and script, nothing else.
+    """Return the page, and its Content-Security-Policy: its own style, script and icon alone.
 
     Args:
         model: name of the model.
@@ -35,7 +35,8 @@ def page(model: str, colours: str) -> tuple[bytes, str]:
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     policy = (
         f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return text.encode(), policy
 

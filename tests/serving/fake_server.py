@@ -28,10 +28,10 @@ class SlowModel(CountingModel):
         time.sleep(self.seconds)
 
 
-def scripted(seconds: float) -> Ranker:
-    """Return a ranker with the counting model."""
-    queue = ModelQueue(SlowModel(seconds))  # type: ignore[arg-type]
-    return Ranker(SlowModel(0), queue)  # type: ignore[arg-type]
+def scripted(seconds: float, model: type[SlowModel] = SlowModel) -> Ranker:
+    """Return a ranker with a scripted model."""
+    queue = ModelQueue(model(seconds))  # type: ignore[arg-type]
+    return Ranker(model(0), queue)  # type: ignore[arg-type]
 
 
 def main(seconds: float, model: str = "") -> None:

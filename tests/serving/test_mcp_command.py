@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.serving.test_server import figure, until
 
 ROOT = Path(__file__).parent.parent.parent
-WORDS = ["-m", "tests.serving.fake_mcp", "mcp"]
+WORDS = ["-m", "tests.serving.fake_prism", "mcp"]
 INITIALIZE = {
     "jsonrpc": "2.0",
     "id": 1,

@@ -20,7 +20,7 @@ TOPICS = {
     "eval answers": ("metrics", "providers"),
     "eval labels": ("metrics", "curation"),
     "show": ("rows", "models"),
-    "serve": ("serve", "models", "rows"),
+    "serve": ("serve", "integrations", "models", "rows"),
     "mcp": ("serve", "models"),
     "report": ("metrics",),
     "export": ("models",),

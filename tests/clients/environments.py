@@ -54,7 +54,7 @@ def run_script(name: str, script: Path, args: Any) -> Any:
         words,
         cwd=folder,
         env={
-            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            **{name: one for name, one in os.environ.items() if not name.startswith("PYTHON")},
             "ARGS": json.dumps(args),
             "PYTHONPATH": str(SCRIPTS),
             "HAYSTACK_TELEMETRY_ENABLED": "False",

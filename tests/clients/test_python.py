@@ -116,5 +116,10 @@ def test_other_services(served: str, client: Callable[..., Any]) -> None:
     check(outcomes, "zeroentropy", errors=errors, evidence=True)
     assert outcomes["mixedbread input"] == results(text=True)
     assert outcomes["mixedbread evidence by field"] == results(evidence=True)
+
+
+def test_rerankers(served: str, client: Callable[..., Any]) -> None:
+    outcomes = client("cohere5/use_rerankers.py", arguments(served))
     for name in ("cohere", "jina", "voyage", "mixedbread.ai", "text-embeddings-inference"):
-        assert outcomes[f"rerankers {name}"] == results(text=True), name
+        assert outcomes[name] == results(text=True), name
+        assert outcomes[f"{name} evidence"] == results(text=True), name

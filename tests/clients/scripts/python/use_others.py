@@ -1,10 +1,9 @@
-"""mixedbread, zeroentropy, and the API rankers of rerankers."""
+"""mixedbread and zeroentropy."""
 
 from typing import Any
 
 from mixedbread import Mixedbread
 from outcome import args, report, shown
-from rerankers.models.api_rankers import APIRanker
 from zeroentropy import ZeroEntropy
 
 
@@ -26,12 +25,6 @@ def zeroentropy(query: str = args.query, key: str = args.key, **more: Any) -> An
     ]
 
 
-def rerankers(provider: str, path: str, model: str = "m") -> Any:
-    ranker = APIRanker(model, args.key, provider, url=args.url + path)
-    reply = ranker.rank(args.query, args.documents)
-    return [shown(one.document.doc_id, one.score, one.document.text) for one in reply.results]
-
-
 calls = {}
 for rank in (mixedbread, zeroentropy):
     top = "top_k" if rank is mixedbread else "top_n"
@@ -44,14 +37,6 @@ for rank in (mixedbread, zeroentropy):
         f"{rank.__name__} busy": lambda rank=rank: rank("busy river"),
         f"{rank.__name__} stopping": lambda rank=rank: rank("stopping river"),
     }
-for provider, path in {
-    "cohere": "/v1/rerank",
-    "jina": "/v1/rerank",
-    "voyage": "/v1/rerank",
-    "mixedbread.ai": "/v1/reranking",
-    "text-embeddings-inference": "/rerank",
-}.items():
-    calls[f"rerankers {provider}"] = lambda provider=provider, path=path: rerankers(provider, path)
 report(
     {
         **calls,

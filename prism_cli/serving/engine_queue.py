@@ -1,25 +1,28 @@
 """A queue whose tasks an engine answers that schedules them itself, such as vLLM.
 
-The engine gets a bounded number of tasks, so that those of a small request soon have their turn.
+The engine gets as many pairs as it reads in READ_SECONDS, so that those of a small request soon
+have their turn. The speed is measured: while the engine has room for more, it is higher with more
+pairs, and their number grows until they take that time.
 """
 
 import asyncio
+import sys
 import time
 from functools import partial
-from math import inf
 from typing import Protocol
 
 from prism_cli.errors import ModelError
 from prism_cli.ports import Reply, RerankTask
 from prism_cli.serving.task_queue import Entry, TaskQueue, failure
 
-MAX_READING = 64
-"""Most pairs that the engine scores at a time."""
+READ_SECONDS = 0.5
+"""Time that the pairs which the engine scores take together, estimated."""
 MAX_TEXTS = 64
 """Most texts that it writes at a time."""
-MEASURE_SECONDS = 1.0
-"""Time over which the speed is measured."""
-_FIRST_RATE = 1e6
+MEASURE_SECONDS = 0.25
+"""Shortest time over which the speed is measured."""
+_FIRST_RATE = 8_000.0
+"""Bytes per second, before any is measured."""
 
 
 class Engine(Protocol):
@@ -32,22 +35,24 @@ class Engine(Protocol):
     async def reply(self, task: RerankTask) -> Reply:
         """Return the reply for a task; cancelling the call gives the task up."""
 
+    def close(self) -> None:
+        """End its processes."""
+
 
 class EngineQueue(TaskQueue):
     """A queue in front of an engine.
 
     Args:
-        max_reading: most pairs that are scored at a time.
         max_texts: most texts that are written at a time.
     """
 
-    def __init__(
-        self, engine: Engine, *, max_reading: int = MAX_READING, max_texts: int = MAX_TEXTS
-    ) -> None:
+    def __init__(self, engine: Engine, *, max_texts: int = MAX_TEXTS) -> None:
         super().__init__()
         self._engine = engine
-        self._kinds = ((self._scoring, max_reading), (self._writing, max_texts))
-        self._running: tuple[dict[Entry, asyncio.Task[None]], ...] = ({}, {})
+        self._max_texts = max_texts
+        self._running: dict[Entry, asyncio.Task[None]] = {}
+        self._texts = 0
+        self._reading_bytes = 0
         self._rate = _FIRST_RATE
         self._read_bytes = 0
         self._measured_from = self._busy_from = 0.0
@@ -58,27 +63,37 @@ class EngineQueue(TaskQueue):
         return self._rate
 
     async def close(self) -> None:
-        """Give up all tasks."""
-        works = [work for running in self._running for work in running.values()]
+        """Give up all tasks, and close the engine."""
+        works = list(self._running.values())
         for work in works:
             work.cancel()
         await super().close()
         await asyncio.gather(*works, return_exceptions=True)
+        await asyncio.to_thread(self._engine.close)
 
     def _wake(self) -> None:
         """Give up what nobody waits for, and begin as many tasks as there is room for."""
         assert self._loop is not None
         self._count_busy()
-        for (lanes, most), running in zip(self._kinds, self._running, strict=True):
-            for entry, work in running.items():
-                if not entry.waiters:
-                    work.cancel()
-            begun = lanes.take(inf, most - len(running))
-            if begun:
-                self._begin(begun)
-            for entry in begun:
-                work = running[entry] = self._loop.create_task(self._answer(entry))
-                work.add_done_callback(partial(self._done, entry))
+        for entry, work in self._running.items():
+            if not entry.waiters:
+                work.cancel()
+        room = self._rate * READ_SECONDS - self._reading_bytes
+        begun = self._writing.take(sys.maxsize, self._max_texts - self._texts)
+        if room > 0:
+            begun += self._scoring.take(room)
+        if begun:
+            self._begin(begun)
+        for entry in begun:
+            self._count(entry, 1)
+            work = self._running[entry] = self._loop.create_task(self._answer(entry))
+            work.add_done_callback(partial(self._done, entry))
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        if entry.task.max_new_tokens:
+            self._texts += sign
+        else:
+            self._reading_bytes += sign * entry.size
 
     async def _answer(self, entry: Entry) -> None:
         try:
@@ -89,22 +104,23 @@ class EngineQueue(TaskQueue):
                 self.failed.set_result(final)
         self._deliver([(entry, reply)])
 
-    def _done(self, entry: Entry, _work: asyncio.Task[None]) -> None:
+    def _done(self, entry: Entry, work: asyncio.Task[None]) -> None:
         self._count_busy()
-        writes = bool(entry.task.max_new_tokens)
-        del self._running[writes][entry]
-        self._read_bytes += 0 if writes else entry.size
+        del self._running[entry]
+        self._count(entry, -1)
+        if not (entry.task.max_new_tokens or work.cancelled()):
+            self._read_bytes += entry.size
         with self._changed:
             self._wake()
 
     def _count_busy(self) -> None:
         """Add the time since the last change, and measure the speed from time to time."""
         now = time.perf_counter()
-        if any(self._running):
+        if self._running:
             self.figures.busy_seconds += now - self._busy_from
         self._busy_from = now
         busy = self.figures.busy_seconds - self._measured_from
-        if busy < MEASURE_SECONDS:
+        if busy < MEASURE_SECONDS or not self._read_bytes:
             return
         rate = self._read_bytes / busy
         if rate > self._rate or self._scoring:  # else it had little to do

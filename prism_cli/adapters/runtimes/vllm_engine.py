@@ -46,6 +46,10 @@ class VllmEngine(VllmReranker):
         replies: list[Reply] = await asyncio.wrap_future(_in_loop(work))
         return replies[0]
 
+    def close(self) -> None:
+        """End vLLM's processes."""
+        self._llm.shutdown()
+
     def generate(self, asked: Sequence[Asked]) -> list[Any]:
         """Return vLLM's greedy completion of each prompt, in order."""
         completions: list[Any] = _in_loop(self._completions(asked)).result()

@@ -22,6 +22,7 @@ from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import RerankTask
 from prism_cli.ranking import ranking
 from prism_cli.rows.caller_documents import caller_documents
+from prism_cli.serving import engine_queue
 from prism_cli.serving.engine_queue import EngineQueue
 from prism_cli.serving.ranker import Ranker
 from tests.adapters.runtimes.test_vllm_runtime import LONG, TASKS, PlainLLM
@@ -34,14 +35,18 @@ class PlainAsyncLLM:
     Attributes:
         begun, aborted: numbers of requests.
         held: while it is set, no request ends.
+        closed: its processes were ended.
     """
 
     def __init__(self, llm: PlainLLM) -> None:
         self.llm = llm
         self.errored = False
         self.begun = self.aborted = 0
-        self.held = False
+        self.held = self.closed = False
         self.ids: set[str] = set()
+
+    def shutdown(self) -> None:
+        self.closed = True
 
     async def generate(
         self, prompt: Any, sampling_params: Any, request_id: str
@@ -123,9 +128,12 @@ def test_rankings_through_the_queue_are_those_of_the_batch_engine(engine: VllmEn
     assert run(served()) == expected[0]
 
 
-def test_a_cancelled_task_is_aborted_and_another_takes_its_room(engine: VllmEngine) -> None:
+def test_a_cancelled_task_is_aborted_and_another_takes_its_room(
+    engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def served() -> None:
-        queue = EngineQueue(engine, max_reading=2)
+        monkeypatch.setattr(engine_queue, "_FIRST_RATE", 400.0)  # two pairs at a time
+        queue = EngineQueue(engine)
         queue.start()
         engine._llm.held = True
         many = [
@@ -177,6 +185,7 @@ def test_closing_gives_up_what_runs(engine: VllmEngine) -> None:
             await waiting
         await asyncio.sleep(0.05)
         assert engine._llm.aborted == 1
+        assert engine._llm.closed
 
     run(served())
 

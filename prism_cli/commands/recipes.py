@@ -21,11 +21,12 @@ app = typer.Typer(
 
 @app.command("ls")
 def list_recipes() -> None:
-    """Print each recipe's name and first line."""
-    from prism_cli.configs.recipes import shipped_recipes
+    """Print each recipe, then scripts and configurations of other programs, with a first line."""
+    from prism_cli.configs.recipes import shipped_files, shipped_recipes
 
-    for name, path in shipped_recipes().items():
-        first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+    for name, path in (shipped_recipes() | shipped_files()).items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        first = next(line for line in lines if not line.startswith("#!")).lstrip('# "')
         line = f"{name:28} {first}"
         if sys.stdout.isatty():
             width = shutil.get_terminal_size().columns
@@ -37,7 +38,7 @@ def list_recipes() -> None:
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="STAGE/NAME, as `ls` prints it; or a STAGE, for all its keys."),
+        typer.Argument(help="Name, as `ls` prints it; or a STAGE, for all its keys."),
     ],
     all_keys: Annotated[
         bool,
@@ -56,16 +57,18 @@ def show(
 
 
 def _recipe(name: str) -> Path:
-    from prism_cli.configs.recipes import find_recipe
+    from prism_cli.configs.recipes import find_recipe, shipped_files
     from prism_cli.configs.stages import STAGES
 
+    if name in (files := shipped_files()):
+        return files[name]
     stage = name.partition("/")[0]
     return find_recipe(stage if stage in STAGES else "train", name)
 
 
 @app.command()
 def cp(
-    name: Annotated[str, typer.Argument(help="STAGE/NAME, as `ls` prints it.")],
+    name: Annotated[str, typer.Argument(help="Name, as `ls` prints it.")],
     destination: Annotated[
         Path, typer.Argument(parser=typed_path, metavar="DESTINATION", help="New file.")
     ],
@@ -73,7 +76,7 @@ def cp(
     """Copy a recipe, to change it."""
     from prism_cli.shards.writer import whole_file
 
-    check_new_file(destination, "recipe.toml")
+    check_new_file(destination, Path(name).name if Path(name).suffix else "recipe.toml")
     with whole_file(destination) as file:
         file.write(_recipe(name).read_bytes())
 

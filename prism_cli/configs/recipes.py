@@ -19,6 +19,13 @@ def shipped_recipes() -> dict[str, Path]:
     return {f"{path.parent.name}/{path.stem}": path for path in sorted(root.glob("*/*.toml"))}
 
 
+def shipped_files() -> dict[str, Path]:
+    """Every other shipped file, scripts and configurations: path below the folder -> file."""
+    root, recipes = recipes_root(), set(shipped_recipes().values())
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path not in recipes]
+    return {path.relative_to(root).as_posix(): path for path in files if path.suffix != ".pyc"}
+
+
 def find_recipe(stage: str, recipe: str) -> Path:
     """Return the file of a recipe.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prism_cli.configs.load import key_paths, load_config
-from prism_cli.configs.recipes import shipped_recipes
+from prism_cli.configs.recipes import shipped_files, shipped_recipes
 from prism_cli.configs.stages import STAGES, config_class
 
 PRISM = Path(sys.executable).with_name("prism")
@@ -23,7 +23,8 @@ def test_ls_names_every_recipe_with_its_first_line() -> None:
     done = prism("recipes", "ls")
     assert done.returncode == 0
     listed = [line.split()[0] for line in done.stdout.splitlines()]
-    assert listed == list(shipped_recipes())
+    assert listed == [*shipped_recipes(), *shipped_files()]
+    assert {"pipeline.sh", "serve/nginx.conf", "serve/Dockerfile"} <= set(listed)
     assert len(listed) > 0
     assert all(len(line.split(maxsplit=1)[1]) > 10 for line in done.stdout.splitlines())
 
@@ -77,6 +78,9 @@ def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> Non
     mine = tmp_path / "sub" / "mine.toml"
     assert prism("recipes", "cp", name, str(mine)).returncode == 0  # makes the folder
     assert mine.read_bytes() == shipped_recipes()[name].read_bytes()
+    unit = tmp_path / "prism@.service"
+    assert prism("recipes", "cp", "serve/prism@.service", str(unit)).returncode == 0
+    assert unit.read_bytes() == shipped_files()["serve/prism@.service"].read_bytes()
     rerun = prism("recipes", "cp", name, str(mine))
     assert rerun.returncode == 2
     assert "exists already" in rerun.stderr

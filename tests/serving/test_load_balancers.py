@@ -1,0 +1,172 @@
+"""The recipes of `recipes/serve`: nginx and HAProxy before two servers, the unit, the image."""
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.serving.test_mcp_command import INITIALIZE, process
+from tests.serving.test_server import figure, until
+
+RECIPES = Path(__file__).parent.parent.parent / "recipes" / "serve"
+NGINX = """
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/a; uwsgi_temp_path {folder}/b; scgi_temp_path {folder}/c;
+    include {folder}/prism.conf;
+}}
+"""
+SMALL = {"query": "river", "documents": ["a river"]}
+HEADERS = {"accept": "application/json, text/event-stream"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def needs(program: str, package: str) -> str:
+    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+    if path is None:
+        pytest.skip(f"no {program} here: apt install {package}")
+    return path
+
+
+def words_of(balancer: str, folder: Path, ports: dict[int, int]) -> list[str]:
+    """Write the recipe with other ports; return the command line that starts the balancer."""
+    program = needs(balancer, balancer)
+    name = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[balancer]
+    text = (RECIPES / name).read_text()
+    for port, used in ports.items():
+        assert f"127.0.0.1:{port}" in text
+        text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{used}")
+    if balancer == "haproxy":
+        (folder / name).write_text(text)
+        return [program, "-db", "-f", str(folder / name)]
+    (folder / "prism.conf").write_text(text)
+    user = "user root root;" if os.geteuid() == 0 else ""
+    (folder / name).write_text(NGINX.format(folder=folder, user=user))
+    return [program, "-p", str(folder), "-c", str(folder / name), "-g", "daemon off;"]
+
+
+@contextmanager
+def server(port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    words = ["-m", "tests.serving.fake_prism", "serve", "--port", str(port), "--quiet"]
+    with process(words, **environment) as one:
+        until(lambda: httpx2.get(f"http://127.0.0.1:{port}/health").status_code == 200)
+        yield one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("balancer", ["nginx", "haproxy"])
+def test_requests_go_to_processes_that_are_ready(balancer: str, tmp_path: Path) -> None:
+    ports = {8000: free_port(), 8010: free_port(), 8011: free_port()}
+    words = words_of(balancer, tmp_path, ports)
+    front, first, second = (f"http://127.0.0.1:{port}" for port in ports.values())
+    with ExitStack() as stack:
+        stack.enter_context(server(ports[8010], FAKE_PASS_SECONDS="0.3", FAKE_LOAD_SECONDS="4"))
+        other = stack.enter_context(server(ports[8011], FAKE_PASS_SECONDS="0.3"))
+        until(lambda: httpx2.get(f"{second}/ready").status_code == 200)
+        front_process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        stack.callback(front_process.wait, 30)
+        stack.callback(front_process.terminate)
+        until(lambda: httpx2.get(f"{front}/ready").status_code == 200)
+
+        # One loads: all requests go to the other.
+        codes = [httpx2.post(f"{front}/v1/rerank", json=SMALL).status_code for _ in range(6)]
+        assert codes == [200] * 6
+        until(lambda: httpx2.get(f"{first}/ready").status_code == 200)
+        time.sleep(5.5 if balancer == "nginx" else 2.5)  # until it is asked again
+
+        # Both are busy: the refusal and its header pass through.
+        large = {"query": "river", "documents": [f"river {n} " + "x" * 900 for n in range(30)]}
+        busy = [
+            threading.Thread(target=httpx2.post, args=[f"{front}/v1/rerank"], kwargs=keywords)
+            for keywords in [{"json": large, "timeout": 60}] * 2
+        ]
+        for thread in busy:
+            thread.start()
+        for url in (first, second):
+            until(lambda url=url: figure(url, "prism_requests_in_flight") == 1)  # type: ignore[misc]
+        refused = httpx2.post(
+            f"{front}/v1/rerank", json=SMALL, headers={"x-request-timeout": "0.001"}
+        )
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+        assert "retry in" in refused.json()["message"]
+        for thread in busy:
+            thread.join()
+
+        # Events arrive as they are sent.
+        body = SMALL | {"evidence": True, "stream": True}
+        with httpx2.stream("POST", f"{front}/v1/rerank", json=body, timeout=60) as reply:
+            times = {
+                line: time.perf_counter()
+                for line in reply.iter_lines() if line.startswith("event: ")
+            }  # fmt: skip
+        assert times["event: result"] - times["event: scores"] > 1
+
+        too_large = httpx2.post(f"{front}/v1/rerank", content=b" " * (16 * 2**20 + 1), timeout=60)
+        assert too_large.status_code == 413
+        assert "16 MiB" in too_large.json()["message"]
+        assert httpx2.get(f"{front}/metrics").status_code == 404
+        mcp = httpx2.post(f"{front}/mcp", json=INITIALIZE, headers=HEADERS)
+        assert (mcp.status_code, "read_documents" in mcp.text) == (200, True)
+
+        # One dies: requests go on.
+        other.kill()
+        other.wait()
+        codes = [httpx2.post(f"{front}/v1/rerank", json=SMALL).status_code for _ in range(6)]
+        assert codes == [200] * 6
+
+
+@pytest.mark.parametrize("balancer", ["nginx", "haproxy"])
+def test_a_recipe_is_valid_as_it_is(balancer: str, tmp_path: Path) -> None:
+    words = words_of(balancer, tmp_path, {})
+    check = {"nginx": "-t", "haproxy": "-c"}[balancer]
+    done = subprocess.run([*words, check], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr.lower()
+
+
+def test_the_unit_is_valid(tmp_path: Path) -> None:
+    program = needs("systemd-analyze", "systemd")
+    text = (RECIPES / "prism@.service").read_text()
+    unit = tmp_path / "prism@0.service"
+    unit.write_text(text.replace("/opt/prism/bin/prism", "/bin/true"))
+    done = subprocess.run([program, "verify", unit], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    (grace,) = re.findall(r"--grace (\d+)", text)
+    (stop,) = re.findall(r"TimeoutStopSec=(\d+)", text)
+    assert int(stop) > int(grace)
+
+
+def test_the_image_starts_a_server_of_its_own_user() -> None:
+    text = (RECIPES / "Dockerfile").read_text().replace("\\\n", " ")
+    steps = [line.partition(" ")[::2] for line in text.splitlines() if re.match("[A-Z]+ ", line)]
+    kinds = [kind for kind, _ in steps]
+    assert kinds[0] == "FROM"
+    assert max(index for index, kind in enumerate(kinds) if kind == "RUN") < kinds.index("USER")
+    assert "-c constraints.txt" in text
+    check = dict(steps)["HEALTHCHECK"].partition("CMD ")[2]
+    program, option, code = shlex.split(check.replace('", "', '" "').strip("[]").strip())
+    assert (program, option) == ("python", "-c")
+    compile(code, "HEALTHCHECK", "exec")
+    entry = shlex.split(dict(steps)["ENTRYPOINT"].strip("[]").replace(",", " "))
+    assert entry[:2] == ["prism", "serve"]

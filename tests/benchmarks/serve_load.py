@@ -1,6 +1,6 @@
 """A server under load: fairness, limits, cancellation, memory. On loopback, bounded in time.
 
-    python tests/benchmarks/serve_load.py [--model hf:prism-tiny] [--round-seconds 0.25]
+    python -m tests.benchmarks.serve_load [CHECK…] [--model hf:prism-tiny] [--round-seconds 0.25]
 
 Without --model the server has a model that does nothing but wait for `--round-seconds` a round.
 Each check prints what it measured and the bound.
@@ -8,6 +8,7 @@ Each check prints what it measured and the bound.
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import re
@@ -55,17 +56,35 @@ class Load:
             time.sleep(0.1)
         raise SystemExit("the server did not become ready")
 
-    async def post(self, client: httpx2.AsyncClient, value: Any) -> tuple[int, float]:
+    async def post(
+        self, client: httpx2.AsyncClient, value: Any, **headers: str
+    ) -> tuple[int, float]:
         """Return status and seconds."""
         started = time.perf_counter()
-        reply = await client.post(f"{self.url}/v1/rerank", json=value, timeout=LIMIT)
+        reply = await client.post(
+            f"{self.url}/v1/rerank", json=value, headers=headers, timeout=LIMIT
+        )
         return reply.status_code, time.perf_counter() - started
+
+    async def seconds_until_empty(self) -> float:
+        """Return the time until the queue is empty."""
+        started = time.perf_counter()
+        while self.figure("prism_queued_bytes"):
+            assert time.perf_counter() - started < LIMIT
+            await asyncio.sleep(0.01)
+        return time.perf_counter() - started
 
     def figure(self, name: str) -> float:
         """Return a figure of /metrics."""
         found = re.search(rf"^{name} (\S+)$", httpx2.get(f"{self.url}/metrics").text, re.MULTILINE)
         assert found, name
         return float(found[1])
+
+    def processor_seconds(self) -> float:
+        """Return the processor time of the server."""
+        with open(f"/proc/{self.process.pid}/stat") as file:
+            user, system = file.read().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def megabytes(self) -> float:
         """Return the memory of the server."""
@@ -108,11 +127,31 @@ async def leaving(load: Load, client: httpx2.AsyncClient) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    started = time.perf_counter()
-    while load.figure("prism_queued_bytes"):
-        assert time.perf_counter() - started < LIMIT
-        await asyncio.sleep(0.01)
-    print(f"queue empty {time.perf_counter() - started:.2f} s after all clients left")
+    print(f"queue empty {await load.seconds_until_empty():.2f} s after all clients left")
+
+
+async def killed(load: Load, client: httpx2.AsyncClient) -> None:
+    value = json.dumps(body(700, 500, evidence=True, threshold=0.0))
+    words = ["curl", "-s", f"{load.url}/v1/rerank", "-d", "@-"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stdin
+    process.stdin.write(value)
+    process.stdin.close()
+    await asyncio.sleep(1)
+    held = load.figure("prism_queued_bytes")
+    process.kill()
+    process.wait()
+    taken = await load.seconds_until_empty()
+    print(f"queue with {held:.0f} bytes empty {taken:.2f} s after kill -9 of the client")
+
+
+async def deadlines(load: Load, client: httpx2.AsyncClient) -> None:
+    late = []
+    for n, seconds in enumerate((0.5, 1.0, 2.0)):
+        asked = {"X-Request-Timeout": str(seconds)}
+        code, taken = await load.post(client, body(800 + n, 1_000), **asked)
+        late.append(f"{taken - seconds:.3f} s ({code})")
+    print(f"requests for 1,000 documents end after their deadline by {', '.join(late)}")
 
 
 async def together(load: Load, client: httpx2.AsyncClient) -> None:
@@ -141,10 +180,14 @@ async def front(load: Load, client: httpx2.AsyncClient) -> None:
         reply = await client.post(f"{load.url}/v1/rerank", content=value, timeout=LIMIT)
         assert reply.status_code == 200
 
-    started = time.perf_counter()
+    started, before = time.perf_counter(), load.processor_seconds()
     for _ in range(20):
         await asyncio.gather(*(post() for _ in range(25)))
-    print(f"front alone, bodies of 100 kB: {500 / (time.perf_counter() - started):.0f} requests/s")
+    seconds, used = time.perf_counter() - started, load.processor_seconds() - before
+    print(
+        f"front alone, bodies of 100 kB: {500 / used:.0f} requests per second of processor time; "
+        f"{500 / seconds:.0f} requests/s with this client, which needs more of it than the server"
+    )
 
 
 async def terminated(load: Load, client: httpx2.AsyncClient) -> None:
@@ -158,7 +201,7 @@ async def terminated(load: Load, client: httpx2.AsyncClient) -> None:
 
 
 CHECKS: list[Callable[[Load, httpx2.AsyncClient], Awaitable[None]]] = [
-    small_beside_large, crowd, leaving, together, front, memory, terminated,
+    small_beside_large, crowd, leaving, killed, deadlines, together, front, memory, terminated,
 ]  # fmt: skip
 
 

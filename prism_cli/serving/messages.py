@@ -5,6 +5,8 @@ others. Null is the
 default of every option, unknown keys are ignored, and "true" and "5" are read as what they say.
 """
 
+import json
+import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ LIMITS = ("evidence_top", "max_evidence_tokens", "threshold")
 """Keys that request evidence, too."""
 TEXT_KEYS = ("text", "content", "page_content")
 """Keys of a document's text, in the forms of several libraries."""
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _FIELDS: Mapping[Dialect, str] = {
     "tei": "texts",
     "nim": "passages",
@@ -114,13 +117,20 @@ class RerankCall:
 def read_json(raw: bytes) -> dict[str, Any]:
     """Return the object that a body is.
 
+    Half of a surrogate pair becomes U+FFFD: JavaScript cuts texts between the halves of an emoji.
+
     Raises:
         ArgumentError: it is none.
     """
+    raw = raw.removeprefix(BOM_UTF8)
     try:
-        value = orjson.loads(raw.removeprefix(BOM_UTF8))
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise ArgumentError(f"body: not JSON: {error}") from None
+        try:
+            text = json.dumps(json.loads(raw), ensure_ascii=False)
+            value = orjson.loads(_HALF_PAIR.sub("\ufffd", text))
+        except (ValueError, RecursionError):
+            raise ArgumentError(f"body: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ArgumentError(f"body: expected an object, found {json_type(value)}")
     return value

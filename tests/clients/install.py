@@ -36,6 +36,8 @@ def install(name: str, folder: Path) -> None:
 
 def run(*words: str, cwd: Path | None = None) -> None:
     """Run a command, and show its errors."""
+    if shutil.which(words[0]) is None:
+        raise SystemExit(f"{words[0]}: expected on the PATH, found none; npm comes with Node.js 20")
     subprocess.run(words, cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 

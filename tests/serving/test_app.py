@@ -116,7 +116,8 @@ def test_a_server_with_evidence_can_be_asked_for_none() -> None:
         ({"query": "a", "documents": ["a\0"]}, "documents[0]: a NUL character"),
         ({"query": "a", "documents": ["a"], "top_n": "x"}, "top_n: "),
         ({"query": "a", "documents": ["a"], "threshold": 2}, "threshold: "),
-        (b'{"query": "a", "documents": ["\\ud800"]}', "body: not JSON"),
+        (b'{"query": "a", "documents": ["\\ud800", NaN]}', "body: not JSON"),
+        (b"[" * 100_000, "body: not JSON"),
     ],
 )
 def test_a_bad_body_gets_an_error_that_names_the_key(

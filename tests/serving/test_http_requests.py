@@ -107,3 +107,9 @@ def test_monitors_and_pages_ask_with_other_methods() -> None:
         refused = served.post(YES, origin="https://page.example")
         assert refused.status_code == 401
         assert refused.headers["access-control-allow-origin"] == "https://page.example"
+
+
+def test_an_emoji_that_was_cut_in_two_is_replaced(served: Served) -> None:
+    raw = rb'{"query": "river", "documents": ["a river \ud83d", "\ud83d\ude00"]}'
+    texts = [one["document"]["text"] for one in served.post(raw).json()["results"]]
+    assert texts == ["a river \ufffd", "\U0001f600"]

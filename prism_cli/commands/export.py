@@ -138,8 +138,8 @@ def _pushed(request: "ExportRequest", push_to_hub: str, *, public: bool) -> dict
 
     repo = hub_repo(push_to_hub, public=public)
     done = exported_before(request)
+    check_access(repo)
     if done is None:
-        check_access(repo)
         done = _export(request, None, public=False)
     retry = ["prism", "export", done["output"], "--push-to-hub", repo.id]
     request.say(f"uploading {done['output']} to {repo.url}")

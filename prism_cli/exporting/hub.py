@@ -69,7 +69,7 @@ def hub_repo(id: str, *, public: bool) -> HubRepo:
 
 
 def check_access(repo: HubRepo) -> None:
-    """Check token, organization and visibility before the export.
+    """Check token, organization and visibility, before an export.
 
     Raises:
         PrerequisiteError: no token, one that the hub refuses or that only reads, or no membership
@@ -80,12 +80,12 @@ def check_access(repo: HubRepo) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import LocalTokenNotFoundError
 
-    with _hub_errors(repo, "nothing was exported"):
+    with _hub_errors(repo, "nothing was uploaded"):
         try:
             who = HfApi().whoami()
         except LocalTokenNotFoundError as error:
             raise PrerequisiteError(
-                f"--push-to-hub {repo.id}: no token of {_endpoint()}; nothing was exported. First "
+                f"--push-to-hub {repo.id}: no token of {_endpoint()}; nothing was uploaded. First "
                 f"{_LOG_IN}"
             ) from error
         _check_rights(repo, who)
@@ -96,7 +96,7 @@ def _check_rights(repo: HubRepo, who: dict[str, Any]) -> None:
     user, organizations = str(who.get("name")), who.get("orgs")
     if (who.get("auth") or {}).get("accessToken", {}).get("role") == "read":
         raise PrerequisiteError(
-            f"--push-to-hub {repo.id}: the token of {user} may only read; nothing was exported. "
+            f"--push-to-hub {repo.id}: the token of {user} may only read; nothing was uploaded. "
             f"First {_LOG_IN}"
         )
     owner = repo.id.partition("/")[0]
@@ -104,7 +104,7 @@ def _check_rights(repo: HubRepo, who: dict[str, Any]) -> None:
     if organizations is not None and owner.casefold() not in map(str.casefold, owners):
         raise PrerequisiteError(
             f"--push-to-hub {repo.id}: the token is of {user}, who is no member of {owner}; "
-            f"nothing was exported. Expected one of {', '.join(owners)} before the slash"
+            f"nothing was uploaded. Expected one of {', '.join(owners)} before the slash"
         )
 
 

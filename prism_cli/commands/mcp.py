@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from prism_cli.commands.serving import Common, load_ranker, needs, say
+from prism_cli.commands.serving import Common, load_ranker, needs, say, tool_options
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.serve import ServeConfig
 
@@ -65,7 +65,7 @@ def mcp(
         if not loading:
             loading.append(asyncio.create_task(service.load(lambda: load_ranker(config))))
 
-    server = mcp_server(service, __version__, root, load)
+    server = mcp_server(service, __version__, root, load, tool_options(config))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: _stop(128 + number))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from prism_cli.commands.serving import Common, load_ranker, needs, say
+from prism_cli.commands.serving import Common, load_ranker, needs, say, tool_options
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.serve import ServeConfig
 
@@ -61,8 +61,9 @@ def listen(config: ServeConfig, common: Common, root: Path | None = None) -> Non
     )
     say(f"prism: {address(listening)} · model {info.model} is loading")
 
-    tool = mcp_server(service, __version__, root)
-    mounted = {MCP_PATH: mcp_app(tool, config.host)}
+    tool = mcp_server(service, __version__, root, options=tool_options(config))
+    # With keys, any Host header will do: pages of other hosts do not know one.
+    mounted = {MCP_PATH: mcp_app(tool, "" if keys else config.host)}
 
     def log(line: str) -> None:
         if not common.quiet:

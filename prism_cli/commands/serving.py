@@ -13,6 +13,8 @@ from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from prism_cli.configs.rerank import RerankConfig
+    from prism_cli.configs.serve import ServeConfig
+    from prism_cli.domain.evidence_budget import RankOptions
     from prism_cli.serving.model_queue import SteppedRuntime
     from prism_cli.serving.ranker import Ranker
 
@@ -60,6 +62,20 @@ def load_ranker(config: "RerankConfig") -> "Ranker":
         say(f"prism: warning: {warning}")
     say(f"prism: ready · {config.model}")
     return Ranker(runtime, queue)
+
+
+def tool_options(config: "ServeConfig") -> "RankOptions":
+    """Return the options of the MCP tool's calls."""
+    from prism_cli.domain.evidence_budget import RankOptions
+
+    return RankOptions(
+        max_new_tokens=config.max_new_tokens,
+        evidence_top=config.evidence_top,
+        threshold=config.threshold,
+        grounding=config.grounding,
+        evidence_from=config.evidence_from,
+        skip_repeats=True,
+    )
 
 
 def say(line: str) -> None:

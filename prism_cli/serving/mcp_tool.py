@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp
 
-from prism_cli.domain.defaults import MAX_NEW_TOKENS
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.errors import PrismError, RowError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from prism_cli.ranking import Result
 
 MCP_PATH = "/mcp"
+DEFAULTS = RankOptions(skip_repeats=True)
 MAX_EVIDENCE_TOKENS = 6_000
 MAX_REPLY_TOKENS = 9_000
 """Most tokens of a reply, estimated; agents refuse longer ones."""
@@ -107,12 +108,14 @@ def mcp_server(
     version: str,
     root: Path | None = None,
     on_use: Callable[[], None] = lambda: None,
+    options: RankOptions = DEFAULTS,
 ) -> MCPServer:
     """Return the MCP server of a service.
 
     Args:
         root: folder whose files may be read; None for none.
         on_use: called when a client lists the tools or calls one.
+        options: of each call, besides the tokens of its evidence.
     """
     server = Server(version, on_use)
     where = "" if root is None else " or a {path} under the server's folder"
@@ -143,13 +146,13 @@ def mcp_server(
             texts = await asyncio.to_thread(_texts, documents, root)
             candidates = caller_documents(query, texts)
             await _until_ready(service, ctx)
-            options = RankOptions(
+            limits = replace(
+                options,
                 evidence=max_tokens > 0,
                 max_evidence_tokens=max_tokens or None,
-                max_new_tokens=min(MAX_NEW_TOKENS, max_tokens or MAX_NEW_TOKENS),
-                skip_repeats=True,
+                max_new_tokens=min(options.max_new_tokens, max_tokens or options.max_new_tokens),
             )
-            ranking, _ = await service.rank(query, candidates, options)
+            ranking, _ = await service.rank(query, candidates, limits)
         except (PrismError, RowError) as error:
             raise ToolError(str(error)) from None
         reading = _reading(ranking.results, ranks_only=not max_tokens)

@@ -61,7 +61,9 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal; stop at once at the second."""
+        """Drain at the first signal; stop at once at the second, or while the model loads."""
+        if self._service.loading:
+            os._exit(0)  # the thread that loads it cannot be interrupted otherwise
         if self.should_exit:
             os._exit(128 + sig)  # a pass of the model cannot be interrupted otherwise
         self._service.drain()

@@ -92,6 +92,11 @@ class Service:
         return self._ranker is not None and self.failure is None and not self._stopping
 
     @property
+    def loading(self) -> bool:
+        """True until the model is there, or cannot be loaded."""
+        return self._ranker is None and self.failure is None
+
+    @property
     def queue(self) -> "TaskQueue | None":
         """The queue of the model; None until it is loaded."""
         return None if self._ranker is None else self._ranker.queue

@@ -33,6 +33,7 @@ INITIALIZE = {
         "clientInfo": {"name": "test", "version": "1"},
     },
 }
+ACCEPT = {"accept": "application/json, text/event-stream"}
 LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
 
 
@@ -62,17 +63,26 @@ def answer(server: subprocess.Popen[str]) -> Any:
     return json.loads(server.stdout.readline())
 
 
+def address(lines: IO[str]) -> str:
+    """Return the address that a server prints."""
+    words = (re.search(r"http://\S+", line) for line in iter(lines.readline, ""))
+    return next(filter(None, words))[0]
+
+
 @contextmanager
-def http_server(*words: str, **environment: str) -> Iterator[str]:
-    """Start `prism mcp --http`, and return its address."""
+def http_server(*words: str, waits: bool = True, **environment: str) -> Iterator[str]:
+    """Start `prism mcp --http`, and return its address.
+
+    Args:
+        waits: until the model is loaded.
+    """
     with process(
         [*WORDS, "--http", "--port", "0", *words], subprocess.PIPE, **environment
     ) as server:
         assert server.stderr
-        lines = iter(server.stderr.readline, "")
-        found = next(filter(None, (re.search(r"http://\S+", line) for line in lines)))
-        url = found[0]
-        until(lambda: httpx2.get(f"{url}/ready").status_code == 200)
+        url = address(server.stderr)
+        if waits:
+            until(lambda: httpx2.get(f"{url}/ready").status_code == 200)
         yield url
 
 
@@ -140,22 +150,32 @@ def test_the_process_ends_soon_even_while_the_model_loads(end: signal.Signals | 
         assert server.wait(15) == (0 if end is None else 128 + end)
 
 
+def test_a_server_whose_model_loads_stops_at_once() -> None:
+    words = ["-m", "tests.serving.fake_prism", "serve", "--port", "0"]
+    with process(words, subprocess.PIPE, FAKE_LOAD_SECONDS="60") as server:
+        assert server.stderr
+        url = address(server.stderr)
+        until(lambda: httpx2.get(f"{url}/ready").status_code == 503)
+        server.terminate()
+        assert server.wait(15) == 0
+
+
 @pytest.mark.parametrize("http", [False, True], ids=["stdio", "http"])
 def test_the_official_client_calls_the_tool(http: bool, tmp_path: Path) -> None:
     (tmp_path / "town.txt").write_text("a river by the town")
-    root = ["--root", str(tmp_path)]
+    root = ["--root", str(tmp_path), "--evidence-top", "1"]
 
     async def work(url: str | None) -> None:
         async with connected(url, *root) as client:
             (tool,) = (await client.list_tools()).tools
             assert tool.name == "read_documents"
-            documents = ["a cat", {"path": "town.txt"}]
+            documents = ["a cat", {"path": "town.txt"}, "a river"]
             result = await client.call_tool(
                 "read_documents", {"query": "river", "documents": documents}
             )
             value: Any = result.structured_content
             assert value["relevant"][0]["evidence"] == "a river by the town"
-            assert value["irrelevant"] == [0]
+            assert (value["irrelevant"], value["omitted"]) == ([0], [2])
             bad = await client.call_tool("read_documents", {"query": "", "documents": []})
             assert bad.is_error
 
@@ -207,3 +227,14 @@ def test_calls_over_http_need_the_servers_key() -> None:
         assert asyncio.run(tools(url, "sesame")) == 1
         reply = httpx2.post(f"{url}/mcp", json=INITIALIZE)
         assert reply.status_code == 401
+        headers = ACCEPT | {"authorization": "Bearer sesame", "host": "rerank.example"}
+        reply = httpx2.post(f"{url}/mcp", json=INITIALIZE, headers=headers)
+        assert reply.status_code == 200
+
+
+def test_without_keys_pages_of_other_hosts_are_refused() -> None:
+    with http_server() as url:
+        for header in ({"host": "rerank.example"}, {"origin": "http://rerank.example"}):
+            reply = httpx2.post(f"{url}/mcp", json=INITIALIZE, headers=ACCEPT | header)
+            assert reply.status_code in (403, 421), header
+        assert httpx2.post(f"{url}/mcp", json=INITIALIZE, headers=ACCEPT).status_code == 200

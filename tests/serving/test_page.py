@@ -16,7 +16,7 @@ import pytest
 
 from prism_cli.domain.token_estimate import estimate_tokens
 from tests.reporting.pages import HOSTILE
-from tests.serving.test_mcp_command import process
+from tests.serving.test_mcp_command import address, process
 from tests.serving.test_server import figure, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
@@ -63,9 +63,7 @@ def server(*words: str, **environment: str) -> Iterator[str]:
     command = ["-m", "tests.serving.fake_prism", "serve", "--port", "0", *words]
     with process(command, subprocess.PIPE, **environment) as one:
         assert one.stderr
-        lines = iter(one.stderr.readline, "")
-        found = next(filter(None, (re.search(r"http://\S+", line) for line in lines)))
-        url = found[0]
+        url = address(one.stderr)
         if "FAKE_LOAD_SECONDS" not in environment:
             until(lambda: httpx2.get(f"{url}/ready").status_code == 200)
         yield url

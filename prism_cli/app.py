@@ -68,7 +68,7 @@ SECOND_WORDS = {
 GROUPS = {
     "Start here": ("quickstart", "help"),
     "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
-    "Train and use": ("train", "rerank", "show"),
+    "Train and use": ("train", "rerank", "serve", "mcp", "show"),
     "Measure": ("eval", "report"),
     "Export and convert": ("export", "convert"),
     "Settings and state": ("recipes", "schema", "status", "doctor", "ledger"),

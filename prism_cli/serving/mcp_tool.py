@@ -178,15 +178,9 @@ def mcp_app(server: MCPServer, host: str) -> ASGIApp:
 
 
 async def _until_ready(service: Service, ctx: Context) -> None:
-    """Wait until the model is loaded, and report that it is being loaded.
-
-    Raises:
-        PrismError: it cannot be loaded.
-    """
+    """Wait until the model is loaded, or cannot be, and report that it is being loaded."""
     waited = 0.0
-    while not service.ready:
-        if service.failure is not None:
-            raise service.failure
+    while service.loading:
         await ctx.report_progress(waited, None, "the model is loading")
         await asyncio.sleep(PROGRESS_SECONDS)
         waited += PROGRESS_SECONDS

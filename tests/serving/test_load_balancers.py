@@ -2,19 +2,25 @@
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import pytest
+from starlette.testclient import TestClient
 
+from tests.serving.fake_server import scripted
 from tests.serving.test_mcp_command import INITIALIZE, process
 from tests.serving.test_server import figure, until
 
@@ -170,3 +176,28 @@ def test_the_image_starts_a_server_of_its_own_user() -> None:
     compile(code, "HEALTHCHECK", "exec")
     entry = shlex.split(dict(steps)["ENTRYPOINT"].strip("[]").replace(",", " "))
     assert entry[:2] == ["prism", "serve"]
+
+
+def test_replicas_under_ray_answer_as_the_server_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the two functions of Ray that the recipe uses."""
+    taken: dict[str, Any] = {}
+    stand_in = SimpleNamespace(
+        Application=object,
+        ingress=lambda build: lambda: build,
+        deployment=lambda build, **options: (
+            taken.update(options, build=build) or SimpleNamespace(bind=lambda: "app")
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(serve=stand_in))
+    monkeypatch.setenv("PRISM_API_KEYS", "sesame")
+    recipe = runpy.run_path(str(RECIPES / "ray_serve.py"))
+    settings = {"model": "hf:prism-tiny", "name": "river", "replicas": "2", "gpus": "0.5"}
+    assert recipe["app"](settings) == "app"
+    assert (taken["num_replicas"], taken["ray_actor_options"]) == (2, {"num_gpus": 0.5})
+    recipe["app"].__globals__["load_ranker"] = lambda config: scripted(0)
+    with TestClient(taken["build"]()) as client:
+        assert client.post("/v1/rerank", json=SMALL).status_code == 401
+        headers = {"authorization": "Bearer sesame"}
+        until(lambda: client.get("/ready").status_code == 200)
+        reply = client.post("/v1/rerank", json=SMALL, headers=headers)
+        assert (reply.status_code, reply.json()["model"]) == (200, "river")

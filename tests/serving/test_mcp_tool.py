@@ -264,6 +264,22 @@ def test_a_model_that_cannot_be_loaded_is_an_error_of_the_tool() -> None:
     assert "model x: damaged" in result.content[0].text
 
 
+def test_a_server_that_stops_is_an_error_of_the_tool() -> None:
+    async def work() -> Any:
+        model: Any = CountingModel()
+        service = Service()
+        await service.load(lambda: Ranker(model, ModelQueue(model)))
+        service.drain()
+        async with Client(mcp_server(service, "1.0")) as client:
+            result = await client.call_tool("read_documents", {"query": "a", "documents": ["a"]})
+        await service.close()
+        return result
+
+    result = asyncio.run(asyncio.wait_for(work(), 60))
+    assert result.is_error
+    assert "the server is stopping" in result.content[0].text
+
+
 def test_a_cancelled_call_stops_its_work() -> None:
     async def work() -> None:
         model: Any = CountingModel()

@@ -19,7 +19,7 @@ LOCKS: Mapping[str, str] = {
 }
 """Environment -> its lock file."""
 COMMAND = "python -m tests.clients.install"
-TIMEOUT = 120.0
+TIMEOUT = 240.0
 """Most seconds of a script."""
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.clients.expected import arguments, check, results
 
 COHERE_ERRORS = {"key": "UnauthorizedError", "blank": "BadRequestError"}
@@ -44,6 +46,7 @@ def test_langchain_cohere(served: str, client: Callable[..., Any]) -> None:
     check(outcomes, errors=COHERE_ERRORS, text=True)
 
 
+@pytest.mark.slow
 def test_litellm(served: str, client: Callable[..., Any]) -> None:
     outcomes = client("python/use_litellm.py", arguments(served))
     errors = {
@@ -60,6 +63,7 @@ def test_litellm(served: str, client: Callable[..., Any]) -> None:
         assert outcomes[f"{provider} async"] == results(text=text), provider
 
 
+@pytest.mark.slow
 def test_llama_index(served: str, served_without_keys: str, client: Callable[..., Any]) -> None:
     given = arguments(served, open_url=served_without_keys)
     outcomes = client("python/use_llama_index.py", given)

@@ -9,8 +9,15 @@ from tests.clients.expected import arguments, check, results
 def test_ai_sdk(served: str, client: Callable[..., Any]) -> None:
     outcomes = client("node/use_ai_sdk.mjs", arguments(served))
     errors = dict.fromkeys(("key", "blank", "busy", "stopping"), "AI_APICallError")
-    check(outcomes, errors=errors, text=True, evidence=True)
-    assert outcomes["once"] == results(text=True), "a refused request is tried again"
+    for name in ("cohere", "together"):
+        check(outcomes, name, errors=errors, text=True, evidence=True)
+        assert outcomes[f"{name} once"] == results(text=True), "a refused request is tried again"
+
+
+def test_voyageai(served: str, client: Callable[..., Any]) -> None:
+    outcomes = client("node/use_voyageai.mjs", arguments(served))
+    check(outcomes, errors=dict.fromkeys(("key", "blank", "busy"), "VoyageAIError"))
+    assert outcomes["once"] == results(), "a refused request is tried again"
 
 
 def test_langchain(served: str, client: Callable[..., Any]) -> None:

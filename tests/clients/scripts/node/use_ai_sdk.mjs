@@ -1,13 +1,19 @@
-// ai and @ai-sdk/cohere: rerank.
+// ai with @ai-sdk/cohere and @ai-sdk/togetherai: rerank.
 import { createCohere } from "@ai-sdk/cohere";
+import { createTogetherAI } from "@ai-sdk/togetherai";
 import { rerank } from "ai";
 
-const rank = async (more = {}, model = "m", apiKey = args.key) => {
-  const cohere = createCohere({ apiKey, baseURL: `${args.url}/v2` });
+const providers = {
+  cohere: (apiKey) => createCohere({ apiKey, baseURL: `${args.url}/v2` }),
+  together: (apiKey) => createTogetherAI({ apiKey, baseURL: `${args.url}/v1` }),
+};
+
+const rank = async (provider, more = {}, model = "m", apiKey = args.key) => {
   const reply = await rerank({
-    model: cohere.reranking(model),
+    model: providers[provider](apiKey).reranking(model),
     query: args.query,
     documents: args.documents,
+    maxRetries: 0,
     ...more,
   });
   return reply.ranking.map((one) => ({
@@ -18,13 +24,17 @@ const rank = async (more = {}, model = "m", apiKey = args.key) => {
   }));
 };
 
-await report({
-  plain: () => rank(),
-  top: () => rank({ topN: 2 }),
-  evidence: () => rank({}, "m:evidence"),
-  key: () => rank({ maxRetries: 0 }, "m", "other"),
-  blank: () => rank({ query: " " }),
-  once: () => rank({ query: "busy once ai river" }),
-  busy: () => rank({ query: "busy river", maxRetries: 0 }),
-  stopping: () => rank({ query: "stopping river", maxRetries: 0 }),
-});
+const calls = {};
+for (const name of Object.keys(providers)) {
+  Object.assign(calls, {
+    [name]: () => rank(name),
+    [`${name} top`]: () => rank(name, { topN: 2 }),
+    [`${name} evidence`]: () => rank(name, {}, "m:evidence"),
+    [`${name} key`]: () => rank(name, {}, "m", "other"),
+    [`${name} blank`]: () => rank(name, { query: " " }),
+    [`${name} once`]: () => rank(name, { query: `busy once ai ${name} river`, maxRetries: 2 }),
+    [`${name} busy`]: () => rank(name, { query: "busy river" }),
+    [`${name} stopping`]: () => rank(name, { query: "stopping river" }),
+  });
+}
+await report(calls);

@@ -79,6 +79,10 @@ def server(port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
         yield one
 
 
+def codes_of(url: str) -> list[int]:
+    return [httpx2.post(f"{url}/v1/rerank", json=SMALL).status_code for _ in range(6)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("balancer", ["nginx", "haproxy"])
 def test_requests_go_to_processes_that_are_ready(balancer: str, tmp_path: Path) -> None:
@@ -86,7 +90,6 @@ def test_requests_go_to_processes_that_are_ready(balancer: str, tmp_path: Path) 
     words = words_of(balancer, tmp_path, ports)
     front, first, second = (f"http://127.0.0.1:{port}" for port in ports.values())
     with ExitStack() as stack:
-        stack.enter_context(server(ports[8010], FAKE_PASS_SECONDS="0.3", FAKE_LOAD_SECONDS="4"))
         other = stack.enter_context(server(ports[8011], FAKE_PASS_SECONDS="0.3"))
         until(lambda: httpx2.get(f"{second}/ready").status_code == 200)
         front_process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
@@ -94,9 +97,12 @@ def test_requests_go_to_processes_that_are_ready(balancer: str, tmp_path: Path) 
         stack.callback(front_process.terminate)
         until(lambda: httpx2.get(f"{front}/ready").status_code == 200)
 
-        # One loads: all requests go to the other.
-        codes = [httpx2.post(f"{front}/v1/rerank", json=SMALL).status_code for _ in range(6)]
-        assert codes == [200] * 6
+        # One is not there, then loads: all requests go to the other.
+        assert codes_of(front) == [200] * 6
+        stack.enter_context(server(ports[8010], FAKE_PASS_SECONDS="0.3", FAKE_LOAD_SECONDS="9"))
+        time.sleep(2.5)  # HAProxy asks it again
+        assert codes_of(front) == [200] * 6
+        assert httpx2.get(f"{first}/ready").status_code == 503
         until(lambda: httpx2.get(f"{first}/ready").status_code == 200)
         time.sleep(5.5 if balancer == "nginx" else 2.5)  # until it is asked again
 
@@ -138,8 +144,7 @@ def test_requests_go_to_processes_that_are_ready(balancer: str, tmp_path: Path) 
         # One dies: requests go on.
         other.kill()
         other.wait()
-        codes = [httpx2.post(f"{front}/v1/rerank", json=SMALL).status_code for _ in range(6)]
-        assert codes == [200] * 6
+        assert codes_of(front) == [200] * 6
 
 
 @pytest.mark.parametrize("balancer", ["nginx", "haproxy"])

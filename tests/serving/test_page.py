@@ -21,6 +21,7 @@ from tests.serving.test_server import figure, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 expect = playwright.expect
+expect.set_options(timeout=30_000)
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -109,10 +110,10 @@ class Visit:
         self.page.get_by_role("button", name="Rank").click()
 
     def says(self, text: str) -> None:
-        expect(self.page.get_by_role("status")).to_contain_text(text, timeout=30_000)
+        expect(self.page.get_by_role("status")).to_contain_text(text)
 
     def alerts(self, text: str) -> None:
-        expect(self.page.get_by_role("alert")).to_contain_text(text, timeout=30_000)
+        expect(self.page.get_by_role("alert")).to_contain_text(text)
 
 
 @pytest.fixture
@@ -403,6 +404,6 @@ def test_two_hundred_documents_are_shown_at_once(browser: Any) -> None:
         work = visit.page.evaluate(
             "() => { const began = performance.now(); changed(); return performance.now() - began }"
         )
-        assert work < 500  # a key press; about 20 ms
+        assert work < 1000  # a key press; about 20 ms
         assert visit.page.locator(".document").first.text_content() == ""  # filled when opened
         visit.context.close()

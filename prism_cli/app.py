@@ -161,6 +161,7 @@ def prism(
 
 def main() -> None:
     """Run `prism` and exit with its exit code."""
+    _replace_closed_streams()
     accept_all_characters()
     words = sys.argv[1:]
     log = _log(words)
@@ -177,6 +178,14 @@ def main() -> None:
         except OSError:
             code = code or 141
     sys.exit(_flushed(code))
+
+
+def _replace_closed_streams() -> None:
+    """Use the null device where standard input, output or error is closed, as some services start
+    programs: a file or socket opened later would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _log(words: Sequence[str]) -> Log | None:

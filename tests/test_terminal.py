@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -80,6 +81,13 @@ def test_rows_and_objects_on_standard_output_are_always_utf_8(rows: Path, encodi
     assert json.loads(result.stdout.decode())["outputs"] == [f"{NAME}.out.jsonl"]
     recipe = typed("recipes", "show", "train/2b", encoding=encoding)
     assert recipe.stdout == (ROOT / "recipes/train/2b.toml").read_bytes()
+
+
+def test_closed_streams_do_not_stop_a_command() -> None:
+    command = [sys.executable, "-m", "prism_cli", "recipes", "--help"]
+    shell = f"{shlex.join(command)} <&- 2>&-"
+    done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
+    assert (done.returncode, "recipes" in done.stdout) == (0, True)
 
 
 def test_a_file_name_that_is_not_utf8_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -80,4 +80,5 @@ def tool_options(config: "ServeConfig") -> "RankOptions":
 
 def say(line: str) -> None:
     """Print a line for the person who started the server."""
-    print(escape_invisible(line), file=sys.stderr, flush=True)
+    with suppress(OSError):  # a full disk or a reader that left must not stop the server
+        print(escape_invisible(line), file=sys.stderr, flush=True)

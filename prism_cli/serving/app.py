@@ -38,7 +38,7 @@ from prism_cli.serving.messages import (
 from prism_cli.serving.metrics import CONTENT_TYPE, Metrics
 from prism_cli.serving.page import page
 from prism_cli.serving.replies import RETRY_LOADING, error_body, reply_body, status_of
-from prism_cli.serving.service import Service
+from prism_cli.serving.service import Service, SlowBodyError, UnavailableError
 from prism_cli.serving.stream import events
 
 OPEN_PATHS = ("/", "/health", "/ready", "/metrics")
@@ -209,8 +209,10 @@ class Guard:
                 )
             else:
                 await self._app(scope, receive, counted)
-        except (ClientGoneError, ClientDisconnect):
-            pass
+        except asyncio.CancelledError:  # the grace period has ended
+            if status == 499:
+                error = UnavailableError("the server is stopping")
+                await _refusal(error)(scope, receive, counted)
         except Exception as error:  # the server's door; the reply was sent by `internal_error`
             traceback.print_exception(error)
         finally:
@@ -229,7 +231,7 @@ class Guard:
 async def _reranked(request: Request, service: Service, info: ServerInfo) -> Response:
     tei = False
     try:
-        value = read_json(await read_body(request))
+        value = read_json(await _body(request, service.deadline))
         tei = value.get("texts") is not None
         call = read_call(value, info.defaults)
         request.scope["prism"]["documents"] = len(call.documents)
@@ -245,8 +247,25 @@ async def _reranked(request: Request, service: Service, info: ServerInfo) -> Res
         reply = reply_body(call, ranking, ticket, info.model, returns_documents=returns)
         return Response(orjson.dumps(reply), media_type="application/json")
     except (PrismError, RowError) as error:
-        status, headers = status_of(error, tei=tei)
-        return _error(status, str(error), headers, tei=tei)
+        return _refusal(error, tei=tei)
+    except (ClientGoneError, ClientDisconnect):
+        return Response(status_code=499)  # for the log and the counts
+
+
+async def _body(request: Request, seconds: float) -> bytes:
+    """Return the body.
+
+    Raises:
+        SlowBodyError: it did not arrive in time.
+        TooLargeError, ArgumentError: as for `read_body`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await read_body(request)
+    except TimeoutError:
+        raise SlowBodyError(
+            f"body: expected all of it within {seconds:g} s, found less; send fewer documents"
+        ) from None
 
 
 async def _streamed(
@@ -289,6 +308,11 @@ async def _gone(request: Request) -> None:
     """Wait until the client of a request that was read has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _refusal(error: Exception, *, tei: bool = False) -> JSONResponse:
+    status, headers = status_of(error, tei=tei)
+    return _error(status, str(error), headers, tei=tei)
 
 
 def _error(

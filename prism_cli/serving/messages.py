@@ -171,7 +171,8 @@ def _document(entry: Any, rank_fields: Sequence[str] | None) -> Any:
     if not isinstance(entry, dict):
         return entry
     if rank_fields:
-        parts = [entry[name] for name in rank_fields if isinstance(entry.get(name), str)]
+        names = dict.fromkeys(rank_fields)  # each once: a list of many would make a huge text
+        parts = [entry[name] for name in names if isinstance(entry.get(name), str)]
         return {"text": "\n".join(parts), "doc_id": entry.get("doc_id")} if parts else entry
     texts = [entry[name] for name in TEXT_KEYS if isinstance(entry.get(name), str)]
     return {**entry, "text": texts[0]} if texts else entry

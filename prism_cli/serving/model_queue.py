@@ -18,6 +18,8 @@ ROUND_SECONDS = 0.25
 """Time of a round, estimated from the rounds before it."""
 MAX_TEXTS = 16
 """Most texts that are written at a time."""
+CLOSE_SECONDS = 2.0
+"""Most seconds that `close` waits for a round."""
 _FIRST_BYTES = 2_000
 """Bytes of the first round, before any is measured."""
 
@@ -70,11 +72,12 @@ class ModelQueue(TaskQueue):
         self._thread.start()
 
     async def close(self) -> None:
-        """Stop after the round that runs; tasks without an answer are cancelled."""
+        """Stop after the round that runs, unless it takes longer than CLOSE_SECONDS; tasks without
+        an answer are cancelled."""
         with self._changed:
             self._closing = True
             self._wake()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
         await super().close()
 
     def _wake(self) -> None:
@@ -82,6 +85,15 @@ class ModelQueue(TaskQueue):
 
     def _work(self) -> None:
         """Answer tasks until the queue is closed; the thread's target."""
+        try:
+            self._rounds()
+        except Exception as error:  # the thread's door: nothing is answered any more
+            final = failure(error)
+            self._deliver([(entry, final) for entry in list(self._entries.values())])
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self.failed.set_result, final)
+
+    def _rounds(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(
@@ -114,13 +126,17 @@ class ModelQueue(TaskQueue):
         try:
             replies = read([entry.task for entry in entries])
         except Exception as error:  # the thread's door: the requests of the round fail, no others
-            self._deliver([(entry, failure(error)) for entry in entries])
+            self._fail(entries, error)
             return
         rate = sum(entry.size for entry in entries) / max(time.perf_counter() - started, 1e-6)
         bytes_now = min(rate * ROUND_SECONDS, 2 * self._round_bytes)  # a short round says little
         self._round_bytes += (bytes_now - self._round_bytes) / 2
         self._deliver([(entry, replies[entry.task]) for entry in entries if entry.task in replies])
         self._written |= {entry.task: entry for entry in entries if entry.task not in replies}
+
+    def _fail(self, entries: Sequence[Entry], error: Exception) -> None:
+        final = failure(error)  # once: it prints
+        self._deliver([(entry, final) for entry in entries])
 
     def _score(self, tasks: list[RerankTask]) -> Mapping[RerankTask, Reply]:
         return dict(zip(tasks, self._runtime.answer(tasks), strict=True))
@@ -130,7 +146,9 @@ class ModelQueue(TaskQueue):
         try:
             replies = self._session.step()
         except Exception as error:  # the thread's door
-            self._deliver([(entry, failure(error)) for entry in self._written.values()])
+            self._fail(list(self._written.values()), error)
             self._written, self._session = {}, self._runtime.text_session()
             return
-        self._deliver([(self._written.pop(task), reply) for task, reply in replies.items()])
+        # A text whose prompt could not be read may have stayed in the session.
+        ended = [(self._written.pop(task, None), reply) for task, reply in replies.items()]
+        self._deliver([(entry, reply) for entry, reply in ended if entry is not None])

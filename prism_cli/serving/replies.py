@@ -9,6 +9,7 @@ from prism_cli.serving.messages import RerankCall
 from prism_cli.serving.service import (
     DeadlineError,
     QueueFullError,
+    SlowBodyError,
     Ticket,
     TooLargeError,
     UnavailableError,
@@ -22,6 +23,7 @@ _TYPES = {
     401: "authentication_error",
     404: "not_found_error",
     405: "invalid_request_error",
+    408: "timeout",
     413: "request_too_large",
     422: "validation",
     429: "rate_limit_error",
@@ -98,6 +100,8 @@ def status_of(error: Exception, *, tei: bool = False) -> tuple[int, dict[str, st
         return 503, {"retry-after": str(RETRY_LOADING)}
     if isinstance(error, DeadlineError):
         return 504, {}
+    if isinstance(error, SlowBodyError):
+        return 408, {"connection": "close"}
     if isinstance(error, (ArgumentError, RowError)):
         return (422 if tei else 400), {}
     return 500, {}

@@ -4,13 +4,14 @@ The HTTP server and the MCP server share it.
 """
 
 import asyncio
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
 from prism_cli.domain.evidence_budget import RankOptions
-from prism_cli.errors import ArgumentError, PrismError
+from prism_cli.errors import ArgumentError, ModelError, PrismError
 from prism_cli.ports import Reply, RerankTask
 from prism_cli.rows.candidates import Candidate
 
@@ -53,6 +54,10 @@ class QueueFullError(PrismError):
 
 class DeadlineError(PrismError):
     """The request was not answered in time."""
+
+
+class SlowBodyError(PrismError):
+    """The body of the request did not arrive in time."""
 
 
 @dataclass(eq=False)
@@ -107,6 +112,10 @@ class Service:
             ranker = await asyncio.to_thread(load)
         except PrismError as error:
             self.failure = error
+            return
+        except Exception as error:  # the thread's door
+            traceback.print_exception(error)
+            self.failure = ModelError(f"the model could not be loaded: {type(error).__name__}")
             return
         ranker.queue.start()
         self._ranker = ranker

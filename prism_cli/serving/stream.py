@@ -81,9 +81,11 @@ class _Progress:
     def __init__(self, call: RerankCall, waiting: asyncio.Queue[bytes]) -> None:
         self._call, self._waiting = call, waiting
         self._indices: defaultdict[str, list[int]] = defaultdict(list)
-        for index, document in enumerate(call.documents):
+        # Equal texts, which have one reply each, in the order of the results.
+        for index, document in sorted(enumerate(call.documents), key=lambda one: one[1].doc_id):
             if not is_blank(document.text):
                 self._indices[document.text].append(index)
+        self._unwritten = {text: iter(indices) for text, indices in self._indices.items()}
         self._unscored = sum(map(len, self._indices.values()))
         self._logits: dict[int, float] = {}
 
@@ -92,15 +94,16 @@ class _Progress:
         if reply.refusal is not None:
             return
         if not task.max_new_tokens:
+            if self._indices[task.document][0] in self._logits:
+                return
             logit = float(reply.value["logit"])
             self._logits |= dict.fromkeys(self._indices[task.document], logit)
             if len(self._logits) == self._unscored:
                 self._waiting.put_nowait(_event("scores", {"results": self._scores()}))
         elif "text" in reply.value or "texts" in reply.value:
-            call = self._call
-            for index in self._indices[task.document]:
-                texts = await asyncio.to_thread(_texts, call, index, reply)
-                self._waiting.put_nowait(_event("evidence", {"index": index, **texts}))
+            index = next(self._unwritten[task.document])
+            texts = await asyncio.to_thread(_texts, self._call, index, reply)
+            self._waiting.put_nowait(_event("evidence", {"index": index, **texts}))
 
     def _scores(self) -> list[dict[str, Any]]:
         return [

@@ -3,6 +3,7 @@
 Without a model it has the counting one, whose rounds take so many seconds.
 """
 
+import os
 import sys
 import time
 from typing import Any
@@ -54,7 +55,7 @@ def main(seconds: float, model: str = "") -> None:
         service,
         listening,
         load,
-        20,
+        float(os.environ.get("FAKE_GRACE", "20")),
     )
 
 

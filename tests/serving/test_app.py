@@ -1,5 +1,7 @@
 """Requests and replies of every dialect, with a model that says yes to documents with the query."""
 
+import asyncio
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -235,6 +237,37 @@ def test_streams_have_scores_then_evidence_then_the_reply(served: Served) -> Non
     final = {one["index"]: one for one in values[3]["results"]}
     for event in values[1:3]:
         assert event["evidence"] == final[event["index"]]["evidence"]
+
+
+def test_a_stream_has_one_event_for_each_of_equal_documents(served: Served) -> None:
+    body = YES | {"documents": ["a river"] * 3, "evidence": True, "max_new_tokens": 3}
+    text = served.post(body | {"stream": True}).text
+    assert text.count("event: scores") == 1
+    events = re.findall(r"event: evidence\ndata: (.*)", text)
+    assert sorted(orjson.loads(one)["index"] for one in events) == [0, 1, 2]
+
+
+def test_a_body_that_does_not_arrive_is_given_up() -> None:
+    service = Service(deadline=0.05)
+    app = create_app(service, ServerInfo("river", "1.0", 512), ApiKeys(), lambda _: None)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/rerank", "headers": []}
+    scope |= {"query_string": b"", "http_version": "1.1"}
+    asyncio.run(asyncio.wait_for(app(scope, asyncio.Event().wait, send), 20))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert b"body: expected all of it within 0.05 s" in sent[1]["body"]
+
+
+def test_a_load_that_fails_unexpectedly_ends_the_server(capsys: pytest.CaptureFixture[str]) -> None:
+    service = Service()
+    asyncio.run(service.load(lambda: 1 // 0))  # type: ignore[arg-type, return-value]
+    assert str(service.failure) == "the model could not be loaded: ZeroDivisionError"
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_texts_that_are_not_written_in_time_are_left_out_and_scores_are_kept() -> None:

@@ -71,6 +71,8 @@ def test_fields_to_rank_are_joined_in_their_order(served: Served) -> None:
     document = {"title": "by the river", "text": "no", "body": "a town"}
     body = YES | {"documents": [document], "rank_fields": ["body", "title"]}
     assert served.post(body).json()["results"][0]["document"] == {"text": "a town\nby the river"}
+    many = body | {"rank_fields": ["body"] * 1000}
+    assert served.post(many).json()["results"][0]["document"] == {"text": "a town"}
     assert served.post(body | {"rank_fields": ["x"]}).json()["results"][0]["verdict"] == "yes"
 
 

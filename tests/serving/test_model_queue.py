@@ -1,7 +1,7 @@
 """The queue in front of a model: turns, joining, cancellation, failures; with a counting model."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from prism_cli.errors import ModelError
 from prism_cli.ports import Reply, RerankTask
 from prism_cli.serving.model_queue import ModelQueue
-from tests.serving.fake_model import CountingModel
+from tests.serving.fake_model import CountingModel, CountingSession
 
 
 @asynccontextmanager
@@ -158,6 +158,43 @@ def test_a_failing_model_fails_the_requests_of_its_round_and_goes_on() -> None:
             assert "logit" in (await queue.answer("one", RerankTask("q", "score"))).value
             assert "text" in (await queue.answer("one", RerankTask("q", "yes", 5))).value
             assert queue.queued_bytes == 0
+
+    run(work())
+
+
+def test_a_text_of_which_the_reading_failed_may_still_end() -> None:
+    class Half(CountingSession):
+        def add(self, tasks: Sequence[RerankTask]) -> Mapping[RerankTask, Reply]:
+            super().add(tasks)
+            if tasks[0].document == "bad yes":
+                raise MemoryError
+            return {}
+
+    async def work() -> None:
+        model = CountingModel()
+        model.text_session = lambda: Half(model)  # type: ignore[method-assign]
+        async with running(model) as queue:
+            model.gate.clear()
+            good = asyncio.create_task(queue.answer("good", RerankTask("q", "yes", 50)))
+            await asyncio.to_thread(model.entered.wait, 60)
+            bad = await started(queue, "bad", [RerankTask("q", "bad yes", 2)])
+            model.gate.set()
+            with pytest.raises(ModelError, match="MemoryError"):
+                await bad
+            assert "text" in (await good).value
+
+    run(work())
+
+
+def test_a_queue_whose_thread_ends_says_so() -> None:
+    async def work() -> None:
+        model = CountingModel()
+        model.dropped = None  # type: ignore[assignment]
+        async with running(model) as queue:
+            text = asyncio.create_task(queue.answer("one", RerankTask("q", "yes", 100_000)))
+            await asyncio.sleep(0.05)
+            text.cancel()
+            assert "AttributeError" in str(await asyncio.wait_for(queue.failed, 20))
 
     run(work())
 

@@ -1,6 +1,7 @@
 """The process of a server: signals, clients that leave, sockets."""
 
 import asyncio
+import os
 import re
 import signal
 import socket
@@ -21,9 +22,10 @@ SMALL = {"query": "river", "documents": ["a river"]}
 
 
 @contextmanager
-def server(seconds: float) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def server(seconds: float, grace: float = 20) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     words = [sys.executable, "-m", "tests.serving.fake_server", str(seconds)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "FAKE_GRACE": str(grace)}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout
         url = process.stdout.readline().strip()
@@ -48,9 +50,10 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def figure(url: str, name: str) -> float:
-    found = re.search(rf"^{name} (\S+)$", httpx2.get(f"{url}/metrics").text, re.MULTILINE)
-    assert found
-    return float(found[1])
+    found = re.search(
+        rf"^{re.escape(name)} (\S+)$", httpx2.get(f"{url}/metrics").text, re.MULTILINE
+    )
+    return float(found[1]) if found else 0.0
 
 
 def post(url: str, body: object) -> httpx2.Response:
@@ -105,6 +108,21 @@ def test_a_second_signal_stops_at_once() -> None:
         assert process.wait(30) == 128 + signal.SIGTERM
 
 
+def test_requests_that_do_not_end_in_the_grace_period_are_told_so() -> None:
+    with server(30, grace=1) as (url, process):
+
+        async def work() -> httpx2.Response:
+            client, task = await pending(url, BODY)
+            process.send_signal(signal.SIGTERM)
+            reply = await task
+            await client.aclose()
+            return reply  # type: ignore[return-value]
+
+        reply = asyncio.run(work())
+        assert (reply.status_code, reply.json()["detail"]) == (503, "the server is stopping")
+        assert process.wait(15) == 0, "a round of 30 s does not hold the process"
+
+
 @pytest.mark.parametrize("streams", [False, True])
 def test_the_work_of_a_client_that_left_stops(streams: bool) -> None:
     with server(0.05) as (url, _process):
@@ -126,6 +144,9 @@ def test_the_work_of_a_client_that_left_stops(streams: bool) -> None:
             asyncio.run(work())
         until(lambda: figure(url, "prism_requests_in_flight") == 0)
         until(lambda: figure(url, "prism_queued_bytes") == 0)
+        if not streams:
+            until(lambda: figure(url, 'prism_requests_total{code="499"}') == 1)
+        assert 'code="500"' not in httpx2.get(f"{url}/metrics").text
         assert figure(url, "prism_pairs_total") < 200
         assert post(url, SMALL).status_code == 200
 

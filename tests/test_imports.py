@@ -68,7 +68,13 @@ MAY_IMPORT = {
         "adapters", "configs.providers", "files", "ports", "rows", "domain", "modeling", "shards",
     },
 }  # fmt: skip
-DOORS = {"app.py", "serving/app.py", "serving/engine_queue.py", "serving/model_queue.py"}
+DOORS = {
+    "app.py",
+    "serving/app.py",
+    "serving/engine_queue.py",
+    "serving/model_queue.py",
+    "serving/service.py",
+}
 """Files that may catch every exception: of a command, of a request, of a model."""
 STDLIB = sys.stdlib_module_names
 # Packages that may import only the standard library, and these, at module level.

@@ -6,7 +6,7 @@ evaluation of rankings over data sets is in `evaluation.ranking`, its report in
 """
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
@@ -17,7 +17,7 @@ from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.windows import Windows
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
-from prism_cli.query_texts import QueryTexts
+from prism_cli.query_texts import NOT_IN_TIME, QueryTexts
 from prism_cli.rows.candidates import Candidate
 from prism_cli.rows.texts import is_blank
 
@@ -70,6 +70,7 @@ def ranking(
     options: RankOptions,
     *,
     scores_first: bool = False,
+    late: Callable[[], bool] | None = None,
 ) -> RankWork:
     """Rank documents for a query.
 
@@ -78,6 +79,8 @@ def ranking(
 
     Args:
         scores_first: request all logits first in any case.
+        late: says that no time is left for further texts, which are left out. With it, no requests
+            are yielded after each text, so that other work takes its turn.
 
     Raises:
         RowError: the query is too long for the model's prompt.
@@ -144,7 +147,7 @@ def ranking(
             for index in ([] if extractive else scored)
         ]
         reasons = yield from _allotted(
-            requests, [logits[index] for index in scored], texts, options
+            requests, [logits[index] for index in scored], texts, options, late
         )
     reasons = [*reasons, *[BLANK] * (len(kept) - len(scored))]
     results: list[Result] = []
@@ -200,7 +203,11 @@ def _windows(reply: Reply | None, body: int) -> Windows:
 
 
 def _allotted(
-    requests: Sequence[Request], logits: Sequence[float], texts: QueryTexts, options: RankOptions
+    requests: Sequence[Request],
+    logits: Sequence[float],
+    texts: QueryTexts,
+    options: RankOptions,
+    late: Callable[[], bool] | None,
 ) -> Generator[Sequence[Request], Sequence[Reply], list[str | None]]:
     """Add texts by the rounds of `allot`, and return its reasons.
 
@@ -214,7 +221,12 @@ def _allotted(
             replies: Sequence[Reply | None] = [None] * len(places)
             if requests:
                 replies = yield [requests[place] for place in places]
-            places = rounds.send(list(map(texts.add, places, replies)))
+            tokens: list[int] = []
+            for place, reply in zip(places, replies, strict=True):
+                tokens.append(texts.add(place, NOT_IN_TIME if late and late() else reply))
+                if late:
+                    yield ()
+            places = rounds.send(tokens)
     except StopIteration as stop:
         reasons: list[str | None] = stop.value
         return reasons

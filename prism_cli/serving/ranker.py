@@ -14,6 +14,8 @@ from prism_cli.serving.task_queue import TaskQueue
 
 Observer = Callable[[RerankTask, Reply], Awaitable[None]]
 """Called with each reply as soon as it is there."""
+LONG = 20_000
+"""Characters of a pair above which it is tokenized in a thread."""
 
 
 class SplittingRuntime(Protocol):
@@ -54,9 +56,14 @@ class Ranker:
             ModelError: the model failed.
         """
         owner = object()
-        work = ranking(self._runtime, query, documents, options, scores_first=True)
-        now = asyncio.get_running_loop().time()
-        until = None if text_seconds is None else now + text_seconds
+        clock = asyncio.get_running_loop().time
+        until = None if text_seconds is None else clock() + text_seconds
+        given_up = False
+
+        def late() -> bool:
+            return given_up or (until is not None and clock() > until)
+
+        work = ranking(self._runtime, query, documents, options, scores_first=True, late=late)
 
         async def reply(task: RerankTask) -> Reply:
             try:
@@ -69,12 +76,16 @@ class Ranker:
             return await _all([reply(one.payload) for one in requests])
 
         # In a thread: documents are tokenized there, and texts compared with them.
-        return await drive(work, answered, in_thread=True)
+        try:
+            return await drive(work, answered, in_thread=True)
+        finally:
+            given_up = True
 
     async def _reply(self, owner: Hashable, task: RerankTask, observe: Observer | None) -> Reply:
         if hasattr(self._runtime, "steps"):
             steps = cast("SplittingRuntime", self._runtime).steps(task)
-            reply = await drive(steps, lambda tasks: self._answers(owner, tasks))
+            long = len(task.query) + len(task.document) > LONG  # the event loop would be blocked
+            reply = await drive(steps, lambda tasks: self._answers(owner, tasks), in_thread=long)
         else:
             reply = await self.queue.answer(owner, task)
         if observe is not None:

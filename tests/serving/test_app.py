@@ -4,18 +4,26 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from prism_cli import query_texts
+from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.errors import MissingDataError
+from prism_cli.ranking import Ranking
+from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving.app import ServerInfo, create_app
 from prism_cli.serving.http_requests import MAX_BODY
 from prism_cli.serving.keys import ApiKeys
 from prism_cli.serving.messages import MAX_DOCUMENTS
+from prism_cli.serving.model_queue import ModelQueue
+from prism_cli.serving.ranker import Ranker
 from prism_cli.serving.service import Service
+from tests.serving.fake_model import CountingModel
 from tests.serving.served import YES, Served
 
 
@@ -282,6 +290,46 @@ def test_texts_that_are_not_written_in_time_are_left_out_and_scores_are_kept() -
         assert served.service.queue
         assert served.service.queue.queued_bytes == 0
         assert served.post(YES | {"max_new_tokens": 2}).json()["results"][0]["evidence"]
+
+
+def test_extraction_ends_in_time_and_lets_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extract = query_texts.extracted_texts
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.05)
+        return extract(*args)
+
+    monkeypatch.setattr(query_texts, "extracted_texts", slow)
+    documents = caller_documents("river", [f"a river {index}" for index in range(60)])
+    options = RankOptions(evidence=True, evidence_from="extractive")
+
+    async def work() -> tuple[Ranking, list[bool]]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        model: Any = CountingModel()
+        service = Service()
+        await service.load(lambda: Ranker(model, ModelQueue(model)))
+        large = asyncio.create_task(service.rank("river", documents, options, timeout=2))
+        while not large.done() and not service.tickets:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        await service.rank("river", documents[:1], RankOptions(evidence=False))
+        turns = [not large.done()]
+        ranked, _ = await large
+        left = asyncio.create_task(service.rank("river", documents, options))
+        await asyncio.sleep(0.3)
+        left.cancel()
+        started = time.monotonic()
+        await asyncio.to_thread(lambda: None)
+        turns.append(time.monotonic() - started < 1)
+        await service.close()
+        return ranked, turns
+
+    ranked, turns = asyncio.run(asyncio.wait_for(work(), 60))
+    assert all(turns)
+    given = [one.get("evidence_omitted") for one in ranked.results]
+    assert {None, "deadline"} == set(given)
 
 
 def test_a_model_that_cannot_be_loaded_is_an_error_with_its_words() -> None:

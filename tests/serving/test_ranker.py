@@ -1,6 +1,7 @@
 """Requests that share a model get the rankings of `Reranker.rank`."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,36 @@ def test_rankings_are_those_of_the_python_object(
             for name in ("logit", "relevance_score"):
                 assert one.pop(name) == pytest.approx(other.pop(name), abs=1e-5)
             assert one == other
+
+
+def test_a_long_document_is_split_beside_the_event_loop(runtime: TransformersReranker) -> None:
+    class Slow(WindowedReranker):
+        def steps(self, task: RerankTask) -> Any:
+            time.sleep(1)
+            return (yield from super().steps(task))
+
+    async def served() -> float:
+        queue = ModelQueue(runtime)
+        queue.start()
+        query = "why " * 8_000
+        try:
+            work = asyncio.create_task(
+                Ranker(Slow(runtime), queue).rank(
+                    query, caller_documents(query, ["a"]), RankOptions()
+                )
+            )
+            pauses = []
+            while not work.done():
+                started = time.monotonic()
+                await asyncio.sleep(0.01)
+                pauses.append(time.monotonic() - started)
+            with pytest.raises(RowError):
+                await work
+            return max(pauses)
+        finally:
+            await queue.close()
+
+    assert asyncio.run(served()) < 1
 
 
 def test_a_query_too_long_for_the_prompt_is_refused(runtime: TransformersReranker) -> None:

@@ -1,7 +1,6 @@
 """`prism mcp`: the reranker as a tool of agents."""
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -79,5 +78,7 @@ def mcp(
 def _stop(code: int) -> None:
     """End the process: neither a thread that loads the model or computes with it, nor one that
     waits for standard input, can be interrupted."""
+    from prism_cli.serving.process_end import end_process
+
     say("prism: stopped")
-    os._exit(code)
+    end_process(code)

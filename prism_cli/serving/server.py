@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from prism_cli.errors import UsageError
+from prism_cli.serving.process_end import end_process
 from prism_cli.serving.ranker import Ranker
 from prism_cli.serving.service import Service
 
@@ -63,9 +63,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain at the first signal; stop at once at the second, or while the model loads."""
         if self._service.loading:
-            os._exit(0)  # the thread that loads it cannot be interrupted otherwise
+            end_process(0)  # the thread that loads it cannot be interrupted otherwise
         if self.should_exit:
-            os._exit(128 + sig)  # a pass of the model cannot be interrupted otherwise
+            end_process(128 + sig)  # a pass of the model cannot be interrupted otherwise
         self._service.drain()
         self.should_exit = True
 

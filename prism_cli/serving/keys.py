@@ -16,7 +16,11 @@ class ApiKeys:
     """
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
-        self._digests = [_digest(key.strip()) for key in keys if key.strip()]
+        self._digests = [
+            sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+            for key in keys
+            if key.strip()
+        ]
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -41,4 +45,5 @@ class ApiKeys:
 
 
 def _digest(key: str) -> bytes:
-    return sha256(key.encode("utf-8", "surrogateescape")).digest()
+    """Return the digest of a key in a header, whose bytes are read as Latin-1."""
+    return sha256(key.encode("latin-1", "replace")).digest()

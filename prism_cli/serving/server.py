@@ -4,19 +4,27 @@ import asyncio
 import contextlib
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from prism_cli.errors import UsageError
+from prism_cli.serving.model_queue import CLOSE_SECONDS
 from prism_cli.serving.process_end import end_process
 from prism_cli.serving.ranker import Ranker
 from prism_cli.serving.service import Service
 
 BACKLOG = 2048
+MAX_HEAD = 256 * 1024
+"""Bytes of a request's headers."""
+THREADS = 32
+"""Threads that tokenize documents and compare texts with them."""
 Life = Callable[[object], contextlib.AbstractAsyncContextManager[None]]
 
 
@@ -40,6 +48,27 @@ def address(listening: socket.socket) -> str:
     """Return the URL of a listening socket."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class LimitedHttp(HttpToolsProtocol):
+    """HTTP whose requests have at most MAX_HEAD bytes of headers, about; uvicorn sets no limit."""
+
+    _head_bytes: int | None = None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_bytes = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self.send_400_response("expected headers of at most 256 KiB, found more")
 
 
 class Server(uvicorn.Server):
@@ -68,6 +97,11 @@ class Server(uvicorn.Server):
             end_process(128 + sig)  # a pass of the model cannot be interrupted otherwise
         self._service.drain()
         self.should_exit = True
+        # Python waits for its threads without end: that of a large document may take minutes.
+        seconds = (self.config.timeout_graceful_shutdown or 0) + CLOSE_SECONDS + 1
+        last = threading.Timer(seconds, end_process, (0,))
+        last.daemon = True
+        last.start()
 
 
 def lifespan(
@@ -91,6 +125,7 @@ def lifespan(
             await service.wait_for_failure()
             on_failure()
 
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         task = asyncio.create_task(loading())
         try:
             async with beside or contextlib.nullcontext():
@@ -125,6 +160,7 @@ def run_server(
     life = lifespan(service, load, stop, beside)
     config = uvicorn.Config(
         app_of(life),
+        http=LimitedHttp,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=max(1, round(grace)),

@@ -5,6 +5,7 @@ Without a model it has the counting one, whose rounds take so many seconds.
 
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -42,6 +43,8 @@ def main(seconds: float, model: str = "") -> None:
     print(address(listening), flush=True)
 
     def load() -> Ranker:
+        busy = float(os.environ.get("FAKE_THREAD_SECONDS", "0"))
+        threading.Thread(target=time.sleep, args=(busy,)).start()
         if model:
             reranker = Reranker(model, warn=False)
             runtime: Any = reranker.runtime

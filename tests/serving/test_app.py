@@ -185,6 +185,13 @@ def test_keys_are_read_in_every_form_and_never_logged() -> None:
         assert not any("secret" in line or "river" in line for line in served.lines)
 
 
+def test_a_key_may_have_any_characters() -> None:
+    with Served("ключ") as served:
+        for key, status in (("ключ", 200), ("???", 401)):
+            headers = {b"x-api-key": key.encode()}
+            assert served.client.get("/v1/models", headers=headers).status_code == status
+
+
 def test_the_log_has_a_line_for_each_request(served: Served) -> None:
     served.lines.clear()
     reply = served.post(YES)

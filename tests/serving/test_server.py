@@ -123,6 +123,24 @@ def test_requests_that_do_not_end_in_the_grace_period_are_told_so() -> None:
         assert process.wait(15) == 0, "a round of 30 s does not hold the process"
 
 
+def test_a_thread_that_goes_on_does_not_hold_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_THREAD_SECONDS", "60")
+    with server(0, grace=1) as (_url, process):
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_headers_without_end_are_refused() -> None:
+    with server(0) as (url, _process):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as one:
+            one.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\nx-a: ")
+            with pytest.raises(ConnectionError):
+                one.sendall(b"x" * 2**25)
+        large = httpx2.get(f"{url}/health", headers={"x-a": "a" * 100_000})
+        assert large.status_code == 200
+
+
 @pytest.mark.parametrize("streams", [False, True])
 def test_the_work_of_a_client_that_left_stops(streams: bool) -> None:
     with server(0.05) as (url, _process):

@@ -200,7 +200,7 @@ def _texts(documents: Sequence[str | Document], root: Path | None) -> list[dict[
             raise ToolError("documents: expected a text, or an object with text or path")
         if text is None:
             text = _file_text(str(one.path), root, left)
-        left -= len(text.encode("utf-8", "surrogatepass"))
+        left -= len(f"{one.title or ''}{text}".encode("utf-8", "surrogatepass"))
         if left < 0:
             raise _too_large("documents")
         texts.append({"text": text, **({"title": one.title} if one.title else {})})
@@ -235,7 +235,7 @@ def _file_text(path: str, root: Path | None, limit: int) -> str:
         if len(content) > limit:
             raise _too_large(name)
         return content.decode("utf-8")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # the last for links that form a loop
         raise ToolError(f"{name}: expected a readable text file in UTF-8") from None
 
 

@@ -176,6 +176,7 @@ def test_files_are_read_under_the_root_alone(tmp_path: Path) -> None:
     (root / "bytes.bin").write_bytes(b"\xff\xfe")
     os.mkfifo(root / "pipe")
     (root / "zero").symlink_to("/dev/zero")
+    (root / "loop").symlink_to("loop")
     (root / "folder").mkdir()
     (root / "folder" / "out").symlink_to(tmp_path)
     value = call(root, query="river", documents=[{"path": "town.txt"}]).structured_content
@@ -191,10 +192,12 @@ def test_files_are_read_under_the_root_alone(tmp_path: Path) -> None:
         "zero",
         "folder/../../secret.txt",
         "folder/out/secret.txt",
+        "loop",
     ):
         result = call(root, query="river", documents=[{"path": path}])
         assert result.is_error, path
         assert "secret river" not in str(result.content)
+        assert "expected a" in result.content[0].text, path
     (root / "crlf.txt").write_bytes(b"one\r\na river")
     (one,) = call(
         root, query="river", documents=[{"path": str(root / "crlf.txt")}]
@@ -203,7 +206,8 @@ def test_files_are_read_under_the_root_alone(tmp_path: Path) -> None:
     with open(root / "large.txt", "wb") as file:
         file.truncate(2**40)
     (root / "half.txt").write_bytes(b"a" * (MAX_BYTES // 2 + 1))
-    for documents in ([{"path": "large.txt"}], [{"path": "half.txt"}] * 2):
+    title = {"title": "t" * (MAX_BYTES // 2), "text": "a"}
+    for documents in ([{"path": "large.txt"}], [{"path": "half.txt"}] * 2, [title] * 2):
         result = call(root, query="river", documents=documents)
         assert result.is_error
         assert "at most 16 MiB for all documents" in result.content[0].text

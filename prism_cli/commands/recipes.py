@@ -59,10 +59,14 @@ def show(
 def _recipe(name: str) -> Path:
     from prism_cli.configs.recipes import find_recipe, shipped_files
     from prism_cli.configs.stages import STAGES
+    from prism_cli.errors import MissingDataError
 
     if name in (files := shipped_files()):
         return files[name]
     stage = name.partition("/")[0]
+    own = [file for file in files if file.startswith(f"{stage}/")]
+    if own and not Path(name).exists():
+        raise MissingDataError(f"{name}: no such file; files of {stage}: {', '.join(own)}")
     return find_recipe(stage if stage in STAGES else "train", name)
 
 

@@ -214,21 +214,20 @@ def _hub_errors(repo: HubRepo, remedy: str) -> Iterator[None]:
         said = said.rstrip(".")
         if status == 401:
             raise PrerequisiteError(
-                f"{where}: the hub refused the token ({said}). First {_LOG_IN}. {remedy}"
+                f"{where}: the hub refused the token ({said}). First {_LOG_IN}; {remedy}"
             ) from raised
         if status == 403:
             raise PrerequisiteError(
-                f"{where}: the token may not write there ({said}). First {_LOG_IN}. {remedy}"
+                f"{where}: the token may not write there ({said}). First {_LOG_IN}; {remedy}"
             ) from raised
         if (
             (status is None and isinstance(error, unreachable))
             or status in _TEMPORARY
             or (status or 0) >= 500
         ):
-            raise ProviderError(
-                f"{where}: {f'status {status}, {said}' if status else said}. {remedy}"
-            ) from raised
-        raise PrerequisiteError(f"{where}: {said}. {remedy}") from raised
+            failure = f"status {status}, {said}" if status else f"no connection ({said})"
+            raise ProviderError(f"{where}: {failure}; {remedy}") from raised
+        raise PrerequisiteError(f"{where}: {said}; {remedy}") from raised
 
 
 def _untyped(module: Any) -> Any:

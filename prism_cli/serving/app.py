@@ -37,7 +37,7 @@ from prism_cli.serving.messages import (
 )
 from prism_cli.serving.metrics import CONTENT_TYPE, Metrics
 from prism_cli.serving.page import page
-from prism_cli.serving.replies import RETRY_LOADING, error_body, reply_body, status_of
+from prism_cli.serving.replies import RETRY_LOADING, error_body, log_figures, reply_body, status_of
 from prism_cli.serving.service import Service, SlowBodyError, UnavailableError
 from prism_cli.serving.stream import events
 
@@ -139,11 +139,13 @@ def create_app(
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: Exception) -> JSONResponse:
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         message = str(error.detail)
         if error.status_code == 404:
             message = "no such path: rerank requests go to /v1/rerank; /docs lists all paths"
+        elif error.status_code == 405:
+            message = f"expected {(error.headers or {}).get('Allow')}, found {request.method}"
         return _error(error.status_code, message, error.headers)
 
     @app.exception_handler(Exception)
@@ -204,7 +206,9 @@ class Guard:
 
         try:
             if path not in OPEN_PATHS and not self._keys.allow(Headers(scope=scope)):
-                await _error(401, "expected a key, as `Authorization: Bearer KEY`", CHALLENGE)(
+                found = "another" if self._keys.given(Headers(scope=scope)) else "none"
+                told = f"expected a key of this server, found {found}"
+                await _error(401, f"{told}; send `Authorization: Bearer KEY`", CHALLENGE)(
                     scope, receive, counted
                 )
             else:
@@ -218,8 +222,8 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             ranks = path in RERANK_PATHS
-            self._metrics.count(status, seconds, ranks=ranks)
             if path not in OPEN_PATHS:
+                self._metrics.count(status, seconds, ranks=ranks)
                 shown = path.encode("unicode_escape").decode()  # it may have a line break
                 more = "".join(f" {name}={value}" for name, value in figures.items())
                 self._log(
@@ -241,8 +245,7 @@ async def _reranked(request: Request, service: Service, info: ServerInfo) -> Res
             call.body.query, call.documents, call.options, timeout=timeout_of(request)
         )
         ranking, ticket = await _while_connected(request, work)
-        request.scope["prism"]["tokens"] = ticket.read
-        request.scope["prism"]["written"] = ranking.counts["tokens_written"]
+        request.scope["prism"] |= log_figures(ranking, ticket)
         returns = request.url.path != "/v2/rerank"
         reply = reply_body(call, ranking, ticket, info.model, returns_documents=returns)
         return Response(orjson.dumps(reply), media_type="application/json")
@@ -272,7 +275,9 @@ async def _streamed(
     request: Request, service: Service, info: ServerInfo, call: RerankCall
 ) -> StreamingResponse:
     leaving = asyncio.create_task(_gone(request))
-    parts = events(service, call, info.model, leaving, timeout=timeout_of(request))
+    parts = events(
+        service, call, info.model, leaving, request.scope["prism"], timeout=timeout_of(request)
+    )
     first = await anext(parts)  # an error before any event is a plain reply
 
     async def all_parts() -> Any:

@@ -235,6 +235,8 @@ def _file_text(path: str, root: Path | None, limit: int) -> str:
         if len(content) > limit:
             raise _too_large(name)
         return content.decode("utf-8")
+    except FileNotFoundError:
+        raise ToolError(f"{name}: expected a file under the server's folder") from None
     except (OSError, ValueError, RuntimeError):  # the last for links that form a loop
         raise ToolError(f"{name}: expected a readable text file in UTF-8") from None
 

@@ -18,18 +18,24 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
-            "prism_requests", "Requests by HTTP status", ["code"], registry=self._registry
-        )
+            "prism_requests", "Requests by HTTP status, without probes and the page",
+            ["code"], registry=self._registry,
+        )  # fmt: skip
         self._seconds = Histogram(
-            "prism_request_seconds", "Seconds of rerank requests",
+            "prism_request_seconds", "Seconds of answered rerank requests",
             buckets=_BUCKETS, registry=self._registry,
         )  # fmt: skip
         self._registry.register(_QueueFigures(service))
 
     def count(self, status: int, seconds: float, *, ranks: bool) -> None:
-        """Count a request."""
+        """Count a request.
+
+        Args:
+            ranks: a rerank request; its seconds count if it was answered, as refusals within a
+                millisecond would hide a slow model.
+        """
         self._requests.labels(str(status)).inc()
-        if ranks:
+        if ranks and status == 200:
             self._seconds.observe(seconds)
 
     def text(self) -> bytes:
@@ -43,6 +49,9 @@ class _QueueFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         service = self._service
+        yield GaugeMetricFamily(
+            "prism_ready", "1 if rerank requests are taken, as /ready says", value=service.ready
+        )
         yield GaugeMetricFamily(
             "prism_requests_in_flight", "Rerank requests", value=len(service.tickets)
         )

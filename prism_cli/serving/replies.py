@@ -78,6 +78,11 @@ def reply_body(
     return reply
 
 
+def log_figures(ranking: Ranking, ticket: Ticket) -> dict[str, int]:
+    """Return the figures of an answered request for the log: tokens read and written."""
+    return {"tokens": ticket.read, "written": ranking.counts["tokens_written"]}
+
+
 def error_body(status: int, message: str, *, tei: bool = False) -> Body:
     """Return the JSON object of an error, which the clients of every dialect read."""
     kind = _TYPES.get(status, "error")

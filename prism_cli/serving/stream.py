@@ -14,7 +14,7 @@ from prism_cli.query_texts import QueryTexts
 from prism_cli.ranking import DECIMALS, Ranking
 from prism_cli.rows.texts import is_blank
 from prism_cli.serving.messages import RerankCall
-from prism_cli.serving.replies import error_body, reply_body, status_of
+from prism_cli.serving.replies import error_body, log_figures, reply_body, status_of
 from prism_cli.serving.service import Service, Ticket
 
 KEEP_ALIVE = 10.0
@@ -26,6 +26,7 @@ async def events(
     call: RerankCall,
     model: str,
     leaving: asyncio.Future[None],
+    figures: dict[str, int],
     *,
     timeout: float | None,
 ) -> AsyncGenerator[bytes, None]:
@@ -35,6 +36,7 @@ async def events(
 
     Args:
         leaving: done when the client has left, which gives the work up, too.
+        figures: gets the figures of the log once the work is done.
 
     Raises:
         PrismError: the request was refused before its work began.
@@ -68,6 +70,8 @@ async def events(
             part.cancel()
             if not work.done():
                 yield b": working\n\n"
+        if work.exception() is None:
+            figures |= log_figures(*work.result())
         yield _end(call, work, model)
         yield _event("done", {})
     finally:

@@ -104,11 +104,18 @@ def test_check_reports_all_problems_of_all_files_at_once(tmp_path: Path) -> None
     ("words", "code", "message"),
     [
         (["show", "train/zebra"], 3, "no such recipe or file; recipes of train: "),
+        (["show", "serve/nginx"], 3, "no such file; files of serve: serve/Dockerfile, "),
         (["check", "absent.toml"], 3, "absent.toml: no such file"),
         (["show", "zebra", "--all"], 2, "zebra: no such stage; expected one of collect"),
         (["check", "--stage", "zebra", "prism.toml"], 2, "zebra: no such stage"),
     ],
-    ids=["unknown recipe", "unknown file", "unknown stage of all", "unknown stage"],
+    ids=[
+        "unknown recipe",
+        "unknown script",
+        "unknown file",
+        "unknown stage of all",
+        "unknown stage",
+    ],
 )
 def test_missing_files_are_named(tmp_path: Path, words: list[str], code: int, message: str) -> None:
     (tmp_path / "prism.toml").write_text("")

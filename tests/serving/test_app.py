@@ -175,10 +175,14 @@ def test_keys_are_read_in_every_form_and_never_logged() -> None:
             {"api_key": "secret-2"},
         ):
             assert served.post(YES, **headers).status_code == 200
-        for headers in ({}, {"authorization": "Bearer no"}, {"x_api_key": "secret-1,secret-2"}):
+        for found, headers in (
+            ("none", {}),
+            ("another", {"authorization": "Bearer no"}),
+            ("another", {"x_api_key": "secret-1,secret-2"}),
+        ):
             reply = served.post(YES, **headers)
             assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
-            assert "key" in reply.json()["detail"]
+            assert f"expected a key of this server, found {found}" in reply.json()["detail"]
         for path in ("/health", "/ready", "/metrics"):
             assert served.client.get(path).status_code == 200
         assert served.client.get("/v1/models").status_code == 401
@@ -199,6 +203,23 @@ def test_the_log_has_a_line_for_each_request(served: Served) -> None:
     assert line.startswith("200 POST /v1/rerank ")
     assert "documents=3 tokens=30" in line
     assert reply.headers["x-request-id"] in line
+    served.post(YES | {"stream": True})
+    assert re.search(r"documents=3 tokens=\d+ written=0 id=", served.lines[-1])
+
+
+def test_probes_and_refusals_do_not_hide_in_the_figures_of_requests() -> None:
+    with Served() as served:
+        for path in ("/health", "/ready", "/metrics", "/"):
+            served.client.get(path)
+        served.post(YES)
+        served.post(YES | {"query": ""})
+        figures = served.client.get("/metrics").text.splitlines()
+    assert {
+        'prism_requests_total{code="200"} 1.0',
+        'prism_requests_total{code="400"} 1.0',
+        "prism_request_seconds_count 1.0",
+        "prism_ready 1.0",
+    } <= set(figures)
 
 
 def test_before_the_model_is_loaded_and_while_stopping_requests_are_refused() -> None:
@@ -360,7 +381,8 @@ def test_cross_origin_calls_are_allowed_from_named_pages_alone(served: Served) -
 
 def test_unknown_paths_and_methods_have_errors_in_json(served: Served) -> None:
     assert served.client.get("/nothing").json()["error"]["code"] == 404
-    assert served.client.get("/v1/rerank").json()["error"]["code"] == 405
+    refused = served.client.get("/v1/rerank").json()["error"]
+    assert (refused["code"], refused["message"]) == (405, "expected POST, found GET")
     assert served.client.get("/openapi.json").json()["paths"]["/v1/rerank"]["post"]["requestBody"]
     assert "reranker" in served.client.get("/info").json()["model_type"]
     assert served.client.get("/v1/models").json()["data"][0]["id"] == "river"

@@ -52,6 +52,7 @@ async def events(
             observe=progress.observe,
         )
     )
+    part: asyncio.Future[bytes] | None = None
     try:
         await asyncio.sleep(0)  # the work begins, or is refused
         if work.done() and work.exception() is not None:
@@ -75,8 +76,9 @@ async def events(
         yield _end(call, work, model)
         yield _event("done", {})
     finally:
-        work.cancel()
-        leaving.cancel()
+        for future in (work, leaving, part):
+            if future is not None:
+                future.cancel()
 
 
 class _Progress:

@@ -19,10 +19,11 @@ from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving.app import ServerInfo, create_app
 from prism_cli.serving.http_requests import MAX_BODY
 from prism_cli.serving.keys import ApiKeys
-from prism_cli.serving.messages import MAX_DOCUMENTS
+from prism_cli.serving.messages import MAX_DOCUMENTS, read_call
 from prism_cli.serving.model_queue import ModelQueue
 from prism_cli.serving.ranker import Ranker
 from prism_cli.serving.service import Service
+from prism_cli.serving.stream import events
 from tests.serving.fake_model import CountingModel
 from tests.serving.served import YES, Served
 
@@ -281,6 +282,28 @@ def test_a_stream_has_one_event_for_each_of_equal_documents(served: Served) -> N
     assert text.count("event: scores") == 1
     events = re.findall(r"event: evidence\ndata: (.*)", text)
     assert sorted(orjson.loads(one)["index"] for one in events) == [0, 1, 2]
+
+
+def test_a_stream_that_is_cancelled_leaves_no_task() -> None:
+    async def work() -> list[str]:
+        model: Any = CountingModel()
+        model.gate.clear()
+        service = Service()
+        await service.load(lambda: Ranker(model, ModelQueue(model)))
+        leaving = asyncio.get_running_loop().create_future()
+        parts = events(service, read_call(YES, {}), "river", leaving, timeout=None, figures={})
+        assert await anext(parts) == b": accepted\n\n"
+        waiting = asyncio.ensure_future(anext(parts))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        left = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
+        model.gate.set()
+        await service.close()
+        return left
+
+    assert "Queue.get" not in asyncio.run(asyncio.wait_for(work(), 20))
 
 
 def test_a_body_that_does_not_arrive_is_given_up() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 import traceback
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from prism_cli.reporting.colours import stylesheet
 from prism_cli.serving.http_requests import (
     RERANK_PATHS,
     read_body,
+    request_id_of,
     served_path,
     timeout_of,
 )
@@ -194,7 +194,7 @@ class Guard:
         started = time.perf_counter()
         path, status = served_path(scope["path"]), 499
         scope["path"] = path
-        request_id = uuid.uuid4().hex
+        request_id = request_id_of(Headers(scope=scope))
         scope["prism"] = figures = dict[str, int]()
 
         async def counted(message: Message) -> None:
@@ -234,6 +234,8 @@ class Guard:
 
 async def _reranked(request: Request, service: Service, info: ServerInfo) -> Response:
     tei = False
+    if not info.cors and request.headers.get("sec-fetch-site") == "cross-site":
+        return _error(403, "a page of another site calls; allow its origin with --cors")
     try:
         value = read_json(await _body(request, service.deadline))
         tei = value.get("texts") is not None

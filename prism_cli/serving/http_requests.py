@@ -1,6 +1,9 @@
-"""What an HTTP request says besides its JSON: path, body, seconds that the caller waits."""
+"""What an HTTP request says besides its JSON: path, body, id, seconds that the caller waits."""
 
+import re
+import uuid
 import zlib
+from collections.abc import Mapping
 
 from starlette.requests import Request
 
@@ -55,6 +58,12 @@ async def read_body(request: Request) -> bytes:
     if not unpacking.eof:
         raise ArgumentError(f"body: not {encoding}: it ends too early")
     return body
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """Return the id that a proxy or the caller gave the request, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if re.fullmatch(r"[\w.:/+=-]{1,128}", given, re.ASCII) else uuid.uuid4().hex
 
 
 def timeout_of(request: Request) -> float | None:

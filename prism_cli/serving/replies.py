@@ -17,10 +17,13 @@ from prism_cli.serving.service import (
 
 RETRY_LOADING = 5
 """Seconds after which a caller may try again while the model is loading."""
+TEI_TEXTS = ("contribution", "evidence", "citations", "evidence_omitted")
+"""Fields of a result that TEI's reply has besides its own where evidence was requested."""
 Body = dict[str, Any]
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     405: "invalid_request_error",
     408: "timeout",
@@ -130,7 +133,10 @@ def _mixedbread(result: Body) -> Body:
 def _tei(call: RerankCall, result: Result) -> Body:
     score = _logit(result) if call.body.raw_scores else result["relevance_score"]
     text = {"text": call.texts[result["index"]]} if call.body.return_text else {}
-    return {"index": result["index"], "score": score} | text
+    evidence = {
+        name: value for name, value in result.items() if name in TEI_TEXTS and value is not None
+    }
+    return {"index": result["index"], "score": score} | text | evidence
 
 
 def _logit(result: Result) -> float:

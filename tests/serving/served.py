@@ -24,7 +24,9 @@ class Served:
         lines: of its log.
     """
 
-    def __init__(self, *keys: str, **defaults: Any) -> None:
+    def __init__(
+        self, *keys: str, cors: tuple[str, ...] = ("https://page.example",), **defaults: Any
+    ) -> None:
         self.model: Any = CountingModel()
         self.service = Service(deadline=20)
         self.lines: list[str] = []
@@ -34,7 +36,7 @@ class Served:
 
         self.app = create_app(
             self.service,
-            ServerInfo("river", "1.0", 512, defaults, ("https://page.example",)),
+            ServerInfo("river", "1.0", 512, defaults, cors),
             ApiKeys(keys),
             self.lines.append,
             lifespan(self.service, load),

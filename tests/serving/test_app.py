@@ -78,6 +78,22 @@ def test_tei_gets_its_list(served: Served) -> None:
     assert raw[0] == {"index": 1, "score": 3.007, "text": "a river"}
 
 
+def test_tei_gets_evidence_where_it_asks_for_it(served: Served) -> None:
+    body = {"query": "river", "texts": ["a cat", "a river"], "evidence": True, "max_new_tokens": 3}
+    first, second = served.post(body, "/rerank").json()
+    assert (first["index"], first["evidence"]) == (1, "a river")
+    assert first.keys() == {"index", "score", "contribution", "evidence", "citations"}
+    assert second.keys() == {"index", "score"}
+
+
+def test_pages_of_other_sites_are_refused_unless_their_origin_is_allowed(served: Served) -> None:
+    assert served.post(YES, sec_fetch_site="same-origin").status_code == 200
+    assert served.post(YES, sec_fetch_site="cross-site").status_code == 200, "with --cors"
+    with Served(cors=()) as closed:
+        assert closed.post(YES, sec_fetch_site="cross-site").status_code == 403
+        assert closed.post(YES, sec_fetch_site="same-origin").status_code == 200
+
+
 def test_nim_gets_its_rankings(served: Served) -> None:
     body = {"query": {"text": "river"}, "passages": [{"text": "a cat"}, {"text": "a river"}]}
     reply = served.post(body, "/v1/ranking").json()
@@ -204,6 +220,9 @@ def test_the_log_has_a_line_for_each_request(served: Served) -> None:
     assert line.startswith("200 POST /v1/rerank ")
     assert "documents=3 tokens=30" in line
     assert reply.headers["x-request-id"] in line
+    for given, kept in (("req-7.a", True), ("two words", False), ("x" * 200, False)):
+        assert (served.post(YES, x_request_id=given).headers["x-request-id"] == given) is kept
+    assert " id=req-7.a" in served.lines[-3]
     served.post(YES | {"stream": True})
     assert re.search(r"documents=3 tokens=\d+ written=0 id=", served.lines[-1])
 

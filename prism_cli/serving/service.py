@@ -14,6 +14,7 @@ from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.errors import ArgumentError, ModelError, PrismError
 from prism_cli.ports import Reply, RerankTask
 from prism_cli.rows.candidates import Candidate
+from prism_cli.serving.task_queue import byte_length
 
 if TYPE_CHECKING:  # imported with the model: an agent waits for the first message of `prism mcp`
     from prism_cli.ranking import Ranking
@@ -163,13 +164,13 @@ class Service:
                 "the server is stopping" if self._stopping else "the model is still loading"
             )
         seconds = min(self.deadline, timeout or self.deadline)
-        ticket = Ticket(sum(map(_size, documents)))
+        ticket = Ticket(sum(byte_length(one.text) for one in documents))
         self._admit(ticket, seconds, self._ranker.queue)
         self.tickets.add(ticket)
 
         async def observed(task: RerankTask, reply: Reply) -> None:
             if not task.max_new_tokens:
-                ticket.left -= len(task.document.encode())
+                ticket.left -= byte_length(task.document)
                 ticket.read += reply.usage.input_tokens
             if observe is not None:
                 await observe(task, reply)
@@ -202,7 +203,3 @@ class Service:
         held = sum(other.left for other in self.tickets)
         if wait > seconds or held + ticket.left > MAX_QUEUED_BYTES:
             raise QueueFullError(max(1, ceil(min(wait - seconds, seconds))))
-
-
-def _size(document: Candidate) -> int:
-    return len(document.text.encode())

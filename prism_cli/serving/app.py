@@ -194,7 +194,8 @@ class Guard:
         started = time.perf_counter()
         path, status = served_path(scope["path"]), 499
         scope["path"] = path
-        request_id = request_id_of(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        request_id = request_id_of(headers)
         scope["prism"] = figures = dict[str, int]()
 
         async def counted(message: Message) -> None:
@@ -205,8 +206,8 @@ class Guard:
             await send(message)
 
         try:
-            if path not in OPEN_PATHS and not self._keys.allow(Headers(scope=scope)):
-                found = "another" if self._keys.given(Headers(scope=scope)) else "none"
+            if path not in OPEN_PATHS and not self._keys.allow(headers):
+                found = "another" if self._keys.given(headers) else "none"
                 told = f"expected a key of this server, found {found}"
                 await _error(401, f"{told}; send `Authorization: Bearer KEY`", CHALLENGE)(
                     scope, receive, counted
@@ -220,10 +221,9 @@ class Guard:
         except Exception as error:  # the server's door; the reply was sent by `internal_error`
             traceback.print_exception(error)
         finally:
-            seconds = time.perf_counter() - started
-            ranks = path in RERANK_PATHS
             if path not in OPEN_PATHS:
-                self._metrics.count(status, seconds, ranks=ranks)
+                seconds = time.perf_counter() - started
+                self._metrics.count(status, seconds, ranks=path in RERANK_PATHS)
                 shown = path.encode("unicode_escape").decode()  # it may have a line break
                 more = "".join(f" {name}={value}" for name, value in figures.items())
                 self._log(

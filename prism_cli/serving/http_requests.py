@@ -1,4 +1,4 @@
-"""What an HTTP request says besides its JSON: path, body, id, seconds that the caller waits."""
+"""Parts of an HTTP request besides its JSON: path, body, id, seconds that the caller waits."""
 
 import re
 import uuid

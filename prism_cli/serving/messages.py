@@ -1,8 +1,8 @@
 """Bodies of rerank requests, in the forms of Cohere, Jina, Voyage, vLLM, TEI, NIM and Mixedbread.
 
 The body tells the dialect: `texts` is TEI, `passages` NIM, `input` Mixedbread, `documents` all
-others. Null is the
-default of every option, unknown keys are ignored, and "true" and "5" are read as what they say.
+others. Null is the default of every option, unknown keys are ignored, and "true" and "5" are read
+as what they say.
 """
 
 import json

@@ -1,18 +1,16 @@
-"""vLLM behind a server: prism's side with a fake, and the real engine where vllm is installed."""
+"""vLLM behind a server, with a fake; the real engine is in test_vllm_runtime."""
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.adapters.runtimes.vllm_engine import VllmEngine
-from prism_cli.adapters.runtimes.vllm_runtime import VllmReranker, load_vllm_reranker
+from prism_cli.adapters.runtimes.vllm_runtime import VllmReranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.prompting import PRISM_NO_THINK
@@ -188,20 +186,3 @@ def test_closing_gives_up_what_runs(engine: VllmEngine) -> None:
         assert engine._llm.closed
 
     run(served())
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # vllm's own
-def test_vllm_answers_as_transformers_does(
-    model_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("vllm")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(model_cache))
-    options: dict[str, Any] = {"dtype": "float32", "max_tokens": 160}
-    ours = load_reranker("hf:smollm2", **options)
-    theirs = load_vllm_reranker(
-        "hf:smollm2", max_new_tokens=16, enforce_eager=True, kind=VllmEngine, **options
-    )
-    for plain, reply in zip(ours.answer(TASKS), theirs.answer(TASKS), strict=True):
-        assert reply.value["logit"] == pytest.approx(plain.value["logit"], abs=1e-4)
-        assert reply.value.get("text") == plain.value.get("text")

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+from prism_cli.adapters.runtimes.vllm_engine import VllmEngine
 from prism_cli.adapters.runtimes.vllm_runtime import VllmReranker, load_vllm_reranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.prompting import PRISM_NO_THINK
@@ -182,14 +183,17 @@ def test_adapter_is_sent_to_export(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # vllm's own
+@pytest.mark.parametrize("kind", [VllmReranker, VllmEngine])
 def test_vllm_answers_as_transformers_does(
-    model_cache: Path, monkeypatch: pytest.MonkeyPatch
+    model_cache: Path, monkeypatch: pytest.MonkeyPatch, kind: type[VllmReranker]
 ) -> None:
     pytest.importorskip("vllm")
     monkeypatch.setenv("XDG_CACHE_HOME", str(model_cache))
     options: dict[str, Any] = {"dtype": "float32", "max_tokens": 160}
     ours = load_reranker("hf:smollm2", **options)
-    theirs = load_vllm_reranker("hf:smollm2", max_new_tokens=16, enforce_eager=True, **options)
+    theirs = load_vllm_reranker(
+        "hf:smollm2", max_new_tokens=16, enforce_eager=True, kind=kind, **options
+    )
     for plain, reply in zip(ours.answer(TASKS), theirs.answer(TASKS), strict=True):
         assert reply.value["logit"] == pytest.approx(plain.value["logit"], abs=1e-4)
         assert reply.value.get("text") == plain.value.get("text")

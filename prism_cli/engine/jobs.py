@@ -12,6 +12,7 @@ from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
 from prism_cli.shards.formats import format_of, stem_of
+from prism_cli.shards.formats.parquet_rows import check_parquet_writer
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 from prism_cli.shards.reader import (
     STDIN,
@@ -25,8 +26,6 @@ from prism_cli.shards.writer import part_path
 Input = Shard | Source
 Line = tuple[str, int, bytes]
 """(file as the user named it, line number from 1, bytes)"""
-_TABLES = ("csv", "parquet")
-"""Formats that can be read but not written."""
 _NAME_BYTES = 255
 """Longest file name that common file systems accept."""
 STDOUT = Path("-")
@@ -121,11 +120,14 @@ def plan_jobs(
         output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
     is_directory = output is not None and is_folder(output)
     output = Path(output) if output else None
-    if output and not is_directory and format_of(output) in _TABLES:
+    kind = format_of(output) if output and not is_directory else None
+    if kind == "csv":
         raise UsageError(
-            f"{output}: outputs are JSON lines (or a TREC file), not {output.suffix[1:]}; name a "
-            "file that ends in .jsonl"
+            f"{output}: outputs are JSON lines, Parquet or a TREC file, not CSV; name a file that "
+            "ends in .jsonl or .parquet"
         )
+    if kind == "parquet":
+        check_parquet_writer()
     if named:
         home = output or _beside(sources[0], stage, folder=True)
         outputs = {name: home / (name if "." in name else f"{name}.jsonl") for name in named}
@@ -133,13 +135,13 @@ def plan_jobs(
     if output is None:
         return _checked(_each_beside(sources, stage))
     if not (is_directory or folder or len(sources) > 1) or (
-        line_suffix(output) and not is_directory
+        (line_suffix(output) or kind == "parquet") and not is_directory
     ):
         return _checked([Job(sources, {"": output}, output)])
-    if not is_directory and output.suffix and format_of(output) != "lines":
+    if not is_directory and output.suffix and kind != "lines":
         raise UsageError(
             f"{output}: outputs of several inputs go into a directory, or together into a file "
-            f"that ends in .jsonl; {output.suffix} is neither. Nothing was done"
+            f"that ends in .jsonl or .parquet; {output.suffix} is neither. Nothing was done"
         )
     if os.path.exists(output) and not os.path.isdir(output):
         raise UsageError(f"{output}: is a file; several shards need a directory, or a new name")

@@ -18,6 +18,7 @@ from prism_cli.errors import LockedError
 from prism_cli.files.digest import StreamDigest
 from prism_cli.shards.file_creation import create_file, new_attempt
 from prism_cli.shards.file_guard import check_folder
+from prism_cli.shards.formats.parquet_rows import ParquetRows
 from prism_cli.shards.storage_errors import storage_errors
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class OutputRecord:
 
 
 class PartFile:
-    """Unpublished file at `.NAME.ATTEMPT.part`; compressed by suffix (.gz, .zst, .bz2, .xz).
+    """Unpublished file at `.NAME.ATTEMPT.part`; compressed by suffix (.gz, .zst, .bz2, .xz), or of
+    rows as Parquet (.parquet).
 
     Args:
         attempt: name of the attempt; a new one by default.
@@ -101,6 +103,8 @@ class PartFile:
     def discard(self) -> None:
         """Remove the unpublished file; safe at any time, also after `publish`."""
         with suppress(OSError, ValueError):  # a full disk refuses the last bytes too
+            if isinstance(self._stream, ParquetRows):
+                self._stream.discard()
             self._stream.close()
         with suppress(OSError):
             self._file.close()
@@ -183,8 +187,10 @@ def sync_directory(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _compressed(file: BinaryIO, path: Path) -> BinaryIO:
+def _compressed(file: BinaryIO, path: Path) -> BinaryIO | ParquetRows:
     match path.suffix.lower():
+        case ".parquet":
+            return ParquetRows(file, path)
         case ".gz":  # no time stamp and no name inside: same rows, same bytes
             return cast(BinaryIO, gzip.GzipFile("", "wb", 6, fileobj=file, mtime=0))
         case ".zst":

@@ -155,18 +155,17 @@ def test_a_beir_folder_is_reported_with_the_commands_that_read_it(tmp_path: Path
 
 
 @pytest.mark.parametrize("inputs", [["in.jsonl"], ["in.jsonl", "in2.jsonl"]])
-@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
-def test_a_table_as_output_is_refused_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[str], name: str
+def test_csv_as_output_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for path in inputs:
         (tmp_path / path).write_bytes(ROWS)
-    done = prism("relabel", "--judge", "source", *inputs, "-o", name)
+    done = prism("relabel", "--judge", "source", *inputs, "-o", "out.csv")
     assert done.returncode == 2
-    assert f"{name}: outputs are JSON lines" in done.stderr
+    assert "out.csv: outputs are JSON lines" in done.stderr
     assert "name a file that ends in .jsonl" in done.stderr
-    assert not (tmp_path / name).exists()
+    assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["out.tsv", "out.json", "out.txt"])

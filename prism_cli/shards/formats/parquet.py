@@ -8,6 +8,7 @@ from typing import Any
 from prism_cli.errors import MissingDataError, MissingPackageError
 from prism_cli.rows.ids import is_id_name
 from prism_cli.rows.records import record_line
+from prism_cli.shards.formats.absent_fields import absent_fields
 
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 1024
@@ -19,7 +20,8 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
     Nested columns become objects and arrays, dates ISO strings, decimals and durations strings,
     bytes the UTF-8 text that they hold, NaN null; a row with an infinite number is rejected. A
     column of ids that are floats, as pandas makes them of integers with gaps, becomes integers if
-    all of them are whole numbers.
+    all of them are whole numbers. A null that stands for no field, by the metadata of a file that
+    prism wrote, is omitted.
 
     Raises:
         MissingPackageError: pyarrow is not installed.
@@ -38,12 +40,15 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
                 if columns.count(column) > 1:
                     raise MissingDataError(f"{name}: holds the column {column!r} twice")
             ids = _whole_ids(file)
+            absent = absent_fields(file.schema_arrow.metadata)
             for batch in file.iter_batches(batch_size=_batch_rows(file), use_threads=False):
                 for row in batch.to_pylist(maps_as_pydicts="strict"):
                     number += 1
                     for column in ids:
                         if (value := row[column]) is not None and value == value:
                             row[column] = int(value)
+                    if absent:
+                        absent.remove_from(row)
                     yield number, record_line(row, _plain)
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         raise MissingDataError(

@@ -28,7 +28,7 @@ Messages say where, what was expected, what was found, what happens now, what to
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
@@ -38,9 +38,22 @@ REJECTS_EXIT_CODE = 4
 
 
 class PrismError(Exception):
-    """An error whose message is written for the person at the terminal."""
+    """An error whose message is written for the person at the terminal; can be pickled, whatever
+    the arguments of its class."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    cls: type[PrismError], args: tuple[object, ...], state: Mapping[str, object]
+) -> PrismError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(PrismError):

@@ -14,6 +14,19 @@ GRACE_SECONDS = 20.0
 """Time that requests in flight may still take after the first signal."""
 AT_ONCE = 0.001
 """Grace period if nothing is in flight."""
+_WAIT_SECONDS = 0.2
+"""Interval at which a run that waits looks for its stop."""
+
+
+class Stop:
+    """Request to stop, made once by a signal handler or by whoever started the work."""
+
+    signal_number = 0
+    """Number of the signal; 0 before the request."""
+
+    def request(self, number: int = signal.SIGTERM) -> None:
+        """Ask the work to stop as if it had received signal `number`. Safe in a signal handler."""
+        self.signal_number = self.signal_number or number
 
 
 class Control:
@@ -22,18 +35,29 @@ class Control:
     Args:
         max_seconds: wall-clock limit; None for no limit.
         max_usd: limit on the cost of this run's replies; None for no limit.
+        stop: where a stop is requested; `handle_signals` requests it there, too.
     """
 
-    def __init__(self, max_seconds: float | None = None, max_usd: float | None = None) -> None:
+    def __init__(
+        self,
+        max_seconds: float | None = None,
+        max_usd: float | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        self.stop = stop or Stop()
         self._deadline = time.monotonic() + max_seconds if max_seconds is not None else None
         self._max_seconds = max_seconds
         self._max_usd = max_usd
         self.spent_usd = 0.0
         self._reserved_usd = 0.0
         self._budget_refused = False
-        self.signal_number = 0
         self._interruptible = False
         self._grace = GRACE_SECONDS
+
+    @property
+    def signal_number(self) -> int:
+        """Signal that asked the run to stop; 0 for none."""
+        return self.stop.signal_number
 
     @property
     def stopping(self) -> bool:
@@ -60,6 +84,14 @@ class Control:
                 "the next call would exceed it; the replies so far are kept, and the same command "
                 "continues from here"
             )
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for `seconds`; raise as `check` as soon as the run must stop."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _WAIT_SECONDS))
+        self.check()
 
     def reserve(self, usd: float) -> bool:
         """Reserve the estimated cost of a call. If that exceeds the remaining budget, stop the run
@@ -104,7 +136,7 @@ class Control:
         def on_signal(number: int, _frame: FrameType | None) -> None:
             if self.signal_number:
                 os._exit(128 + number)
-            self.signal_number = number
+            self.stop.request(number)
             signal.setitimer(signal.ITIMER_REAL, self._grace)
 
         def on_grace_over(_number: int, _frame: FrameType | None) -> None:

@@ -39,11 +39,14 @@ class Job:
     Attributes:
         outputs: path by name, "" for the only one; None for standard output.
         record_path: path from which the names of manifest, rejects and lock are made.
+        number, of: position among the jobs of the command, from 1.
     """
 
     inputs: Sequence[Input]
     outputs: dict[str, Path] | None
     record_path: Path
+    number: int = 1
+    of: int = 1
 
     def check_names(self) -> None:
         """Raise InvalidNameError if an input's name cannot be stored in a manifest, or the output's
@@ -74,7 +77,7 @@ class Job:
         """Name in the progress: the first input's file name."""
         return Path(self.inputs[0].name).name
 
-    def numbered(self, number: int) -> "Job":
+    def with_record(self, number: int) -> "Job":
         """Return the same job with another record, for a concurrent run to standard output."""
         return replace(
             self, record_path=self.record_path.with_stem(f"{self.record_path.stem}.{number}")
@@ -207,7 +210,7 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
             f"-o {folder}: a BEIR folder (it holds {corpus.name}), into which other files do not "
             "belong; name another directory, or a file that ends in .jsonl. Nothing was done"
         )
-    return jobs
+    return [replace(job, number=i, of=len(jobs)) for i, job in enumerate(jobs, 1)]
 
 
 def _check_length(output: Path, record_path: Path) -> None:

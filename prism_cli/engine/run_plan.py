@@ -6,8 +6,10 @@ from typing import Any
 
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, Line, plan_jobs, read_lines
+from prism_cli.engine.output_files import side_path
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
+from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import ChangedInputError
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.reader import Source
@@ -44,6 +46,18 @@ class RunPlan:
                 return None
             message = f"{error}. --if-changed redo makes such outputs again"
             raise ChangedInputError(message, reasons=error.reasons, redo=True) from None
+
+    def is_finished(self, job: Job, summary: RunSummary, record: RunRecord | None = None) -> bool:
+        """Return whether the job's outputs are finished, and add them to the summary if so.
+
+        Raises: as `finished`.
+        """
+        manifest = self.finished(job, record)
+        if manifest is None or job.outputs is None:
+            return False
+        rejects = side_path(job.record_path, "rejects")
+        summary.add_finished(job.outputs.values(), rejects, manifest)
+        return True
 
     def lines(self, job: Job, measured: Mapping[str, FileDigest] | None = None) -> Iterator[Line]:
         """Return the lines of a job's inputs.

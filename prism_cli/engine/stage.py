@@ -159,6 +159,19 @@ class RowStage:
         for name in self.counted:
             self._add_earlier(name)
 
+    def take_counted(self) -> dict[str, Any]:
+        """Return the figures of the last shard, and leave them out of the sums of this object:
+        they are added to those of another process."""
+        figures = {name: getattr(self, name) for name in self.counted}
+        for name, figure in figures.items():
+            setattr(self, name, empty_copy(figure))
+        return figures
+
+    def add_counted(self, figures: Mapping[str, Any]) -> None:
+        """Add what `take_counted` returned in another process."""
+        for name, figure in figures.items():
+            setattr(self, name, merged(getattr(self, name), figure))
+
     def _add_earlier(self, name: str) -> None:
         if name in self._earlier:
             setattr(self, name, merged(self._earlier.pop(name), getattr(self, name)))

@@ -57,6 +57,19 @@ class RunSummary:
         if rejected:
             self.rejects_before[str(rejects)] = (rejected, rows)
 
+    def add(self, other: "RunSummary") -> None:
+        """Add what became of another shard; its figures are the stage's business."""
+        for name in ("outputs", "finished_before", "unpublished", "side_files"):
+            getattr(self, name).extend(getattr(other, name))
+        self.counts.add(other.counts)
+        self.usage.add(other.usage)
+        for reason, rows in other.pending_reasons.items():
+            self.pending_reasons.add(reason, rows)
+        self.reject_examples.add_all(other.reject_examples)
+        self.rows_before += other.rows_before
+        self.rejected_before += other.rejected_before
+        self.rejects_before |= other.rejects_before
+
     @property
     def exit_code(self) -> int:
         """2 or 3 if outputs were refused, 5 if rows are pending without `accept_pending`, 75 if

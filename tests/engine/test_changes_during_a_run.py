@@ -96,8 +96,8 @@ def test_none_of_several_outputs_is_published_where_one_appeared(
         def summary(self) -> dict[str, object]:
             return {}
 
-        def first_pass(self, rows: Any) -> None:
-            super().first_pass(rows)
+        def begin_shard(self) -> None:
+            super().begin_shard()
             (folder / "odd.jsonl").write_text("theirs")
 
     with pytest.raises(ChangedInputError, match=r"odd\.jsonl: appeared"):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prism_cli.engine import runner
+from prism_cli.engine import shard_worker
 from prism_cli.engine.heartbeat import heartbeat_path, read_heartbeat
 from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.runner import RunOptions, run_rows
@@ -61,7 +61,7 @@ def progresses(monkeypatch: pytest.MonkeyPatch) -> list[Recording]:
         made.append(Recording(label, total))
         yield made[-1]
 
-    monkeypatch.setattr(runner, "show_progress", recording)
+    monkeypatch.setattr(shard_worker, "show_progress", recording)
     monkeypatch.setattr("prism_cli.engine.shard.SHOW_SECONDS", 0.0)
     return made
 

@@ -1,0 +1,103 @@
+"""Runs with batch files: dry passes over all rows collect the requests, batches answer them, and a
+last pass writes the outputs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.progress import Progress
+from prism_cli.engine.shard import ShardPass
+from prism_cli.engine.shard_report import ShardReport
+from prism_cli.engine.shard_worker import ShardWorker
+from prism_cli.engine.sinks import Sinks
+from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS
+from prism_cli.engine.stage import RowStage
+from prism_cli.engine.summary import RunSummary
+from prism_cli.errors import PrismError, UsageError
+from prism_cli.shards.run_record import RunRecord
+
+
+class _Begun:
+    """A job under its lock."""
+
+    def __init__(self, job: Job, record: RunRecord, report: ShardReport) -> None:
+        self.job, self.record, self.report = job, record, report
+        self.from_batches = 0
+
+
+class Batched:
+    """Spread of a run with batch files: all shards are locked, asked for together, and written.
+
+    Args:
+        survey: tells a stage what it must know of all shards.
+    """
+
+    def __init__(self, survey: Callable[[RowStage], None]) -> None:
+        self._survey = survey
+
+    def work(self, jobs: Sequence[Job], worker: ShardWorker) -> Iterator[ShardReport]:
+        """Yield the report of each shard.
+
+        Raises: as `BatchRunner.exchange`.
+        """
+        with ExitStack() as held:
+            waiting: list[_Begun] = []
+            for job in jobs:
+                if job.outputs is None:
+                    raise UsageError(
+                        "--batch goes over the rows several times; name a file with -o"
+                    )
+                report = ShardReport(job.name, RunSummary(worker.plan.stage.name))
+                try:
+                    begun = worker.begin(job, report.summary, held)
+                except (PrismError, OSError) as error:
+                    begun, report.error = None, error
+                if begun:
+                    waiting.append(_Begun(*begun, report))
+                else:
+                    yield report
+            yield from self._ask(waiting, worker)
+            for each in waiting:
+                try:
+                    worker.write(each.job, each.record, each.report.summary, each.from_batches)
+                except (PrismError, OSError) as error:
+                    each.report.error = error
+                yield each.report
+
+    def _ask(self, waiting: list[_Begun], worker: ShardWorker) -> Iterator[ShardReport]:
+        """Alternate dry passes over all rows and batches until the ledger has the replies that the
+        rows need; yield, and remove, the jobs whose rows cannot be read."""
+        try:
+            while waiting:
+                stage = worker.plan.stage.new_copy()
+                self._survey(stage)
+                for each in list(waiting):
+                    try:
+                        self._dry_pass(stage, each, worker)
+                    except OUTPUT_ERRORS as error:
+                        each.report.error = error
+                        waiting.remove(each)
+                        yield each.report
+                if not waiting:
+                    break
+                if not worker.shared_runner.for_output(waiting[0].record).exchange_batches():
+                    break
+        except (PrismError, OSError):
+            for each in waiting:
+                each.record.stopped(worker.shared_runner.for_output(each.record).usage())
+            raise
+
+    @staticmethod
+    def _dry_pass(stage: RowStage, each: _Begun, worker: ShardWorker) -> None:
+        runner = worker.shared_runner.for_output(each.record)
+        worker.first_pass(stage, each.job)
+        progress, fields = Progress(each.job.label, None), worker.plan.options.fields
+        work = ShardPass(stage, runner, Sinks.discard(stage.outputs), progress, fields)
+        try:
+            work.run(worker.plan.lines(each.job, each.record.digests))
+        except OUTPUT_ERRORS:
+            each.record.stopped(runner.usage())
+            raise
+        each.from_batches += runner.totals.asked
+        each.report.summary.usage.add(replace(runner.totals, from_ledger=0, shared=0))

@@ -1,0 +1,177 @@
+"""Work on shards: each under its lock, with its run record, published as a whole.
+
+`ShardWorker.work` is what every way to spread a run calls, in this process or another: the bytes of
+an output depend on the shard, the settings and the survey, and on nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from prism_cli.engine.control import AT_ONCE, Control
+from prism_cli.engine.crash import crash_point
+from prism_cli.engine.heartbeat import Heartbeat, remove_heartbeat
+from prism_cli.engine.job_record import count_lines
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.located_rows import LocatedRow, well_formed_rows
+from prism_cli.engine.lost_replies import check_paid_replies
+from prism_cli.engine.output_files import Leftovers, OutputFiles
+from prism_cli.engine.progress_display import show_progress
+from prism_cli.engine.request_runner import RequestRunner
+from prism_cli.engine.run_plan import RunPlan
+from prism_cli.engine.shard import ShardPass
+from prism_cli.engine.shard_report import ShardReport
+from prism_cli.engine.shared_runner import SharedRunner
+from prism_cli.engine.stage import RowStage
+from prism_cli.engine.summary import RunSummary
+from prism_cli.errors import LockedError, PrismError
+from prism_cli.shards.lock import output_lock
+from prism_cli.shards.run_record import RunRecord
+from prism_cli.shards.state import ledger_path
+
+_STDOUT_RUNS = 1000
+"""Concurrent runs to standard output whose records one state directory holds."""
+
+
+@dataclass
+class ShardWorker:
+    """Works shards one after another; a model is loaded once.
+
+    Attributes:
+        plan: the stage, the options, and the jobs of the whole run.
+        control: stops the work; signal handlers are the business of the process's owner.
+        work_shown: the pass in progress, for its snapshot; None between shards.
+    """
+
+    plan: RunPlan
+    control: Control
+    shared_runner: SharedRunner
+    work_shown: ShardPass | None = None
+    _leftovers: Leftovers = field(default_factory=Leftovers)
+
+    def work(self, job: Job) -> ShardReport:
+        """Work one shard from its lines to published files; return what became of it, errors
+        included."""
+        report = ShardReport(job.name, RunSummary(self.plan.stage.name))
+        try:
+            with ExitStack() as held:
+                if begun := self.begin(job, report.summary, held):
+                    self.write(*begun, report.summary)
+        except (PrismError, OSError) as error:
+            report.error = error
+        return report
+
+    def begin(self, job: Job, summary: RunSummary, held: ExitStack) -> tuple[Job, RunRecord] | None:
+        """Lock a job and begin its record; return None if another run has finished it."""
+        options = self.plan.options
+        job = self._lock(job, held)
+        record = self.plan.record(job)
+        if self.plan.is_finished(job, summary, record):
+            return None
+        check_paid_replies(
+            job.record_path, ledger_path(job.home), accept_lost=options.accept_lost_replies
+        )
+        with self.control.interruptible(AT_ONCE):
+            self.plan.stage.prepare(row for *_, row in self.rows([job]))
+        record.plan = self.plan.stage.batch_plan()
+        record.begin(
+            partial(self.shared_runner.fresh_start, record) if options.fresh else None,
+            self.shared_runner.for_output(record).mark if options.retry_final else None,
+        )
+        self._leftovers.remove(job)
+        crash_point("after-claim")
+        return job, record
+
+    def write(
+        self, job: Job, record: RunRecord, summary: RunSummary, from_batches: int = 0
+    ) -> None:
+        """Process the rows of a job that was begun and publish its outputs.
+
+        Args:
+            from_batches: replies that batches of this run brought for it.
+        """
+        stage, runner = self.plan.stage, self.shared_runner.for_output(record)
+        runner.totals.from_ledger -= from_batches
+        stage.begin_shard()
+        self.first_pass(stage, job)
+        stage.apply_batch_plan(record.manifest.batch_plan)
+        try:
+            self._write_outputs(job, record, runner, summary)
+        except (PrismError, OSError):
+            record.manifest.batch_plan |= stage.batch_plan()
+            record.stopped(runner.usage())
+            raise
+        finally:
+            self.work_shown = None
+            summary.usage.add(runner.totals)
+
+    def first_pass(self, stage: RowStage, job: Job) -> None:
+        """Run the stage's first pass over the shard, if it needs one."""
+        if stage.needs_first_pass_per_shard:
+            stage.first_pass(row for *_, row in self.rows([job]))
+
+    def rows(self, jobs: Sequence[Job]) -> Iterator[LocatedRow]:
+        """Yield the rows of jobs that the stage accepts."""
+        options = self.plan.options
+        return well_formed_rows(self.plan.stage, jobs, options.fields, options.limit, self.control)
+
+    def _write_outputs(
+        self, job: Job, record: RunRecord, runner: RequestRunner, summary: RunSummary
+    ) -> None:
+        stage, options = self.plan.stage, self.plan.options
+        label = f"{stage.name} {job.label}"
+        with ExitStack() as stack:
+            files = OutputFiles(job, record.manifest.attempt, stack)
+            total = count_lines(record, options.limit)
+            progress = stack.enter_context(show_progress(label, total, quiet=options.quiet))
+            work = ShardPass(stage, runner, files.sinks(), progress, options.fields)
+            self.work_shown = work
+            with Heartbeat(job.record_path, work.snapshot, **self._job_info(job, record)):
+                try:
+                    counts = work.run(self.plan.lines(job, record.digests))
+                finally:
+                    summary.counts.add(work.counts)
+                    summary.reject_examples.add_all(work.reject_examples)
+            files.finish()
+            for reason, count in work.pending_reasons.items():
+                summary.pending_reasons.add(reason, count)
+            record.manifest.batch_plan |= stage.batch_plan()
+            record.account(counts.as_dict(), runner.usage(), stage.summary())
+            outputs = [str(path) for path in (job.outputs or {}).values()]
+            if counts.pending and not options.accept_pending and job.outputs is not None:
+                summary.unpublished += outputs
+                record.finish(finished=False)
+                return
+            record.publishing(files.records)
+            summary.side_files += map(str, files.publish())
+            summary.outputs += outputs
+            record.finish(finished=not counts.pending)
+            if not counts.pending:
+                remove_heartbeat(job.record_path)
+
+    def _job_info(self, job: Job, record: RunRecord) -> dict[str, Any]:
+        """Return the fixed part of the job's heartbeat."""
+        return {
+            "stage": self.plan.stage.name,
+            "attempts": record.manifest.attempts,
+            "job": job.number,
+            "jobs": job.of,
+            "ledger": str(ledger_path(self.plan.jobs[0].home).absolute()),
+        }
+
+    def _lock(self, job: Job, held: ExitStack) -> Job:
+        """Take the job's lock. Concurrent runs to standard output get numbered records."""
+        for number in range(1, _STDOUT_RUNS):
+            numbered = job if number == 1 else job.with_record(number)
+            try:
+                held.enter_context(output_lock(numbered.record_path))
+            except LockedError:
+                if job.outputs is not None:
+                    raise
+            else:
+                return numbered
+        raise LockedError(
+            f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are in progress"
+        )

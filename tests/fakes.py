@@ -4,13 +4,15 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 from prism_cli.engine.stage import RowStage
+from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import RowError
 from prism_cli.ports import (
     BatchBackend,
@@ -67,20 +69,40 @@ class ScoreStage(RowStage):
         return {"backends": len(self.backends)}
 
 
+class CountSurvey:
+    """Number of rows."""
+
+    def read(self, rows: Iterable[LocatedRow]) -> bytes:
+        return str(sum(1 for _ in rows)).encode()
+
+    def merge(self, parts: Sequence[bytes]) -> bytes:
+        return str(sum(map(int, parts))).encode()
+
+
 class RoutedStage(RowStage):
-    """Odd and even rows to outputs of their own, after a first pass has counted them."""
+    """Odd and even rows to outputs of their own, after a survey has counted them."""
 
     name: ClassVar[str] = "parity"
     outputs = ("even", "odd")
-    needs_first_pass = True
+    survey = CountSurvey()
     row_count = 0
 
-    def first_pass(self, rows: Iterator[Row]) -> None:
-        self.row_count = sum(1 for _ in rows)
+    def use_survey(self, result: bytes) -> None:
+        self.row_count = int(result)
 
     def work(self, row: Row) -> Outcome:
         number = int(string_field(row, "query_id")[1:])
         return Routed((("odd" if number % 2 else "even", row | {"of": self.row_count}),))
+
+
+def survey(stage: RowStage, rows: Iterable[Row], part_rows: int = 7) -> None:
+    """Run the stage's survey over `rows`, in parts of `part_rows`."""
+    assert stage.survey is not None
+    located = iter([LocatedRow("in.jsonl", line, row) for line, row in enumerate(rows, 1)])
+    parts = []
+    while some := list(islice(located, part_rows)):
+        parts.append(stage.survey.read(some))
+    stage.use_survey(stage.survey.merge(parts))
 
 
 def score_of(text: str) -> float:

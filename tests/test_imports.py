@@ -43,7 +43,8 @@ MAY_IMPORT = {
         "engine", "files.names", "rows", "shards", "ports", "reporting.sanitize", "terminal",
     },
     "stages": {
-        "engine.stage", "files", "rows", "domain", "ports", "shards", "stages.retries",
+        "engine.stage", "engine.survey", "files", "rows", "domain", "ports", "shards",
+        "stages.retries", "stages.sample_survey", "stages.split_survey",
         "stages.rerank", "stages.rerank_query", "stages.pair_filter",
         "stages.pair_answers", "ranking", "reranker",
     },

@@ -3,24 +3,16 @@ whose rows are in more than one shard."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.stage import RowStage
+from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import RowError
 from prism_cli.rows.row import Row, query_id
 from prism_cli.shards.spill import SeenTexts
 
 _LISTED_QUERIES = 3
-
-
-class LocatedRow(NamedTuple):
-    """A row, its file as the user named it, and its line number from 1."""
-
-    file: str
-    line: int
-    row: Row
 
 
 def well_formed_rows(

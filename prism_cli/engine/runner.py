@@ -19,6 +19,7 @@ from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS, SkippedOutputs
 from prism_cli.engine.spread import Here, Spread
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
+from prism_cli.engine.surveys import surveyed
 from prism_cli.shards.reader import Source, remove_spooled
 
 
@@ -85,6 +86,7 @@ class _Run:
     summary: RunSummary
     processed: int = 0
     skipped: SkippedOutputs = field(default_factory=SkippedOutputs)
+    _surveyed: bytes | None = None
 
     def process(self, jobs: Sequence[Job], spread: Spread) -> None:
         """Process each job. Refused outputs are found before the work begins, as far as
@@ -103,9 +105,11 @@ class _Run:
             self._add(report)
 
     def survey(self, stage: RowStage) -> None:
-        """Run the stage's first pass over all rows, if it needs one."""
-        if stage.needs_first_pass:
-            stage.first_pass(row for *_, row in self.worker.rows(self.plan.jobs))
+        """Tell the stage what its survey found, if it has one."""
+        if stage.survey:
+            if self._surveyed is None:
+                self._surveyed = surveyed(self.plan, stage.survey, self.worker.rows)
+            stage.use_survey(self._surveyed)
 
     def _add(self, report: ShardReport) -> None:
         self.summary.add(report.summary)

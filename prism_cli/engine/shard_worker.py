@@ -15,7 +15,7 @@ from prism_cli.engine.crash import crash_point
 from prism_cli.engine.heartbeat import Heartbeat, remove_heartbeat
 from prism_cli.engine.job_record import count_lines
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.located_rows import LocatedRow, well_formed_rows
+from prism_cli.engine.located_rows import well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.output_files import Leftovers, OutputFiles
 from prism_cli.engine.progress_display import show_progress
@@ -26,6 +26,7 @@ from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
+from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.run_record import RunRecord

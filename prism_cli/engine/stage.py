@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import orjson
 
 from prism_cli.engine.figures import empty_copy, merged
+from prism_cli.engine.survey import Survey
 from prism_cli.errors import RowError
 from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
@@ -26,7 +27,8 @@ class RowStage:
         name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
         outputs: names of several outputs, where `work` returns `Routed` or `output_of` chooses; ()
             for a single output.
-        needs_first_pass: True if `first_pass` must see all rows of the run before the first `work`.
+        survey: what must be known of all rows of the run before the first `work`; `use_survey`
+            receives the result. None if nothing must be known.
         needs_first_pass_per_shard: True if `first_pass` must see all rows of a shard, and no
             others, before that shard's first `work`.
         ranks_queries: True if the outcome of a row depends on the adjacent rows of the same
@@ -45,7 +47,7 @@ class RowStage:
     name: ClassVar[str]
     _init_args: tuple[tuple[Any, ...], dict[str, Any]]
     outputs: tuple[str, ...] = ()
-    needs_first_pass: bool = False
+    survey: Survey | None = None
     needs_first_pass_per_shard: bool = False
     ranks_queries: bool = False
     groups: bool = False
@@ -82,7 +84,11 @@ class RowStage:
         output's lock held; not called for an output that is finished or refused."""
 
     def first_pass(self, rows: Iterator[Row]) -> None:
-        """Read all well-formed rows before the first `work`. Keep little: spill to disk."""
+        """Read all well-formed rows of a shard before its first `work`. Keep little: spill to
+        disk."""
+
+    def use_survey(self, result: bytes) -> None:
+        """Receive the result of `survey`, before the first `work`. Called once."""
 
     def work(self, row: Row) -> Outcome | RowWork:
         """Return the outcome, or a generator that asks for replies first.

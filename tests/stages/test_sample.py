@@ -14,6 +14,7 @@ from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.row import Dropped, doc_id
 from prism_cli.stages.sample import MAX_SOURCE_HISTOGRAMS, SampleStage
 from tests.factories import make_pair
+from tests.fakes import survey
 
 Row = dict[str, Any]
 
@@ -31,7 +32,7 @@ def sampled(rows: list[Row], *settings: Any, **more: Any) -> tuple[list[Row], Co
     stage = SampleStage(*settings, **more)
     for row in rows:
         stage.check(row)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     selected, dropped = [], Counter[str]()
     for row in rows:
         outcome = stage.work(row)
@@ -163,7 +164,7 @@ def test_documents_are_truncated_and_long_pairs_dropped_before_counting(
     ids = [doc_id(row) for row in rows]
     texts = [row["document"] for row in rows]
     stage = SampleStage(size, lengths=LengthCaps(EstimateCutter(), 50, 100))
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     assert [row["document"] for row in rows] == texts
     outcomes = [stage.work(row) for row in rows]
     dropped = Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Dropped))
@@ -188,7 +189,7 @@ def test_documents_are_truncated_and_long_pairs_dropped_before_counting(
 def test_each_source_has_a_histogram() -> None:
     rows = scored(90, source="a") + scored(30, 1, source="b") + scored(20, 2)
     stage = SampleStage(60, bins=4)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     selected = [row for row in rows if not isinstance(stage.work(row), Dropped)]
     histograms: Any = stage.summary()["histograms"]
     assert list(histograms) == ["a", "b", "-"]
@@ -199,14 +200,14 @@ def test_each_source_has_a_histogram() -> None:
         assert [line["before"] for line in bins] == by_bin(there, 4)
         assert [line["after"] for line in bins] == by_bin(stay, 4)
     alone = SampleStage(60)
-    alone.first_pass(iter(scored(90, source="a")))
+    survey(alone, scored(90, source="a"))
     assert "histograms" not in alone.summary()
 
 
 def test_only_the_largest_of_many_sources_are_listed() -> None:
     rows = [make_pair(n, teacher_score=0.5, source=f"s{n % 30}") for n in range(200)]
     stage = SampleStage(60)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     histograms: Any = stage.summary()["histograms"]
     assert list(histograms) == [f"s{n}" for n in range(MAX_SOURCE_HISTOGRAMS)]
 
@@ -216,14 +217,14 @@ def test_rows_without_a_score_are_dropped_unless_no_row_has_one() -> None:
     _, dropped = sampled(rows, 100)
     assert dropped == {"no teacher_score": 2}
     with pytest.raises(MissingDataError, match="none of 3 rows has a teacher_score"):
-        SampleStage(5).first_pass(iter([make_pair(n) for n in range(3)]))
-    SampleStage(5).first_pass(iter([]))
+        survey(SampleStage(5), [make_pair(n) for n in range(3)])
+    survey(SampleStage(5), [])
 
 
 def test_histogram_counts_before_and_after() -> None:
     rows = scored(200)
     stage = SampleStage(40, bins=4)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     selected = [row for row in rows if not isinstance(stage.work(row), Dropped)]
     histogram: Any = stage.summary()["histogram"]
     assert [line["before"] for line in histogram] == by_bin(rows, 4)
@@ -251,7 +252,7 @@ def test_bad_row_names_its_field(changed: dict[str, Any], field: str) -> None:
 
 def warned(rows: list[Row], *settings: Any, **more: Any) -> Any:
     stage = SampleStage(*settings, **more)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     for row in rows:
         stage.work(row)
     return stage.summary().get("warning")
@@ -306,7 +307,7 @@ def test_contradictory_rows_are_kept_counted_and_named() -> None:
     rows += [rows[1] | {"verdict": "no"}, rows[1] | {"verdict": "yes"}, rows[1] | {"verdict": "no"}]
     rows[1]["verdict"] = "yes"
     stage = SampleStage(100)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     for number, row in enumerate(rows, 1):
         stage.location = ("in.jsonl", number)
         assert stage.work(row) is row

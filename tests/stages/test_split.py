@@ -21,7 +21,9 @@ from prism_cli.errors import MissingDataError
 from prism_cli.ports import Routed
 from prism_cli.rows.row import Dropped
 from prism_cli.shards.text_groups import TextGroups
-from prism_cli.stages.split import SplitStage, is_positive
+from prism_cli.stages.split import SplitStage
+from prism_cli.stages.split_survey import is_positive
+from tests.fakes import survey
 
 Row = dict[str, Any]
 WORDS = [
@@ -88,7 +90,7 @@ def split(rows: list[Row], **settings: Any) -> Sides:
     stage = SplitStage(**settings)
     for row in rows:
         stage.check(row)
-    stage.first_pass(iter(rows))
+    survey(stage, rows)
     sides = Sides(stage=stage)
     for row in rows:
         outcome = stage.work(row)

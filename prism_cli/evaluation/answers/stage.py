@@ -1,24 +1,22 @@
 """Answers stage: a reader answers each query from documents, evidence and other texts."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from prism_cli.domain.reading_task import Reading
 from prism_cli.domain.squad_tokens import squad_scores
 from prism_cli.domain.token_estimate import estimate_tokens
-from prism_cli.engine.stage import MAX_GROUP_ROWS, ForecastRequests, RowStage
-from prism_cli.errors import MissingDataError, UsageError
-from prism_cli.evaluation.answers.contexts import AT_EQUAL_LENGTH, FROM_TEXTS, NOTHING
+from prism_cli.engine.stage import ForecastRequests, RowStage
+from prism_cli.evaluation.answers.contexts import FROM_TEXTS, NOTHING
+from prism_cli.evaluation.answers.survey import AnswersSurvey, group_key
 from prism_cli.evaluation.quality.gold_rows import GoldRows, QueryGold
 from prism_cli.evaluation.quality.stage import SHOWN_CHARACTERS
 from prism_cli.ports import BatchBackend, CallBackend, GroupWork, Outcome, Reply, Request, request
 from prism_cli.rows.order import best_first
 from prism_cli.rows.results import pairs_of
-from prism_cli.rows.row import Dropped, Row, doc_id, query_id, query_key
+from prism_cli.rows.row import Dropped, Row, query_id
 from prism_cli.rows.verdict_texts import VerdictTexts, check_verdict_texts, read_verdict_texts
-from prism_cli.shards.spill import SeenTexts
 from prism_cli.stages.retries import gather, request_with_retries
 
 UNMARKED = "no answer by people, nor that there is none"
@@ -45,7 +43,6 @@ class AnswersStage(RowStage):
 
     name: ClassVar[str] = "answers"
     counted = ("_counts",)
-    needs_first_pass = True
     groups = True
     ranks_queries = True
 
@@ -62,6 +59,7 @@ class AnswersStage(RowStage):
         price: Price | None = None,
     ) -> None:
         self._reader = reader
+        self.survey = AnswersSurvey(gold, contexts, source)
         self._gold = gold
         self._contexts = contexts
         self._documents = documents
@@ -79,42 +77,9 @@ class AnswersStage(RowStage):
         """
         check_verdict_texts(row, self._source)
 
-    def first_pass(self, rows: Iterator[Row]) -> None:
-        """Check, before any request, that rows of a query are together, that the gold speaks of
-        some of them, and that there are texts to read.
-
-        Raises:
-            UsageError, MissingDataError: it is not so.
-        """
-        seen = SeenTexts()
-        first: tuple[str, str] | None = None
-        marked = has_evidence = False
-        for number, (key, group) in enumerate(groupby(rows, self.group_of)):
-            size = 0
-            for size, row in enumerate(group, 1):  # noqa: B007
-                for pair in pairs_of(row):
-                    first = first or (query_id(pair), doc_id(pair))
-                    has_evidence |= bool(read_verdict_texts(pair, self._source).evidence)
-            marked = marked or self._gold.of_query(query_id(row)) is not None
-            if key and (seen.conflicts(key, str(number).encode()) or size > MAX_GROUP_ROWS):
-                raise UsageError(
-                    f"rows of the query {row['query']!r} (query_id {query_id(row)!r}) are apart, "
-                    f"or more than {MAX_GROUP_ROWS:,}: the reader reads the documents of a query "
-                    "together. Nothing was asked; --sort-queries puts them together"
-                )
-        if first is not None and not marked:
-            raise self._gold.no_match(*first)
-        lacking = [name for name in self._contexts if name in (*AT_EQUAL_LENGTH, "evidence")]
-        if first is not None and lacking and not has_evidence:
-            raise MissingDataError(
-                f"no row has evidence, which {', '.join(lacking)} need: `prism rerank` writes it "
-                "(without --no-evidence), or --contexts names others, such as nothing,documents. "
-                "Nothing was asked"
-            )
-
     def group_of(self, row: Row) -> bytes:
         """Return the query key of a pair row; empty for a query with documents."""
-        return b"" if "documents" in row else query_key(row)
+        return group_key(row)
 
     def work_group(self, rows: list[Row]) -> GroupWork:
         """Answer a query from all contexts; the first row gets the outcome."""

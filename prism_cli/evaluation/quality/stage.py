@@ -1,14 +1,18 @@
 """Quality stage: measures of the texts that a reranker, or a labeller, wrote about each pair."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import orjson
 
 from prism_cli.domain.evidence_measures import GoldMarks, lead, marks_of, text_measures
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.rationales import rationale_match
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.engine.stage import RowStage
+from prism_cli.engine.survey import LocatedRow
 from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
 from prism_cli.evaluation.quality.row_measures import GENERATED
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
@@ -24,6 +28,39 @@ SHOWN_CHARACTERS = 800
 RequestSteps = Generator[Sequence[Request], Sequence[Reply], Mapping[str, Any]]
 Rate = Callable[[VerdictTexts], RequestSteps]
 """Rates a pair with the verdict yes by a judge; the result is stored as `rating`."""
+
+
+@dataclass(frozen=True)
+class GoldSurvey:
+    """Whether the gold matches at least one row."""
+
+    gold: GoldRows
+
+    def read(self, rows: Iterable[LocatedRow]) -> bytes:
+        """Return b"" after the first row that the gold matches, else the ids of the first pair."""
+        first: tuple[str, str] | None = None
+        for *_, row in rows:
+            for pair in pairs_of(row):
+                ids = query_id(pair), doc_id(pair)
+                first = first or ids
+                if self.gold.find(*ids):
+                    return b""
+        return orjson.dumps(first)
+
+    def merge(self, parts: Sequence[bytes]) -> bytes:
+        """Return b"".
+
+        Raises:
+            MissingDataError: the gold matches no row.
+        """
+        first = None
+        for part in parts:
+            if not part:
+                return b""
+            first = first or orjson.loads(part)
+        if first is not None:
+            raise self.gold.no_match(*first)
+        return b""
 
 
 class QualityStage(RowStage):
@@ -59,7 +96,7 @@ class QualityStage(RowStage):
         self._rate = rate
         self._counts: Counter[str] = Counter()
         self._answers = PairAnswers()
-        self.needs_first_pass = gold is not None
+        self.survey = None if gold is None else GoldSurvey(gold)
 
     def check(self, row: Row) -> None:
         """A pair, or a query with documents and results, with a prediction or a label.
@@ -68,23 +105,6 @@ class QualityStage(RowStage):
             RowError: names the field.
         """
         check_verdict_texts(row, self._source)
-
-    def first_pass(self, rows: Iterator[Row]) -> None:
-        """Check that the gold matches at least one row, before any work.
-
-        Raises:
-            MissingDataError: it matches none.
-        """
-        assert self._gold is not None
-        first: tuple[str, str] | None = None
-        for row in rows:
-            for pair in pairs_of(row):
-                ids = query_id(pair), doc_id(pair)
-                first = first or ids
-                if self._gold.find(*ids):
-                    return
-        if first is not None:
-            raise self._gold.no_match(*first)
 
     def work(self, row: Row) -> Outcome | RowWork:
         """Measure the row, with ratings and baselines."""

@@ -1,0 +1,184 @@
+"""Surveys over the shards of a run.
+
+Parts are cached in the state directory, so that a run that goes on, or another node, does not read
+a shard again.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self, overload
+
+from prism_cli.engine.jobs import Input, Job
+from prism_cli.engine.run_plan import RunPlan
+from prism_cli.engine.survey import LocatedRow, Survey
+from prism_cli.shards.file_digest import size_and_change
+from prism_cli.shards.reader import STDIN, Shard
+from prism_cli.shards.state import state_directory
+from prism_cli.shards.storage_errors import storage_errors
+from prism_cli.shards.writer import whole_file
+from prism_cli.version import __version__
+
+PART_ROWS = 20_000
+"""Most rows of one part."""
+_CACHED_BYTES = 1 << 20
+"""Size of the smallest input whose parts are cached; a smaller one is read again as quickly."""
+_NUMBER = 8
+"""Bytes of a number in a file of parts: the size and the time of the input, then before each part
+its size."""
+
+Rows = Callable[[Sequence[Job]], Iterator[LocatedRow]]
+
+
+def surveyed(plan: RunPlan, survey: Survey, rows: Rows) -> bytes:
+    """Return the result of a survey over all jobs of a run.
+
+    Args:
+        rows: returns the valid rows of some jobs.
+
+    Raises:
+        PrismError: of `survey`, or of the reading of the rows.
+    """
+    with SurveyParts(plan, survey, rows) as parts:
+        for job in plan.jobs:
+            parts.read(job)
+        return survey.merge(parts)
+
+
+class SurveyParts(Sequence[bytes]):
+    """The parts of a survey, on disk. A context manager.
+
+    Args:
+        rows: as for `surveyed`.
+    """
+
+    def __init__(self, plan: RunPlan, survey: Survey, rows: Rows) -> None:
+        self._plan = plan
+        self._survey = survey
+        self._rows = rows
+        self._places: list[tuple[Path | None, int, int]] = []
+        self._uncached: IO[bytes] | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        path, offset, size = self._places[index]
+        if path is None:
+            assert self._uncached is not None
+            self._uncached.seek(offset)
+            return self._uncached.read(size)
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def read(self, job: Job) -> None:
+        """Add the parts of a job.
+
+        Raises:
+            PrismError: as for `surveyed`.
+        """
+        if self._plan.options.limit is not None:
+            self._read(job, None)
+            return
+        for source in job.inputs:
+            self._read(replace(job, inputs=[source]), self._cache_path(source))
+
+    def _read(self, job: Job, path: Path | None) -> None:
+        if path is None:
+            if self._uncached is None:
+                self._uncached = tempfile.TemporaryFile()  # noqa: SIM115
+                self._stack.enter_context(self._uncached)
+            file = self._uncached
+            for part in self._parts(job):
+                with storage_errors("temporary file", "nothing was published"):
+                    self._places.append((None, file.seek(0, os.SEEK_END), len(part)))
+                    file.write(part)
+            return
+        (source,) = job.inputs
+        assert isinstance(source, Shard)
+        state = b"".join(_packed(number) for number in size_and_change(source.path))
+        if not _starts_with(path, state):
+            with whole_file(path) as cache:
+                cache.write(state)
+                for part in self._parts(job):
+                    cache.write(_packed(len(part)) + part)
+        offset, end = len(state), path.stat().st_size
+        with path.open("rb") as stored:
+            while offset < end:
+                stored.seek(offset)
+                size = int.from_bytes(stored.read(_NUMBER))
+                self._places.append((path, offset + _NUMBER, size))
+                offset += _NUMBER + size
+
+    def _parts(self, job: Job) -> Iterator[bytes]:
+        rows, seen = self._rows([job]), 0
+
+        def some() -> Iterator[LocatedRow]:
+            nonlocal seen
+            for row in islice(rows, PART_ROWS):
+                seen += 1
+                yield row
+
+        while True:
+            seen = 0
+            part = self._survey.read(some())
+            if seen:
+                yield part
+            if seen < PART_ROWS:
+                return
+
+    def _cache_path(self, source: Input) -> Path | None:
+        """Return the path of the cached parts of an input; None if they are not cached."""
+        if not isinstance(source, Shard) or source.name == STDIN or source.path.is_dir():
+            return None
+        if source.path.stat().st_size < _CACHED_BYTES:
+            return None
+        options = self._plan.options
+        settings = [
+            __version__,
+            self._plan.stage.name,
+            type(self._survey).__name__,
+            options.settings,
+            [(str(path), *size_and_change(path)) for path in options.dependencies],
+            str(source.path.resolve()),
+            source.name,
+        ]
+        key = sha256(repr(settings).encode()).hexdigest()[:32]
+        return state_directory(self._plan.jobs[0].home) / "surveys" / key
+
+
+def _packed(number: int) -> bytes:
+    return number.to_bytes(_NUMBER)
+
+
+def _starts_with(path: Path, state: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(state)) == state
+    except FileNotFoundError:
+        return False

@@ -1,10 +1,9 @@
 """The rows of a step, and their batches: one forward pass each."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from prism_cli.domain.mixture import Draws
@@ -13,26 +12,16 @@ from prism_cli.training.data import TokenizedRows
 
 
 class StepDataset(Dataset[list[TokenizedRow]]):
-    """Dataset for a DataLoader: item `n` is the rows of optimizer step `n`.
+    """Dataset for a DataLoader: item `n` is the rows of optimizer step `n`, of all processes.
 
     Args:
         rows_per_step: rows of a step over all processes.
-        rank, world_size: of this process; see `assign_to_ranks`.
     """
 
-    def __init__(
-        self,
-        rows: TokenizedRows,
-        draws: Draws,
-        rows_per_step: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
+    def __init__(self, rows: TokenizedRows, draws: Draws, rows_per_step: int) -> None:
         self._rows = rows
         self._draws = draws
         self._rows_per_step = rows_per_step
-        self._rank, self._world_size = rank, world_size
-        self._prompts, self._targets = (_lengths(rows, name) for name in ("prompt", "target"))
 
     def __len__(self) -> int:
         return len(self._draws.rows) // self._rows_per_step
@@ -40,9 +29,68 @@ class StepDataset(Dataset[list[TokenizedRow]]):
     def __getitem__(self, step: int) -> list[TokenizedRow]:
         span = slice(step * self._rows_per_step, (step + 1) * self._rows_per_step)
         rows, from_sft = self._draws.rows[span], self._draws.from_sft[span]
-        tokens = self._prompts[rows] + np.where(from_sft, self._targets[rows], 0)
-        own = assign_to_ranks(tokens.tolist(), self._world_size)[self._rank]
-        return self._rows.draws(rows[own].tolist(), from_sft[own].tolist())
+        return self._rows.draws(rows.tolist(), from_sft.tolist())
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Rows that go through the model together.
+
+    Attributes:
+        number: of the pass in its step, over all processes.
+    """
+
+    number: int
+    rows: Sequence[TokenizedRow]
+
+
+def passes_of_rank(
+    rows: Sequence[TokenizedRow], budget: int, similarity: float, rank: int, world_size: int
+) -> list[Pass]:
+    """Return the passes of a step that the process `rank` computes.
+
+    A step has the least number of passes that the budget allows, rounded up to a power of two, of
+    about equal size. Processes get whole passes, so that each pass is the same as in a run of one
+    process. If the passes cannot be divided evenly, the rows are, which changes the rounding.
+    """
+    batches = even_batches(rows, budget, similarity)
+    if len(batches) % world_size == 0 or len(batches) == len(rows):
+        tokens = [_tokens(batch) for batch in batches]
+        own = assign_to_ranks(tokens, world_size)[rank]
+        return [Pass(number, batches[number]) for number in own]
+    own = assign_to_ranks([row.tokens for row in rows], world_size)[rank]
+    batches = token_batches([rows[row] for row in own], budget, similarity)
+    return [Pass(rank + number * world_size, batch) for number, batch in enumerate(batches)]
+
+
+def even_batches(
+    rows: Sequence[TokenizedRow], budget: int, similarity: float = 0.0
+) -> list[list[TokenizedRow]]:
+    """Split `rows` as `token_batches` does, into about equal batches.
+
+    Their number is the fewest that `budget` allows, rounded up to a power of two, or that of the
+    rows.
+    """
+    fewest = len(token_batches(rows, budget, similarity))
+    number = min(1 << max(fewest - 1, 0).bit_length(), len(rows))
+
+    def allows(size: int) -> bool:
+        return len(token_batches(rows, size, similarity)) <= number
+
+    size = bisect_left(range(budget), True, lo=1, key=allows)
+    batches = token_batches(rows, size, similarity)
+    while len(batches) < number:  # rows of one length fit into fewer
+        largest = max(
+            range(len(batches)), key=lambda at: (len(batches[at]) > 1, _tokens(batches[at]))
+        )
+        rows_of_largest = batches[largest]
+        half = len(rows_of_largest) // 2
+        batches[largest : largest + 1] = [rows_of_largest[:half], rows_of_largest[half:]]
+    return batches
+
+
+def _tokens(rows: Sequence[TokenizedRow]) -> int:
+    return sum(row.tokens for row in rows)
 
 
 def assign_to_ranks(tokens: Sequence[int], world_size: int) -> list[list[int]]:
@@ -81,8 +129,3 @@ def token_batches(
             batches.append([row])
             width = row.tokens
     return batches
-
-
-def _lengths(rows: TokenizedRows, column: str) -> NDArray[Any]:
-    chunks = rows.table.data.column(column).chunks
-    return np.concatenate([chunk.value_lengths().to_numpy() for chunk in chunks])

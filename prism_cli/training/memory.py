@@ -46,7 +46,7 @@ def memory_estimate(
 
     weights: b per frozen weight, .52 in 4 bits; 4 per weight that full fine-tuning trains.
     adapters: 4 per weight, magnitudes of DoRA included.
-    gradients: 4 per trained weight; optimizer: 8 (AdamW's two moments).
+    gradients: 8 per trained weight (float64 sums); optimizer: 8 (AdamW's two moments).
     activations: a layer keeps T x K x (inputs + outputs of its linear layers), K = 6 in float32,
         4.5 in bfloat16; 1.5 times that with linear attention (its state by chunks).
         DoRA adds T x 2b per linear output and 4 per weight of each adapted layer (the sum of weight
@@ -84,7 +84,7 @@ def memory_estimate(
     uses = {
         "weights": weights,
         "adapters": 0 if full else 4 * trained,
-        "gradients": 4 * trained,
+        "gradients": 8 * trained,
         "optimizer": 8 * trained,
         "activations": _activations(layers, base.config, config, largest, device),
         "head": min(largest.target_tokens, HEAD_POSITIONS) * vocabulary * (8 + 2 * width),

@@ -4,7 +4,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from math import fsum
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -16,8 +17,21 @@ TIMED = "timed"
 """The key of those figures of a log line that depend on the machine."""
 
 
+class MeterState(TypedDict):
+    """Values of a meter since the last log line: of each pass, and of the steps."""
+
+    passes: list[list[float]]
+    steps: int
+    seconds: float
+
+
+Gather = Callable[[MeterState], Sequence[MeterState]]
+
+
 class Meter:
-    """Sums over the rows of this process; `figures` adds those of the other processes.
+    """Values of the passes of this process; `figures` adds those of the other processes.
+
+    Sums are exact (`math.fsum`), so that they do not depend on the number of processes.
 
     Args:
         yes_id: the first token of a target for yes.
@@ -30,7 +44,7 @@ class Meter:
 
     def _clear(self) -> None:
         # pointwise loss, sft loss; yes rows: logits, count; no rows: logits, count; rows; tokens
-        self._sums = torch.zeros(8, dtype=torch.float64)
+        self._passes: list[list[float]] = []
         self._steps = 0
         self._seconds = 0.0
 
@@ -56,26 +70,25 @@ class Meter:
         yes = torch.tensor([self._is_yes(row) for row in rows])
         logits = logit.detach().cpu().double()
         tokens = sum(row.tokens for row in rows)
-        self._sums += torch.tensor(
+        self._passes.append(
             [
                 pointwise.sum().item(), sft.sum().item(),
-                logits[yes].sum(), yes.sum(), logits[~yes].sum(), (~yes).sum(),
+                logits[yes].sum().item(), yes.sum().item(),
+                logits[~yes].sum().item(), (~yes).sum().item(),
                 len(rows), tokens,
-            ],
-            dtype=torch.float64,
+            ]
         )  # fmt: skip
 
-    def state(self) -> list[float]:
-        """Return the sums since the last log line, for a checkpoint."""
-        return [*self._sums.tolist(), float(self._steps), self._seconds]
+    def state(self) -> MeterState:
+        """Return the values since the last log line, for a checkpoint."""
+        return {"passes": self._passes, "steps": self._steps, "seconds": self._seconds}
 
-    def restore(self, state: Sequence[float]) -> None:
+    def restore(self, state: MeterState) -> None:
         """Continue from `state`."""
-        *sums, steps, self._seconds = state
-        self._sums = torch.tensor(sums, dtype=torch.float64)
-        self._steps = int(steps)
+        self._passes = state["passes"]
+        self._steps, self._seconds = state["steps"], state["seconds"]
 
-    def figures(self, add_up: Callable[[Tensor], Tensor], rows_per_step: int) -> dict[str, Any]:
+    def figures(self, gather: Gather, rows_per_step: int) -> dict[str, Any]:
         """Return the figures since the last call, and reset the sums.
 
         pointwise_loss, sft_loss: means over the steps; loss is their sum.
@@ -87,10 +100,12 @@ class Meter:
         `peak_memory` as peak_memory_bytes.
 
         Args:
-            add_up: sums a tensor over the processes; called by all of them.
+            gather: returns the states of all processes, the first one's first; all call it.
         """
-        pointwise, sft, yes, n_yes, no, n_no, rows, tokens = add_up(self._sums).tolist()
-        draws = max(self._steps, 1) * rows_per_step
+        state = merged(gather(self.state()))
+        passes = state["passes"] or [[0.0] * 8]
+        pointwise, sft, yes, n_yes, no, n_no, rows, tokens = map(fsum, zip(*passes, strict=True))
+        draws = max(state["steps"], 1) * rows_per_step
         figures: dict[str, Any] = {
             "loss": (pointwise + sft) / draws,
             "pointwise_loss": pointwise / draws,
@@ -102,7 +117,7 @@ class Meter:
             figures["no_logit"] = no / n_no
         if n_yes and n_no:
             figures["margin"] = yes / n_yes - no / n_no
-        seconds = max(self._seconds, 1e-9)
+        seconds = max(state["seconds"], 1e-9)
         figures[TIMED] = {
             "seconds": round(seconds, 3),
             "tokens_per_second": round(tokens / seconds, 1),
@@ -114,6 +129,12 @@ class Meter:
 
     def _is_yes(self, row: TokenizedRow) -> bool:
         return row.target[0] == self._yes_id if row.target else row.teacher_score > BOUNDARY
+
+
+def merged(states: Sequence[MeterState]) -> MeterState:
+    """Return the passes of all processes, with the steps and the seconds of the first one."""
+    passes = [one for state in states for one in state["passes"]]
+    return {**states[0], "passes": passes}
 
 
 def peak_memory() -> int:

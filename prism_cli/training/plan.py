@@ -76,8 +76,8 @@ def make_plan(
     drawn_target = np.where(draws.from_sft, target[draws.rows], 0)
     drawn = prompt[draws.rows] + np.maximum(drawn_target - 1, 0)
     largest = LargestPass(
-        tokens=_largest(drawn, config, processes),
-        target_tokens=_largest(drawn_target, config, processes),
+        tokens=_largest(drawn, config),
+        target_tokens=_largest(drawn_target, config),
         longest=int(drawn.max()),
     )
     counts = rows.counts
@@ -183,11 +183,10 @@ def _notes(
     return notes
 
 
-def _largest(drawn: NDArray[Any], config: TrainConfig, processes: int) -> int:
-    """Return a bound on the tokens of any pass: a process's share of a step, within the budget."""
-    steps = drawn.reshape(-1, config.rows_per_step)
-    shares = [steps[:, rank::processes].sum(axis=1).max() for rank in range(processes)]
-    return max(min(int(max(shares)), config.tokens_per_batch), int(drawn.max()))
+def _largest(drawn: NDArray[Any], config: TrainConfig) -> int:
+    """Return a bound on the tokens of any pass: a step, within the budget."""
+    steps = drawn.reshape(-1, config.rows_per_step).sum(axis=1)
+    return max(min(int(steps.max()), config.tokens_per_batch), int(drawn.max()))
 
 
 def _lengths(tokens: NDArray[Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed, nn
+from torch import distributed
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(days=7)
@@ -20,6 +20,7 @@ class ProcessGroup:
         on_cpu: train on the CPU (gloo) instead of GPUs (nccl).
 
     Attributes:
+        rank, size: number of this process, from 0, and of all processes.
         main: True in the process that writes files and messages.
     """
 
@@ -30,7 +31,8 @@ class ProcessGroup:
 
             PartialState(cpu=on_cpu)  # joins the group; transformers finds it joined
             self._control: Any = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
-        self.main = self.size == 1 or distributed.get_rank() == 0
+        self.rank: int = distributed.get_rank() if self.size > 1 else 0
+        self.main = self.rank == 0
 
     def broadcast_from_main(self, work: Callable[[], T]) -> T:
         """Call `work` in the main process; return its result in all processes."""
@@ -40,6 +42,14 @@ class ProcessGroup:
         distributed.broadcast_object_list(shared, group=self._control)
         result: T = shared[0]  # type: ignore[assignment]
         return result
+
+    def gather(self, value: T) -> list[T]:
+        """Return the `value` of each process, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value, group=self._control)
+        return values
 
     def main_first(self, work: Callable[[], T]) -> T:
         """Call `work` in every process, in the others when the main process has finished."""
@@ -67,15 +77,3 @@ class ProcessGroup:
         """Destroy the group, after the last exchange."""
         if self.size > 1:
             distributed.destroy_process_group()
-
-
-def sum_gradients(model: nn.Module) -> None:
-    """Sum each gradient over the processes, in place."""
-    sums = []
-    for weight in model.parameters():
-        if weight.requires_grad:
-            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
-            sums.append(distributed.all_reduce(weight.grad, async_op=True))
-    for work in sums:
-        assert work is not None
-        work.wait()

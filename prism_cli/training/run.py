@@ -195,13 +195,7 @@ class _Run:
             self.start.best,
             partial(self._publish, "best"),
         )
-        steps = StepDataset(
-            self.rows,
-            self.plan.draws,
-            config.rows_per_step,
-            arguments.process_index,
-            arguments.world_size,
-        )
+        steps = StepDataset(self.rows, self.plan.draws, config.rows_per_step)
         settings = StepSettings(
             config.gamma_point, config.gamma_sft, config.rows_per_step, config.tokens_per_batch
         )
@@ -218,6 +212,7 @@ class _Run:
 
             bar.skip(first * config.rows_per_step)
             trainer = PrismTrainer(
+                self.group,
                 self._forward,
                 arguments,
                 steps,

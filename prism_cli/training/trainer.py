@@ -2,8 +2,9 @@
 
 Accelerate works as in any Trainer; experiment trackers are fed by the journal. With DDP (the full
 model in each process), gradients are exchanged once per step, after all passes, so that a process
-may shrink its passes independently. With FSDP 2, weights are gathered in each pass, so all
-processes make the same number of passes.
+may shrink its passes independently; losses and weights are those of one process, bit by bit, if
+each process has whole passes. With FSDP 2, weights are gathered in each pass, so all processes make
+the same number of passes, and gradients are summed in float32.
 """
 
 import shutil
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import torch
 from accelerate.utils import save_fsdp_optimizer
@@ -29,16 +31,19 @@ from transformers.trainer import SCHEDULER_NAME
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.shards.storage_errors import storage_errors
-from prism_cli.training.batches import StepDataset, token_batches
+from prism_cli.training.batches import Pass, StepDataset, passes_of_rank, token_batches
 from prism_cli.training.callbacks import StepHooks, TrainingCallbacks
 from prism_cli.training.checkpoints import commit_checkpoint
-from prism_cli.training.meter import TIMED, Meter
-from prism_cli.training.process_group import sum_gradients
+from prism_cli.training.gradients import GradientSums
+from prism_cli.training.meter import TIMED, Meter, merged
+from prism_cli.training.process_group import ProcessGroup
 from prism_cli.training.publish import save_weights
 from prism_cli.training.sharded_weights import full_state_dict
 
 _SIMILARITY = 0.8
 """`similarity` of `token_batches` for a model that pads rows."""
+_METER = "meter.json"
+"""The sums of all processes for the next line of the log, in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class PrismTrainer(Trainer):
 
     def __init__(
         self,
+        group: ProcessGroup,
         forward: RowForward,
         arguments: TrainingArguments,
         steps: StepDataset,
@@ -83,7 +89,9 @@ class PrismTrainer(Trainer):
             raise UsageError(
                 "FSDP of version 1: expected 2. Give accelerate launch --fsdp_version 2"
             )
+        self._group = group
         self._forward = forward
+        self._gradients = None if self.is_fsdp_enabled else GradientSums(forward.parameters())
         self._settings = settings
         self._hooks = hooks
         self._checkpoints = checkpoints
@@ -92,7 +100,7 @@ class PrismTrainer(Trainer):
         self._similarity = 0.0 if forward.packs else _SIMILARITY
 
     def get_train_dataloader(self) -> DataLoader[list[TokenizedRow]]:
-        """Return the steps in order, not prepared by accelerate: each process reads its own."""
+        """Return the steps in order, not prepared by accelerate: each process reads all rows."""
         assert isinstance(self.train_dataset, StepDataset)
         return DataLoader(self.train_dataset, batch_size=1, shuffle=False, collate_fn=_only)
 
@@ -109,51 +117,59 @@ class PrismTrainer(Trainer):
                 places of the rows.
         """
         rows: list[TokenizedRow] = inputs
+        group, budget = self._group, self._settings.tokens_per_batch
+        passes = passes_of_rank(rows, budget, self._similarity, group.rank, group.size)
         model.train()
         while True:
+            if self._gradients:
+                self._gradients.clear()
             try:
-                total = self._passes(model, rows)
+                total = self._passes(model, passes)
                 break
             except torch.OutOfMemoryError as error:
-                self._shrink(rows, error)
+                self._shrink([row for one in passes for row in one.rows], error)
             # By now the error is freed, with the activations that its frames reference.
             model.zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        if self._accumulates_locally:
-            sum_gradients(model)
+        if self._gradients:
+            self._gradients.finish(group.size)
         return total
 
-    @property
-    def _accumulates_locally(self) -> bool:
-        """True if processes exchange gradients only after the last pass of a step."""
-        return self.args.world_size > 1 and not self.is_fsdp_enabled
-
-    def _passes(self, model: nn.Module, rows: Sequence[TokenizedRow]) -> Tensor:
-        rows_per_step, processes = self._settings.rows_per_step, self.args.world_size
-        device, sharded = self.args.device, self.is_fsdp_enabled
-        passes: list[tuple[Sequence[TokenizedRow], float]]
-        passes = [(batch, 1.0) for batch in token_batches(rows, self._budget, self._similarity)]
+    def _passes(self, model: nn.Module, step_passes: Sequence[Pass]) -> Tensor:
+        rows_per_step, processes = self._settings.rows_per_step, self._group.size
+        device, sharded = self.args.device, self._gradients is None
+        passes = [
+            (Pass(one.number, batch), 1.0)
+            for one in step_passes
+            for batch in token_batches(one.rows, self._budget, self._similarity)
+        ]
         if sharded:
-            most = int(self.accelerator.gather(torch.tensor([len(passes)], device=device)).max())
-            shortest = min(rows, key=lambda row: row.tokens)
-            passes += [([shortest], 0.0)] * (most - len(passes))
+            most = max(self._group.gather(len(passes)))
+            shortest = min((one.rows[-1] for one, _ in passes), key=lambda row: row.tokens)
+            passes += [(Pass(0, [shortest]), 0.0)] * (most - len(passes))
         done: list[tuple[Sequence[TokenizedRow], Tensor, Tensor, Tensor]] = []
-        local = self._accumulates_locally
+        local = processes > 1 and not sharded
         with self.accelerator.no_sync(model) if local else nullcontext():
-            for batch, weight in passes:
-                logit, pointwise, sft = self._pass(model, RowBatch.of(batch, device), batch)
+            for one, weight in passes:
+                self._seed(one.number)
+                logit, pointwise, sft = self._pass(model, RowBatch.of(one.rows, device), one.rows)
                 # FSDP averages over processes, so the loss is multiplied by their number.
                 scale = weight * (processes if sharded else 1) / rows_per_step
                 self.accelerator.backward((pointwise + sft).sum() * scale)
                 if weight:
-                    done.append((batch, logit.detach(), pointwise.detach(), sft.detach()))
+                    done.append((one.rows, logit.detach(), pointwise.detach(), sft.detach()))
         total = torch.zeros((), device=device)
         for batch, logit, pointwise, sft in done:  # not reached if memory was exhausted
             self._meter.add(batch, logit, pointwise, sft)
             total += (pointwise + sft).sum()
         loss: Tensor = total * (processes / rows_per_step)
         return loss
+
+    def _seed(self, number: int) -> None:
+        """Make the dropout of a pass a function of seed, step and pass, whoever computes it."""
+        entropy = np.random.SeedSequence([self.args.seed, self.state.global_step, number])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def _pass(
         self, model: nn.Module, batch: RowBatch, rows: Sequence[TokenizedRow]
@@ -181,7 +197,7 @@ class PrismTrainer(Trainer):
 
     def _shrink(self, rows: Sequence[TokenizedRow], error: Exception) -> None:
         longest = max(rows, key=lambda row: row.tokens)
-        if self.is_fsdp_enabled:  # the other processes are in the same pass
+        if self._gradients is None:  # the other processes are in the same pass
             raise ModelError(
                 f"tokens_per_batch = {self._budget} does not fit into memory "
                 f"({str(error).splitlines()[0]}), and one process alone cannot retry a pass over "
@@ -198,17 +214,12 @@ class PrismTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Pass figures to the run; every process calls it."""
         if "loss" in logs:
-            figures = self._meter.figures(self._add_up, self._settings.rows_per_step)
+            figures = self._meter.figures(self._group.gather, self._settings.rows_per_step)
             timed = figures.pop(TIMED)
             logs |= figures
             self._hooks.on_log(self.state.global_step, {**logs, TIMED: timed})
             logs |= timed
         super().log(logs, start_time)
-
-    def _add_up(self, sums: Tensor) -> Tensor:
-        reduced: Any = self.accelerator.reduce(sums.float().to(self.args.device), "sum")
-        total: Tensor = reduced
-        return total
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         norm = super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
@@ -261,14 +272,10 @@ class PrismTrainer(Trainer):
             inner.load_state_dict(state, strict=False)  # tied weights are stored once
             inner.tie_weights()
 
-    def _meter_file(self, checkpoint: Path) -> Path:
-        """Return the file with this process's sums for the next line of the log."""
-        return checkpoint / f"meter_{self.args.process_index}.json"
-
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
-        file = checkpoint and self._meter_file(Path(checkpoint))
-        if file and file.is_file():  # earlier versions wrote none
+        file = checkpoint and Path(checkpoint) / _METER
+        if file and file.is_file() and self._group.main:
             self._meter.restore(orjson.loads(file.read_bytes()))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -279,11 +286,9 @@ class PrismTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         with storage_errors(self._checkpoints / name, "the checkpoint before it is whole"):
             super()._save_checkpoint(model, trial)
-            file = self._meter_file(staging / name)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(orjson.dumps(self._meter.state()))
-            self.accelerator.wait_for_everyone()
+            meters = self._group.gather(self._meter.state())
             if self.args.should_save:
+                (staging / name / _METER).write_bytes(orjson.dumps(merged(meters)))
                 commit_checkpoint(staging / name, self._checkpoints, self._keep)
 
 

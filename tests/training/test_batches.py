@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.mixture import Draws, draw_rows
 from prism_cli.modeling.losses import TokenizedRow
-from prism_cli.training.batches import StepDataset, assign_to_ranks, token_batches
+from prism_cli.training.batches import (
+    StepDataset,
+    assign_to_ranks,
+    even_batches,
+    passes_of_rank,
+    token_batches,
+)
 from tests.training.arrow import rows_on_disk
 
 LENGTHS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 30)), max_size=24)
@@ -77,17 +83,45 @@ def test_a_batch_is_closed_only_when_the_next_row_does_not_fit(
         assert some[0].tokens * (len(some) + 1) > budget
 
 
-@pytest.mark.parametrize("processes", [1, 2, 3, 5])
-def test_processes_share_each_step(processes: int) -> None:
-    rows = rows_on_disk(12)
-    draws = draw_rows(rows.pools, 0.5, "mixed", 0, 40)
-    whole = StepDataset(rows, draws, 5)
-    parts = [StepDataset(rows, draws, 5, rank, processes) for rank in range(processes)]
-    assert len(whole) == 8
-    assert {len(part) for part in parts} == {8}
-    for step in range(8):
-        dealt = [row for part in parts for row in part[step]]
-        assert sorted(map(str, dealt)) == sorted(map(str, whole[step]))
+@given(LENGTHS, st.integers(1, 400), st.sampled_from([0.0, 0.8]))
+def test_even_batches_are_a_power_of_two_or_the_rows(
+    lengths: list[tuple[int, int]], budget: int, similarity: float
+) -> None:
+    rows = rows_of(lengths)
+    fewest = len(token_batches(rows, budget, similarity))
+    batches = even_batches(rows, budget, similarity)
+    assert sorted(row.place for batch in batches for row in batch) == sorted(
+        row.place for row in rows
+    )
+    assert len(batches) in ({0} if not rows else {1, 2, 4, 8, 16, len(rows)})
+    assert fewest <= len(batches) <= 2 * fewest
+    for batch in batches:
+        assert max(row.tokens for row in batch) * len(batch) <= budget or len(batch) == 1
+
+
+def test_even_batches_are_even() -> None:
+    rows = rows_of([(10, 0)] * 12)
+    assert [len(batch) for batch in even_batches(rows, 100)] == [6, 6], "not 10 and 2"
+    assert [len(batch) for batch in even_batches(rows, 50)] == [3, 3, 3, 3], "not 5, 5 and 2"
+
+
+@given(LENGTHS, st.integers(1, 400), st.sampled_from([0.0, 0.8]), st.integers(1, 5))
+def test_processes_share_a_step(
+    lengths: list[tuple[int, int]], budget: int, similarity: float, processes: int
+) -> None:
+    rows = rows_of(lengths)
+    whole = passes_of_rank(rows, budget, similarity, 0, 1)
+    parts = [
+        one
+        for rank in range(processes)
+        for one in passes_of_rank(rows, budget, similarity, rank, processes)
+    ]
+    assert sorted(row.place for one in parts for row in one.rows) == sorted(
+        row.place for row in rows
+    )
+    assert len({one.number for one in parts}) == len(parts)
+    if len(whole) % processes == 0:
+        assert sorted(parts, key=lambda one: one.number) == whole, "the passes of one process"
 
 
 def test_a_step_is_its_span_of_the_draws() -> None:

@@ -16,7 +16,7 @@ def row(target: list[int], score: float = 0.0, prompt: int = 3) -> TokenizedRow:
 
 
 def figures(meter: Meter, rows_per_step: int = 2) -> dict[str, Any]:
-    return meter.figures(lambda sums: sums, rows_per_step)
+    return meter.figures(lambda state: [state], rows_per_step)
 
 
 def test_losses_are_means_over_steps_and_margins_over_rows() -> None:

@@ -194,7 +194,9 @@ def _mined(
         config.positive_grade,
         config.seed,
     )
-    ranker = first_stage(config.first_stage, data.texts, data.name, output)
+    ranker = first_stage(
+        config.first_stage, data.texts, data.name, output, bm25_memory_gb=config.bm25_memory_gb
+    )
     return MinedQueries(data, ranker, mining, _warn), files
 
 

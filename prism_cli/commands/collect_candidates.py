@@ -62,7 +62,9 @@ def collect_candidates(
     with_header = [shard for shard in questions if shard.format != "tsv"]
     check_inputs(with_header, of_questions, documents=True)
     texts = Corpus(documents, of_documents)
-    first_stage = wiring.first_stage(config.first_stage, texts.texts, name, common.output)
+    first_stage = wiring.first_stage(
+        config.first_stage, texts.texts, name, common.output, bm25_memory_gb=config.bm25_memory_gb
+    )
     count = config.candidates or CANDIDATES
     source = CandidateQueries(
         texts, questions, fields, first_stage, count, config.source or name, _warn

@@ -34,6 +34,7 @@ def first_stage(
     device: str = "auto",
     dtype: str = "auto",
     trusted: str | None = None,
+    bm25_memory_gb: float | None = None,
 ) -> "FirstStage":
     """Return the first stage: `bm25`, a sentence-transformers model, `st:…`, which keeps its
     vectors beside the ledger, or the TREC run file that `spec` names.
@@ -43,6 +44,7 @@ def first_stage(
         name: of the corpus.
         output: of the command; None for standard output.
         trusted: REPO@COMMIT of the model whose own code may run.
+        bm25_memory_gb: for an index, in 10^9 bytes; None: half of the free memory.
 
     Raises:
         UsageError: `trusted` does not go with `spec`.
@@ -65,8 +67,10 @@ def first_stage(
         )
     if spec == "bm25":
         from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+        from prism_cli.commands.free_memory import memory_budget
 
-        return Bm25FirstStage(documents)
+        given = bm25_memory_gb
+        return Bm25FirstStage(documents, memory_budget() if given is None else int(given * 1e9))
     from prism_cli.adapters.first_stages.trec_run import run_of
 
     return run_of(spec, name)
@@ -84,6 +88,7 @@ def eval_first_stage(
         device=config.device,
         dtype=config.dtype,
         trusted=trusted,
+        bm25_memory_gb=config.bm25_memory_gb,
     )
 
 

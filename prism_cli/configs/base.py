@@ -30,6 +30,8 @@ class Option:
         comma_separated: a list is given as one word, not by repeating the option.
         panel: group of options in --help.
         added: manifests do not record the default, as those of earlier versions lack the setting.
+        recorded: False for a setting that does not change the result: manifests lack it, and a run
+            resumes with another value.
     """
 
     help: str
@@ -40,6 +42,7 @@ class Option:
     comma_separated: bool = False
     panel: str | None = None
     added: bool = False
+    recorded: bool = True
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
         return handler(schema) | {"description": self.help}
@@ -138,10 +141,14 @@ def to_dict(config: Section, **how: Any) -> dict[str, Any]:
 
 
 def recorded(config: Section) -> dict[str, Any]:
-    """Return the settings as a manifest records them: without added ones at their defaults."""
+    """Return the settings as a manifest records them: without those that do not change the result,
+    and without added ones at their defaults."""
     values = to_dict(config)
     unset = to_dict(config, exclude_defaults=True)
     settings = settings_of(type(config))
+    options = {name: settings[name].option for name in values}
     return {
-        name: values[name] for name in values if name in unset or not settings[name].option.added
+        name: values[name]
+        for name, option in options.items()
+        if option.recorded and (name in unset or not option.added)
     }

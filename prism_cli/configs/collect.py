@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Ge, Interval
 
 from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.shared import Bm25MemoryGb
 
 CORPUS, CANDIDATES = "Documents and queries", "Candidates and negatives"
 DATASET, WEB = "Data sets", "Web search"
@@ -23,6 +24,7 @@ class CollectConfig(StageConfig):
             panel=CANDIDATES,
         ),
     ] = "bm25"
+    bm25_memory_gb: Bm25MemoryGb = None
     candidates: Annotated[
         int | None,
         Interval(ge=1, le=10_000),

@@ -9,6 +9,7 @@ from prism_cli.configs.base import BeforeValidation, Option, StageConfig
 from prism_cli.configs.shared import (
     Attention,
     BatchTokens,
+    Bm25MemoryGb,
     Device,
     Dtype,
     LongDocuments,
@@ -45,6 +46,7 @@ class EvalConfig(StageConfig):
         ),
     ] = "bm25"
     top_k: Annotated[int, Interval(ge=1, le=10_000), Option("Candidates per query.")] = 100
+    bm25_memory_gb: Bm25MemoryGb = None
     device: Device = "auto"
     dtype: Dtype = "auto"
     attn: Attention = "auto"

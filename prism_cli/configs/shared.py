@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 
 from prism_cli.configs.base import BeforeValidation, Option
 
@@ -54,6 +54,15 @@ BatchTokens = Annotated[
         "Document tokens of a batch, padding included.",
         default="2048 on a CPU, what fits in memory on CUDA",
         panel=LOCAL_MODELS,
+    ),
+]
+Bm25MemoryGb = Annotated[
+    float | None,
+    Gt(0),
+    Option(
+        "GB of memory for BM25's index; a larger one is made in parts, with the same result.",
+        default="half of what is free",
+        recorded=False,
     ),
 ]
 MaxSentences = Annotated[int, Interval(ge=1, le=50), Option("Sentences of extractive evidence.")]

@@ -1,10 +1,17 @@
-"""Temporary tables that may exceed memory: SQLite files that are deleted when the process ends."""
+"""Temporary tables and objects that may exceed memory, in files that are deleted when the process
+ends."""
 
+import pickle
 import sqlite3
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import IO, Any, Generic, TypeVar
 
 from prism_cli.shards.storage_errors import storage_errors
+
+Item = TypeVar("Item")
 
 
 class Spill:
@@ -42,6 +49,37 @@ class Spill:
             yield from self._db.execute(query, values)
 
 
+class SpilledObjects(Generic[Item]):
+    """Objects pickled in a private file in the folder of $TMPDIR, in order.
+
+    Raises StorageError if that folder is full. Add all objects before any is read.
+    """
+
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        with _storage():
+            self._file = tempfile.TemporaryFile(prefix="prism-spill-")  # noqa: SIM115
+        weakref.finalize(self, _close, self._file)
+        self._count = 0
+        for item in items:
+            self.append(item)
+
+    def append(self, item: Item) -> None:
+        """Store an object behind the others."""
+        with _storage():
+            pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the objects, one in memory at a time."""
+        with _storage():
+            self._file.seek(0)  # flushes
+        for _ in range(self._count):
+            yield pickle.load(self._file)
+
+
 class SeenTexts:
     """First text of each key; keys beyond `memory` are stored on disk."""
 
@@ -69,6 +107,11 @@ class SeenTexts:
             self._spill.fill("INSERT INTO spill VALUES (?, ?)", sorted(self._recent.items()))
             self._recent.clear()
         return text
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # a full disk has been reported
+        file.close()
 
 
 def _storage() -> storage_errors:

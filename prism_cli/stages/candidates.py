@@ -20,6 +20,7 @@ from prism_cli.rows.ids import id_text
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.rows.texts import titled
 from prism_cli.shards.reader import Shard
+from prism_cli.shards.spill import SeenTexts
 from prism_cli.shards.stored_corpus import StoredCorpus
 
 _OF_DOCUMENTS = ("document", "documents", "pos", "neg")
@@ -55,25 +56,27 @@ class Corpus:
 
     @cached_property
     def _stored(self) -> StoredCorpus:
-        seen: dict[str, bytes] = {}
-        stored = StoredCorpus(self._documents(seen))
-        if not seen:
+        stored = StoredCorpus(self._documents())
+        if not len(stored):
             first = f"; the first: {_first_refusal(self.refused)}" if self.refused else ""
             raise MissingDataError(f"{self.name}: has no documents{first}")
         return stored
 
-    def _documents(self, seen: dict[str, bytes]) -> Iterator[tuple[str, str, str]]:
+    def _documents(self) -> Iterator[tuple[str, str, str]]:
         """Yield each document once; a repeated one with the same text is skipped."""
-        for place, raw in _lines(self._shards, self._fields):
+        seen = SeenTexts()
+        for number, (place, raw) in enumerate(_lines(self._shards, self._fields)):
             try:
                 name, title, text = _document(decode_row(raw, self._fields))
-                if name in seen and seen[name] != texts_digest(title, text):
+                digest = texts_digest(title, text)
+                entry = digest + str(number).encode()
+                first = seen.first(name.encode("utf-8", "surrogatepass"), entry)
+                if not first.startswith(digest):
                     raise RowError("doc_id", f"{name!r} came before with another text")
             except RowError as error:
                 self.refused.append(_refused(raw, place, error))
                 continue
-            if name not in seen:
-                seen[name] = texts_digest(title, text)
+            if first == entry:
                 yield name, title, text
 
 

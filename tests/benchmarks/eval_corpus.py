@@ -1,6 +1,10 @@
 """Time and peak memory of evaluating BM25 on a large corpus, phase by phase and by the command.
 
-python tests/benchmarks/eval_corpus.py [--documents 1000000] [--queries 100] [--folder DIR]
+python tests/benchmarks/eval_corpus.py [--documents 1000000] [--queries 100] [--parts 8]
+    [--folder DIR]
+
+The index is made whole, and in parts that each take a fraction of its memory; both in processes of
+their own, whose memory is counted from before the first document.
 
 The corpus is synthetic: words by Zipf's law over 400,000 forms, 60 a document (log-normal lengths),
 a query is some words of its relevant document. It is made once in DIR.
@@ -8,12 +12,14 @@ a query is some words of its relevant document. It is made once in DIR.
 
 import argparse
 import json
+import multiprocessing
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +28,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from prism_cli.adapters.datasets.beir import BeirSet
-from prism_cli.adapters.first_stages.bm25 import Bm25Index
+from prism_cli.adapters.first_stages import bm25
+from prism_cli.adapters.first_stages.bm25_index import Bm25Index, CorpusStatistics, Postings
 from prism_cli.domain.metrics import default_measures, query_values
 from prism_cli.evaluation.ranking.runs import Run
 
@@ -75,9 +82,48 @@ def measured(name: str, work: Callable[[], Any]) -> Any:
     return result
 
 
-def ranked_by(index: Bm25Index, queries: list[tuple[str, str]]) -> Run:
-    """Return the candidates of each query."""
-    return {query_id: index.best(text, 101) for query_id, text in queries}
+def ranked(folder: Path, memory: int | None) -> tuple[Run, int, int]:
+    """Return the candidates of each query; the bytes that the search took, and the estimate.
+
+    Args:
+        memory: limit of an index.
+    """
+    data = BeirSet(folder)
+    queries = data.judged_queries("test")
+    estimates: list[int] = []
+
+    def index(postings: Postings, statistics: CorpusStatistics) -> Bm25Index:
+        estimates.append(postings.memory)
+        return Bm25Index(postings, statistics)
+
+    vars(bm25)["Bm25Index"] = index
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    started = time.perf_counter()
+    hits = bm25.Bm25FirstStage(data.texts, memory).search(queries, 101)
+    run = {query_id: best for (query_id, _), best in zip(queries, hits, strict=True)}
+    seconds, used = time.perf_counter() - started, resident("VmHWM") - before
+    print(
+        f"index in {len(estimates):2} and search {seconds:19.1f} s   {used / 1e6:,.0f} MB more, "
+        f"estimate {max(estimates) / 1e6:,.0f} MB",
+        flush=True,
+    )
+    return run, used, sum(estimates)
+
+
+def compare_parts(folder: Path, parts: int) -> Run:
+    """Print time and memory of one index and of `parts`; return the candidates of each query."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+        run, used, estimate = pool.submit(ranked, folder, None).result()
+        same, less, _ = pool.submit(ranked, folder, estimate // parts).result()
+    print(f"one index takes {used / less:.1f} times the memory of parts; same run: {run == same}")
+    return run
+
+
+def resident(field: str) -> int:
+    """Return resident memory in bytes: `VmRSS` now, `VmHWM` at its peak."""
+    return int(Path("/proc/self/status").read_text().partition(f"{field}:")[2].split()[0]) << 10
 
 
 def main() -> None:
@@ -85,6 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--parts", type=int, default=8)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -98,8 +145,7 @@ def main() -> None:
         queries = measured("queries, judgements", lambda: data.judged_queries("test"))
         qrels = data.qrels("test")
         measured("a pass over the corpus", lambda: data.missing_documents("test"))
-        index = measured("index", lambda: Bm25Index(data.texts()))
-        run = measured("search", lambda: ranked_by(index, queries))
+        run = compare_parts(folder, options.parts)
         names = [name for name, _ in queries]
         measured("measures", lambda: query_values(qrels, run, names, default_measures(100)))
         command = [sys.executable, "-m", "prism_cli", "eval", str(folder), "--model", "none"]

@@ -19,7 +19,7 @@ from statistics import mean
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from prism_cli.adapters.datasets.beir import BeirSet
-from prism_cli.adapters.first_stages.bm25 import Bm25Index
+from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 from prism_cli.bundled import CORPUS
 from prism_cli.domain.chat import UnusableReplyError
 from prism_cli.domain.keyword_extraction import extracted_keywords
@@ -92,7 +92,7 @@ def measure(name: str, data: BeirSet, split: str, examples: int) -> None:
     written = [text for key, text in judged.items() if rows[key].get("kind") == "keyword"]
     questions = {key: text for key, text in judged.items() if rows[key].get("kind") != "keyword"}
     print(f"{name}: {len(questions)} questions, {len(written)} written keyword queries")
-    index = Bm25Index(data.texts())
+    first_stage = Bm25FirstStage(data.texts)
     if written:
         print(f"  written keywords   {style(written)}")
         print(
@@ -106,7 +106,8 @@ def measure(name: str, data: BeirSet, split: str, examples: int) -> None:
             continue
         figures = []
         for texts in (questions, keywords):
-            run = {key: index.best(texts[key], 10) for key in keywords}
+            hits = first_stage.search([(key, texts[key]) for key in keywords], 10)
+            run = dict(zip(keywords, hits, strict=True))
             figures.append(query_values(qrels, run, list(keywords), list(MEASURES)))
         before, after = figures
         changes = ", ".join(

@@ -27,7 +27,7 @@ import transformers
 from rerank_scoring import Seconds, timed
 
 from prism_cli.adapters.datasets.beir import BeirSet
-from prism_cli.adapters.first_stages.bm25 import Bm25Index
+from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
 from prism_cli.adapters.runtimes import transformers_runtime
 from prism_cli.adapters.runtimes.text_writer import CLOSING, TextWriter
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
@@ -77,12 +77,12 @@ def main() -> None:
 def make_pairs(data: BeirSet, split: str, queries: int) -> list[tuple[str, str]]:
     """Return random queries, each with the first documents of BM25."""
     texts = dict(data.texts())
-    index = Bm25Index(texts.items())
     queries_sampled = random.Random(0).sample(data.judged_queries(split), queries)
+    ranked = Bm25FirstStage(texts.items).search(queries_sampled, DOCUMENTS)
     return [
         (query, texts[name])
-        for _, query in queries_sampled
-        for name, _ in index.best(query, DOCUMENTS)
+        for (_, query), hits in zip(queries_sampled, ranked, strict=True)
+        for name, _ in hits
     ]
 
 

@@ -43,6 +43,9 @@ def test_a_beir_folder_becomes_pairs_and_a_second_run_does_nothing() -> None:
     assert "finished before" in prism(*words).stderr
     assert prism(*words, "--overwrite").returncode == 0
     assert Path("pairs.jsonl").read_bytes() == before
+    assert prism(*words, "--overwrite", "--bm25-memory-gb", "1e-6").returncode == 0
+    assert Path("pairs.jsonl").read_bytes() == before
+    assert "finished before" in prism(*words).stderr
     changed = prism(*words, "--to-rank", "5")
     assert changed.returncode == 2
     assert "to_rank: was 20, is 5" in changed.stderr

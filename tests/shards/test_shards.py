@@ -1,5 +1,6 @@
 """Whole files, the ledger, the lock, spilled tables, and where state is kept."""
 
+import errno
 import multiprocessing
 import os
 import sqlite3
@@ -17,7 +18,7 @@ from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Shard, read_rows
-from prism_cli.shards.spill import SeenTexts, Spill
+from prism_cli.shards.spill import SeenTexts, Spill, SpilledObjects
 from prism_cli.shards.state import is_network_file_system
 from prism_cli.shards.writer import PartFile, whole_file
 from tests.factories import jsonl, make_pairs
@@ -164,6 +165,24 @@ def test_spilled_rows_come_back() -> None:
     assert rows == [("999",), ("998",), ("997",)]
     with pytest.raises(StorageError, match="TMPDIR"):
         list(spill.rows("SELECT nothing FROM nowhere"))
+
+
+def test_spilled_objects_come_back_in_order_and_again() -> None:
+    items = [{"a": number, "b": ["x"] * number} for number in range(50)]
+    spilled = SpilledObjects(items[:-1])
+    spilled.append(items[-1])
+    assert len(spilled) == 50
+    assert list(spilled) == items == list(spilled)
+    assert not list(SpilledObjects[int]())
+
+
+def test_objects_that_cannot_be_spilled_say_which_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pickle.dump", full)
+    with pytest.raises(StorageError, match=r"No space left.*TMPDIR"):
+        SpilledObjects([1])
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), max_size=80))

@@ -199,3 +199,9 @@ def test_gold_marks_belong_to_pairs_and_an_unanswerable_query_to_the_only_split(
     assert data.marked_queries(only) == {"none", "some"} - data.qrels(only).keys()
     other.write_text("query-id\tcorpus-id\tscore\nq9\td1\t1\n")
     assert data.marked_queries(only) == set()
+
+
+def test_ids_of_one_hash_are_not_repeated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = read_all(folder)
+    monkeypatch.setattr("prism_cli.shards.seen_keys.hash", lambda _: 7, raising=False)
+    assert read_all(folder) == expected

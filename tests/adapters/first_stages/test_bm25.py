@@ -5,8 +5,18 @@ import random
 
 import bm25s
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from prism_cli.adapters.first_stages.bm25 import K1, B, Bm25FirstStage, WordTokens
+from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+from prism_cli.adapters.first_stages.bm25_index import (
+    K1,
+    B,
+    Bm25Index,
+    CorpusStatistics,
+    Postings,
+)
+from prism_cli.adapters.first_stages.word_tokens import WordTokens
 
 
 def search(corpus: dict[str, str], query: str, top_k: int = 10) -> list[tuple[str, float]]:
@@ -87,3 +97,45 @@ def test_the_corpus_is_read_lazily() -> None:
     assert not read
     assert list(stage.search([("q", "steam"), ("r", "")], 1))[1] == []
     assert read == [1]
+
+
+WORDS = ["steam", "engine", "river", "黑豹队", "the", "boats"]
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
+
+
+@given(
+    texts=st.lists(TEXTS, max_size=12),
+    queries=st.lists(TEXTS, max_size=3),
+    top_k=st.integers(0, 6),
+    memory=st.integers(0, 700),
+)
+def test_parts_of_a_corpus_rank_like_one_index(
+    texts: list[str], queries: list[str], top_k: int, memory: int
+) -> None:
+    corpus = [(f"d{7 * number % 13}", text) for number, text in enumerate(texts)]
+    named = [(str(number), query) for number, query in enumerate(queries)]
+    whole = list(Bm25FirstStage(lambda: corpus).search(named, top_k))
+    assert list(Bm25FirstStage(lambda: corpus, memory).search(named, top_k)) == whole
+    assert len(whole) == len(queries)
+
+
+def test_a_small_memory_makes_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def index(postings: Postings, statistics: CorpusStatistics) -> Bm25Index:
+        sizes.append(len(postings.lengths))
+        return Bm25Index(postings, statistics)
+
+    monkeypatch.setattr("prism_cli.adapters.first_stages.bm25.Bm25Index", index)
+    corpus = {f"d{number}": "steam engine" for number in range(9)}
+    hits = next(Bm25FirstStage(corpus.items, memory=200).search([("q", "steam")], 4))
+    assert sizes == [3, 3, 3]
+    assert [doc_id for doc_id, _ in hits] == ["d8", "d7", "d6", "d5"]
+
+
+def test_memory_grows_with_terms_documents_and_ids() -> None:
+    postings = Postings()
+    assert postings.fits(0)
+    postings.add("d1", [0, 1, 1], 5)
+    assert postings.fits(16 * 3 + 50 + 2)
+    assert not postings.fits(16 * 3 + 50 + 1)

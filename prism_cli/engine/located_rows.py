@@ -1,18 +1,12 @@
-"""Reading of all jobs' rows before the main pass: each valid row with file and line, and queries
-whose rows are in more than one shard."""
+"""Reading of jobs' rows before the main pass: each valid row with file and line."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import RowError
-from prism_cli.rows.row import Row, query_id
-from prism_cli.shards.spill import SeenTexts
-
-_LISTED_QUERIES = 3
 
 
 def well_formed_rows(
@@ -39,50 +33,3 @@ def well_formed_rows(
             except RowError:
                 continue  # the main pass rejects it
             yield LocatedRow(file, line, row)
-
-
-def split_queries(
-    jobs: Sequence[Job],
-    group_of: Callable[[Row], bytes],
-    rows: Callable[[Sequence[Job]], Iterator[LocatedRow]],
-    guard: Callable[[Job], AbstractContextManager[None]],
-) -> dict[int, list[str]]:
-    """Find queries whose rows are in more than one job's shard, in bounded memory.
-
-    Args:
-        group_of: returns the key that the rows of a query share; b"" for a row without a query.
-        guard: context entered around the reading of each job.
-
-    Returns:
-        By id of each job that has part of such a query: a line for each, with both places.
-    """
-    seen = SeenTexts()
-    lines: dict[int, list[str]] = {}
-    more: dict[int, int] = {}
-    for number, job in enumerate(jobs):
-        current = b""
-        with guard(job):
-            for file, line, row in rows([job]):
-                key = group_of(row)
-                if key == current or not key:
-                    current = key
-                    continue
-                current = key
-                first_number, _, first_place = seen.first(
-                    key, f"{number} {file}:{line}".encode()
-                ).partition(b" ")
-                if int(first_number) == number:
-                    continue
-                text = (
-                    f"query_id {query_id(row)!r}, {row['query'][:60]!r}: "
-                    f"{first_place.decode()} and {file}:{line}"
-                )
-                for holder in (id(jobs[int(first_number)]), id(job)):
-                    if len(lines.setdefault(holder, [])) < _LISTED_QUERIES:
-                        lines[holder].append(text)
-                    else:
-                        more[holder] = more.get(holder, 0) + 1
-    return {
-        holder: listed + ([f"and {more[holder]:,} more queries"] if holder in more else [])
-        for holder, listed in lines.items()
-    }

@@ -9,13 +9,13 @@ from prism_cli import terminal
 from prism_cli.engine.batched_run import Batched
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.jobs import Job, jobs_of_process, outputs_without_input
-from prism_cli.engine.located_rows import split_queries
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.run_plan import RunPlan, plan_run
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
 from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS, SkippedOutputs
+from prism_cli.engine.split_queries import split_queries
 from prism_cli.engine.spread import Here, Spread
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
@@ -122,12 +122,13 @@ class _Run:
 
     def _refuse_split_queries(self, jobs: Sequence[Job]) -> list[Job]:
         """Refuse the jobs with a query whose rows are in two shards; return the others."""
-        queries = split_queries(
-            self.plan.jobs, self.plan.stage.group_of, self.worker.rows, self._refusing
-        )
-        for job in jobs:
-            if id(job) in queries:
-                self.skipped.add_split_queries(job.name, queries[id(job)])
+        queries = split_queries(self.plan, self.worker.rows, self._refusing)
+        if not queries.lines:
+            return list(jobs)
+        mend, names = queries.mending_command(self.plan), {job.name for job in jobs}
+        for number, job in enumerate(self.plan.jobs):
+            if number in queries.lines and job.name in names:
+                self.skipped.add_split_queries(job.name, queries.of(number), mend)
         refused = {output.output for output in self.skipped.items}
         return [job for job in jobs if job.name not in refused]
 

@@ -25,8 +25,9 @@ _LOCKED = "held by another run (run the same command when it has ended)"
 _UNREADABLE = "with an input that cannot be read"
 _SPLIT_QUERIES = (
     "with only part of a query, since its other rows are in another file, where they would be "
-    "ranked by themselves (put the rows of a query in one file; or name one file with -o, into "
-    "which all are merged; or, where these are rankings of their own, run one file at a time)"
+    "ranked by themselves (`{}` writes shards that do not cut a query, to run this on; or "
+    "--sort-queries, or one file as -o, makes one output of all; or, where these are rankings of "
+    "their own, run one file at a time)"
 )
 _INVALID_NAME = "with names that cannot be used"
 _OTHER = "that could not be worked"
@@ -70,12 +71,15 @@ class SkippedOutputs:
             kind = _INVALID_NAME
         self.items.append(SkippedOutput(output, kind, tuple(reasons), error.exit_code))
 
-    def add_split_queries(self, output: str, queries: Sequence[str]) -> None:
+    def add_split_queries(self, output: str, queries: Sequence[str], mend: str) -> None:
         """Add an output that has part of `queries`, a line each, whose other rows are in other
-        shards."""
-        self.items.append(
-            SkippedOutput(output, _SPLIT_QUERIES, tuple(queries), UsageError.exit_code)
-        )
+        shards.
+
+        Args:
+            mend: the command that writes the inputs as shards of whole queries.
+        """
+        kind = _SPLIT_QUERIES.format(mend)
+        self.items.append(SkippedOutput(output, kind, tuple(queries), UsageError.exit_code))
 
     def error(self, outputs: int, worked: int) -> RefusedOutputsError | None:
         """Return all outputs as one error; None if there are none.

@@ -1,0 +1,157 @@
+"""Queries whose rows are in more than one shard."""
+
+import shlex
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.run_plan import RunPlan
+from prism_cli.engine.shared_keys import HASH_BYTES, common, hashes_of, shared_hashes
+from prism_cli.engine.survey import LocatedRow
+from prism_cli.engine.surveys import Rows, SurveyParts
+from prism_cli.rows.row import Row, query_id
+from prism_cli.shards.folder import is_row_file
+from prism_cli.shards.spill import SeenTexts
+
+_LISTED_QUERIES = 3
+_NAMED_INPUTS = 20
+"""Most inputs of a shown command."""
+
+
+@dataclass(frozen=True)
+class QuerySurvey:
+    """Hashes of the queries that are in more than one part.
+
+    Attributes:
+        group_of: returns the key, a hash, that the rows of a query share; b"" for a row without a
+            query.
+    """
+
+    group_of: Callable[[Row], bytes]
+
+    def read(self, rows: Iterable[LocatedRow]) -> bytes:
+        """Return the sorted hashes of all queries, 8 bytes each."""
+        keys = {self.group_of(row) for *_, row in rows}
+        return array("Q", sorted({_hash(key) for key in keys if key})).tobytes()
+
+    def merge(self, parts: Sequence[bytes]) -> bytes:
+        """Return the sorted hashes that are in more than one part."""
+        return shared_hashes(parts).tobytes()
+
+
+@dataclass
+class SplitQueries:
+    """Queries whose rows are in more than one job's shard.
+
+    Attributes:
+        lines: by number of each job that has part of such a query: a line for each, with both
+            places.
+        scattered: True if the rows of a query would not all be adjacent if the shards were read one
+            after another.
+    """
+
+    lines: dict[int, list[str]] = field(default_factory=dict)
+    scattered: bool = False
+    _more: dict[int, int] = field(default_factory=dict)
+
+    def add(self, holder: int, text: str) -> None:
+        """Add a query of a job."""
+        listed = self.lines.setdefault(holder, [])
+        if len(listed) < _LISTED_QUERIES:
+            listed.append(text)
+        else:
+            self._more[holder] = self._more.get(holder, 0) + 1
+
+    def of(self, holder: int) -> list[str]:
+        """Return the lines of a job."""
+        more = self._more.get(holder)
+        return self.lines[holder] + ([f"and {more:,} more queries"] if more else [])
+
+    def mending_command(self, plan: RunPlan) -> str:
+        """Return the command that writes the inputs as shards without split queries."""
+        names = [source.name for job in plan.jobs for source in job.inputs]
+        parent, fields = Path(names[0]).parent, plan.options.fields
+        output = Path(names[0]).name.partition(".")[0]
+        in_folder = set(filter(is_row_file, parent.iterdir() if parent.is_dir() else ()))
+        if set(map(Path, names)) == in_folder or len(names) > _NAMED_INPUTS:
+            names, output = [str(parent)], str(parent if parent.name else "shards")
+        options = ["--sort-queries"] if self.scattered else []
+        for name in ("query", "query_id"):
+            options += ["--field", f"{name}={fields[name]}"] if name in fields else []
+        return shlex.join(["prism", "shard", *names, "-o", f"{output}.sharded", *options])
+
+
+def split_queries(
+    plan: RunPlan, rows: Rows, guard: Callable[[Job], AbstractContextManager[None]]
+) -> SplitQueries:
+    """Find the queries whose rows are in more than one shard, in bounded memory.
+
+    All shards are surveyed for hashes; those that share one are read again for the places.
+
+    Args:
+        guard: context entered around the reading of each job.
+    """
+    survey = QuerySurvey(plan.stage.group_of)
+    found = SplitQueries()
+    with SurveyParts(plan, survey, rows) as parts:
+        ends = []
+        for job in plan.jobs:
+            with guard(job):
+                parts.read(job)
+            ends.append(len(parts))
+        shared = hashes_of(survey.merge(parts))
+        if not shared:
+            return found
+        seen, start, last = SeenTexts(), 0, b""
+        for number, (job, end) in enumerate(zip(plan.jobs, ends, strict=True)):
+            own = set[int]()
+            for index in range(start, end):
+                own |= common(hashes_of(parts[index]), shared)
+            empty, start = start == end, end
+            if not own:
+                last = last if empty else b""
+                continue
+            with guard(job):
+                last = _locate(number, rows([job]), survey.group_of, own, seen, last, found)
+    return found
+
+
+def _locate(
+    number: int,
+    rows: Iterable[LocatedRow],
+    group_of: Callable[[Row], bytes],
+    hashes: set[int],
+    seen: SeenTexts,
+    last: bytes,
+    found: SplitQueries,
+) -> bytes:
+    """Add the split queries of job `number` to `found`; return the key of its last row.
+
+    Args:
+        hashes: of the queries to look at.
+        last: key of the last row before the job.
+    """
+    for key, group in groupby(rows, lambda located: group_of(located.row)):
+        joins, last = key == last, key
+        if not key or _hash(key) not in hashes:
+            continue
+        file, line, row = next(group)
+        place = f"{number} {file}:{line}"
+        first = seen.first(key, place.encode()).decode()
+        if first == place:
+            continue
+        found.scattered |= not joins
+        first_number, _, first_place = first.partition(" ")
+        if int(first_number) != number:
+            name = f"query_id {query_id(row)!r}, {row['query'][:60]!r}"
+            for holder in (int(first_number), number):
+                found.add(holder, f"{name}: {first_place} and {file}:{line}")
+    return last
+
+
+def _hash(key: bytes) -> int:
+    return int.from_bytes(key[:HASH_BYTES])

@@ -103,7 +103,7 @@ PLAIN = {
 # Modules that compute with arrays alone; stages import them that need them for each row.
 WITH_NUMPY = {
     "domain/mixture.py", "domain/near_duplicates.py", "domain/rating_agreement.py",
-    "domain/split_plan.py", "shards/text_groups.py",
+    "domain/smallest_keys.py", "domain/split_plan.py", "shards/text_groups.py",
 }  # fmt: skip
 
 

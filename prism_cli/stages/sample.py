@@ -101,9 +101,9 @@ class SampleStage(RowStage):
         origin_cutoff = found.origin_cutoffs.get(stratum[0] in self._web)
         if cutoff or origin_cutoff:
             key = self.survey.key(row)
-            if cutoff and not cutoff.keeps(key):
+            if cutoff and not cutoff.keeps(key, self.location):
                 return ENOUGH_OF_SCORE
-            if origin_cutoff and not origin_cutoff.keeps(origin_key(key)):
+            if origin_cutoff and not origin_cutoff.keeps(origin_key(key), self.location):
                 return ENOUGH_OF_ORIGIN
         return None
 

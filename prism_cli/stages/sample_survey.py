@@ -1,10 +1,11 @@
 """Survey of the sample stage: the rows of every stratum, and from them the cutoffs."""
 
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
-from itertools import groupby, islice
 from typing import Any, Self
 
 import orjson
@@ -17,33 +18,39 @@ from prism_cli.domain.sampling import (
     paper_shares,
 )
 from prism_cli.domain.seeded_sample import seeded_hash
+from prism_cli.domain.smallest_keys import (
+    LINE_BITS,
+    KeyColumns,
+    Keys,
+    Places,
+    SmallestKeys,
+    mapped,
+    renumbered,
+)
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import MissingDataError
 from prism_cli.rows.row import Row, doc_id, query_id
-from prism_cli.shards.spill import Spill
 
 Stratum = tuple[str, int]
 """Source ("" where it is ignored) and score bin."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cutoff:
-    """A position in the order of keys: rows before `key` are kept, and `ties` equal to it."""
+    """A position in the order of keys, and of the rows of one key.
+
+    Attributes:
+        key: rows before it are kept.
+        lines: last line of each file that is kept of the rows with this key.
+    """
 
     key: bytes
-    ties: int
+    lines: Mapping[str, int]
 
-    def include(self, key: bytes) -> None:
-        """Advance by one row; keys arrive in order."""
-        self.ties = self.ties + 1 if key == self.key else 1
-        self.key = key
-
-    def keeps(self, key: bytes) -> bool:
-        """Return whether the next row with this key is kept."""
-        if key != self.key:
-            return key < self.key
-        self.ties -= 1
-        return self.ties >= 0
+    def keeps(self, key: bytes, location: tuple[str, int]) -> bool:
+        """Return whether the row with this key is kept."""
+        file, line = location
+        return line <= self.lines.get(file, 0) if key == self.key else key < self.key
 
 
 @dataclass
@@ -72,8 +79,8 @@ class Quotas:
             [[*stratum, count] for stratum, count in table.items()]
             for table in (self.before, dict(sorted(self.counts.items())), self.quotas)
         ]
-        cutoffs = [[*name, cut.key.hex(), cut.ties] for name, cut in self.cutoffs.items()]
-        origins = [[web, cut.key.hex(), cut.ties] for web, cut in self.origin_cutoffs.items()]
+        cutoffs = [[*name, cut.key.hex(), cut.lines] for name, cut in self.cutoffs.items()]
+        origins = [[web, cut.key.hex(), cut.lines] for web, cut in self.origin_cutoffs.items()]
         return orjson.dumps([*tables, cutoffs, origins, self.notes])
 
     @classmethod
@@ -88,7 +95,7 @@ class Quotas:
             Counter(counts),
             quotas,
             {(name, index): Cutoff(bytes.fromhex(key), n) for name, index, key, n in cutoffs},
-            {web: Cutoff(bytes.fromhex(key), ties) for web, key, ties in origins},
+            {web: Cutoff(bytes.fromhex(key), lines) for web, key, lines in origins},
             notes,
         )
 
@@ -104,59 +111,95 @@ class SampleSurvey:
     seed: int
 
     def read(self, rows: Iterable[LocatedRow]) -> bytes:
-        """Return the number of rows and, by source and bin, that of rows with a score and the keys
-        of those within the length limits."""
+        """Return counts of rows and, for those within the length limits, keys and places: 28 bytes
+        of each row that can be among the chosen ones of its bin."""
         seen = 0
-        strata: dict[Stratum, list[Any]] = {}
-        for *_, row in rows:
+        strata: dict[Stratum, list[int]] = {}
+        files: dict[str, int] = {}
+        numbers, keys, places = array("I"), bytearray(), array("Q")
+        for file, line, row in rows:
             seen += 1
             score = self.score(row)
             if score is None:
                 continue
             name = row.get("source") or "", bin_of(score, self.bins)
-            stratum = strata.setdefault(name, [0, []])
-            stratum[0] += 1
+            stratum = strata.setdefault(name, [len(strata), 0, 0])
+            stratum[1] += 1
             if self.lengths is None or not self.lengths.drop_reason(row):
-                stratum[1].append(self.key(row).hex())
-        return orjson.dumps([seen, [[*name, *stratum] for name, stratum in strata.items()]])
+                stratum[2] += 1
+                numbers.append(stratum[0])
+                keys += self.key(row)
+                places.append(files.setdefault(file, len(files)) << LINE_BITS | line)
+        columns = KeyColumns(numbers, keys, places)
+        if self.size is not None:
+            columns.only_smallest(self.size)
+        counts = [[*name, *stratum[1:]] for name, stratum in strata.items()]
+        return orjson.dumps([seen, counts, list(files)]) + b"\n" + columns.to_bytes()
 
     def merge(self, parts: Sequence[bytes]) -> bytes:
-        """Return `Quotas`.
+        """Return `Quotas`, after five passes over the parts at most.
 
         Raises:
             MissingDataError: there are rows, but none has a score.
         """
         found = Quotas()
-        keys = Spill("source TEXT, bin INTEGER, key BLOB")
         seen = 0
-
-        def entries() -> Iterator[tuple[Any, ...]]:
-            nonlocal seen
-            for part in parts:
-                rows, strata = orjson.loads(part)
-                seen += rows
-                for source, index, count, kept in strata:
-                    found.before[source, index] += count
-                    if kept:
-                        stratum = self.stratum(source, index)
-                        found.counts[stratum] += len(kept)
-                        yield from ((*stratum, bytes.fromhex(key)) for key in kept)
-
-        keys.fill("INSERT INTO spill VALUES (?, ?, ?)", entries())
+        files: dict[str, int] = {}
+        for part in parts:
+            rows, strata, names = orjson.loads(part.partition(b"\n")[0])
+            seen += rows
+            for source, index, count, within in strata:
+                found.before[source, index] += count
+                if within:
+                    found.counts[self.stratum(source, index)] += within
+            for name in names:
+                files.setdefault(name, len(files))
         if seen and not found.before:
             raise MissingDataError(
                 f"none of {seen:,} rows has a teacher_score, which the sample is balanced by; "
                 "`prism distill IN -o OUT --teacher st:minilm` writes it"
             )
         self._set_shares(found)
-        origin_quotas = self._origin_quotas(found)
-        shrunk = Spill("key BLOB")
-        shrunk.fill("INSERT INTO spill VALUES (?)", self._cut(found, keys, origin_quotas))
-        for web, quota in origin_quotas.items():
-            cutoff = found.origin_cutoffs[web] = Cutoff(b"", 0)
-            for (key,) in shrunk.rows("SELECT key FROM spill ORDER BY key LIMIT ?", (quota,)):
-                cutoff.include(key)
+        entries = partial(self._entries, parts, files)
+        capped = {
+            stratum: SmallestKeys(found.quotas[stratum])
+            for stratum, count in sorted(found.counts.items())
+            if found.quotas[stratum] < count
+        }
+        _fill(capped, entries)
+        found.cutoffs = {name: _cutoff(keys, list(files)) for name, keys in capped.items()}
+        origins = {web: SmallestKeys(n) for web, n in self._origin_quotas(found).items()}
+        _fill(origins, partial(self._second_choice, entries, capped, origins))
+        found.origin_cutoffs = {web: _cutoff(keys, list(files)) for web, keys in origins.items()}
         return found.as_bytes()
+
+    def _entries(
+        self, parts: Iterable[bytes], files: Mapping[str, int]
+    ) -> Iterator[tuple[Stratum, Keys, Places]]:
+        """Yield the keys of each part and stratum, with places over all files."""
+        for part in parts:
+            header, _, raw = part.partition(b"\n")
+            columns, (_, strata, names) = KeyColumns.from_bytes(raw), orjson.loads(header)
+            numbers = [files[name] for name in names]
+            for number, (source, index, *_) in enumerate(strata):
+                keys, places = columns.of_set(number)
+                yield self.stratum(source, index), keys, renumbered(places, numbers)
+
+    def _second_choice(
+        self,
+        entries: Callable[[], Iterable[tuple[Stratum, Keys, Places]]],
+        capped: Mapping[Stratum, SmallestKeys],
+        origins: Collection[bool],
+    ) -> Iterator[tuple[bool, Keys, Places]]:
+        """Yield the second keys of kept rows whose origin is reduced."""
+        for stratum, keys, places in entries():
+            web = stratum[0] in self.web
+            if web not in origins:
+                continue
+            if stratum in capped:
+                kept = capped[stratum].kept(keys, places)
+                keys, places = keys[kept], places[kept]
+            yield web, mapped(keys, origin_key), places
 
     def score(self, row: Row) -> float | None:
         """Return the score that is balanced: teacher_score; for the paper's rule the raw mean."""
@@ -205,20 +248,30 @@ class SampleSurvey:
             if quota < count
         }
 
-    def _cut(
-        self, found: Quotas, keys: Spill, origin_quotas: Mapping[bool, int]
-    ) -> Iterator[tuple[Any, ...]]:
-        """Set each stratum's cutoff; yield the kept keys of an origin that is reduced."""
-        ordered = keys.rows("SELECT source, bin, key FROM spill ORDER BY source, bin, key")
-        for (source, index), group in groupby(ordered, key=lambda entry: (entry[0], entry[1])):
-            quota = found.quotas[source, index]
-            cutoff = Cutoff(b"", 0)
-            for *_, key in islice(group, quota):
-                cutoff.include(key)
-                if (source in self.web) in origin_quotas:
-                    yield (origin_key(key),)
-            if quota < found.counts[source, index]:
-                found.cutoffs[source, index] = cutoff
+
+def _fill(
+    wanted: Mapping[Any, SmallestKeys],
+    entries: Callable[[], Iterable[tuple[Any, Keys, Places]]],
+) -> None:
+    """Find the smallest keys of each set in two passes over `entries`."""
+    if not wanted:
+        return
+    for name, keys, _ in entries():
+        if name in wanted:
+            wanted[name].count_keys(keys)
+    for name, keys, places in entries():
+        if name in wanted:
+            wanted[name].collect(keys, places)
+    for smallest in wanted.values():
+        smallest.finish()
+
+
+def _cutoff(smallest: SmallestKeys, files: Sequence[str]) -> Cutoff:
+    lines: dict[str, int] = {}
+    for place in smallest.tied.tolist():
+        file = files[place >> LINE_BITS]
+        lines[file] = max(lines.get(file, 0), place & (1 << LINE_BITS) - 1)
+    return Cutoff(smallest.last or b"", lines)
 
 
 def origin_key(key: bytes) -> bytes:

@@ -34,7 +34,8 @@ def sampled(rows: list[Row], *settings: Any, **more: Any) -> tuple[list[Row], Co
         stage.check(row)
     survey(stage, rows)
     selected, dropped = [], Counter[str]()
-    for row in rows:
+    for line, row in enumerate(rows, 1):
+        stage.location = "in.jsonl", line
         outcome = stage.work(row)
         if isinstance(outcome, Dropped):
             dropped[outcome.reason] += 1

@@ -4,22 +4,37 @@ A spread places work and nothing else: outputs, manifests and resume are the wor
 calls `ShardWorker.work`, so that the bytes do not depend on the way.
 """
 
+import os
+import platform
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from typing import Protocol
 
 from prism_cli.engine.jobs import Job
+from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
+from prism_cli.errors import LockedError
+
+_LOOK_SECONDS = (0.5, 15.0)
+"""First and longest wait before shards that others hold are looked at again."""
 
 
 class Spread(Protocol):
     """Hands shards to workers until each has a report."""
 
-    def work(self, jobs: Sequence[Job], worker: ShardWorker) -> Iterator[ShardReport]:
+    @property
+    def name(self) -> str:
+        """Name in the run's board."""
+
+    def work(
+        self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
+    ) -> Iterator[ShardReport]:
         """Yield the report of each shard as it comes.
 
         Args:
             worker: works shards in this process.
+            board: where attempts and given-up shards are noted.
 
         Raises:
             InterruptedRunError, LimitReachedError: the run must stop.
@@ -29,7 +44,40 @@ class Spread(Protocol):
 class Here:
     """One shard after another, in this process."""
 
-    def work(self, jobs: Sequence[Job], worker: ShardWorker) -> Iterator[ShardReport]:
+    name = "here"
+
+    def work(
+        self, jobs: Sequence[Job], worker: ShardWorker, _board: RunBoard
+    ) -> Iterator[ShardReport]:
         """Yield the reports in order."""
         for job in jobs:
             yield worker.work(job)
+
+
+class Join:
+    """Shards that several processes work together, each started by the same command: a shard
+    belongs to who holds its output's lock, and is looked at again until it is finished."""
+
+    name = "join"
+
+    def work(
+        self, jobs: Sequence[Job], worker: ShardWorker, _board: RunBoard
+    ) -> Iterator[ShardReport]:
+        """Yield the report of each shard once it is finished, by this process or another."""
+        me = f"{platform.node()} {os.getpid()}".encode()
+        first = int.from_bytes(sha256(me).digest()[:8]) % max(1, len(jobs))
+        waiting = [*jobs[first:], *jobs[:first]]  # processes begin at different shards
+        wait, longest = _LOOK_SECONDS
+        while waiting:
+            held = []
+            for job in waiting:
+                report = worker.work(job)
+                if isinstance(report.error, LockedError):
+                    held.append(job)
+                else:
+                    wait = _LOOK_SECONDS[0]
+                    yield report
+            if len(held) == len(waiting):
+                worker.control.wait(wait)
+                wait = min(2 * wait, longest)
+            waiting = held

@@ -15,6 +15,8 @@ PrismError
 │       └── DamagedFileError   3   a file of prism was changed or damaged
 │           └── LostRepliesError 3   the ledger lacks paid replies
 ├── ProviderError              5   a backend failed temporarily; the row stays pending
+│   └── ShardLostError         5   a shard cost too many workers; it stays pending
+├── EngineLostError            6   the cluster that hands out shards is gone
 ├── LimitReachedError          7   --max-cost or --max-seconds
 ├── LockedError               75   another run holds the output
 ├── RefusedOutputsError   2/3/75   some outputs of a run were refused, the others were processed
@@ -173,6 +175,16 @@ class ProviderError(PrismError):
     """A backend could not answer; the rows of its requests stay pending."""
 
     exit_code = 5
+
+
+class ShardLostError(ProviderError):
+    """A shard cost as many workers as it may; its rows stay pending."""
+
+
+class EngineLostError(PrismError):
+    """The cluster that hands shards to workers is gone."""
+
+    exit_code = 6
 
 
 class LimitReachedError(PrismError):

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
         "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
-        "reranker", "files", "terminal", "serving",
+        "reranker", "files", "terminal", "serving", "spreads",
     },
     "configs": {"configs", "files", "domain.defaults", "domain.scoring"},
     "files": {"files"},
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "engine": {
         "engine", "files.names", "rows", "shards", "ports", "reporting.sanitize", "terminal",
     },
+    "spreads": {"engine", "spreads"},
     "stages": {
         "engine.stage", "engine.survey", "files", "rows", "domain", "ports", "shards",
         "stages.retries", "stages.sample_survey", "stages.split_survey",
@@ -98,6 +99,7 @@ PLAIN = {
     "terminal": set[str](),
     "wording": set[str](),
     "shards": {"orjson", "zstandard"},
+    "spreads": set[str](),
     "stages": {"orjson"},
 }
 # Modules that compute with arrays alone; stages import them that need them for each row.

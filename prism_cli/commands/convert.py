@@ -1,14 +1,19 @@
 """`prism convert`: rows to and from the shapes of other tools."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.options import Inputs
 from prism_cli.commands.settings import with_settings
+from prism_cli.commands.spreading import SpreadCommon
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.convert import ConvertConfig
+
+if TYPE_CHECKING:
+    from prism_cli.adapters.shapes.base import Reader, Writer
+    from prism_cli.stages.convert import ConvertStage
 
 app = typer.Typer(
     add_completion=False,
@@ -37,7 +42,7 @@ def convert(
     ] = False,
     *,
     given: dict[str, object],
-    common: Common,
+    common: SpreadCommon,
 ) -> None:
     """Rewrite rows for another tool, or another tool's rows for prism.
 
@@ -47,9 +52,9 @@ def convert(
     logit, else score, else the greater document id first): equal scores are lowered by the least
     step of single precision, since trec_eval reads only scores.
     """
-    from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
+    from prism_cli.engine.stage_spec import StageSpec
     from prism_cli.errors import UsageError
     from prism_cli.shards.by_query import input_sources
     from prism_cli.shards.reader import STDIN
@@ -62,11 +67,8 @@ def convert(
     config = load_config(
         ConvertConfig, "convert", recipe=common.recipe, flags=given, sets=common.sets
     )
-    settings = to_dict(config, exclude={"from_shape", "to_shape", "seed"})
     detects = config.from_shape == "prism" and "from_shape" not in given
-    shape = None if detects else config.from_shape
-    reader = wiring.shape_reader(shape, keep_pairs=True, **settings)
-    writer = wiring.shape_writer(config.to_shape, **settings)
+    reader, writer = _reader_and_writer(config, detects)
     if writer.lines and common.output is None and STDIN not in inputs:
         example = "out" if writer.outputs else "out.trec"
         raise UsageError(f"--to {config.to_shape}: name the output with -o, such as -o {example}")
@@ -75,4 +77,32 @@ def convert(
     sources = input_sources(
         inputs, common.field_names, sort_queries=sort_queries, plain=reader.plain_lines
     )
-    run_row_stage(ConvertStage(reader, writer), sources, common, config, dependencies=reader.files)
+    run_row_stage(
+        ConvertStage(reader, writer),
+        sources,
+        common,
+        config,
+        dependencies=reader.files,
+        spec=StageSpec.of(convert_stage, config, detects),
+    )
+
+
+def convert_stage(config: ConvertConfig, detects: bool) -> "ConvertStage":
+    """Return the stage; arguments as for `_reader_and_writer`."""
+    from prism_cli.stages.convert import ConvertStage
+
+    return ConvertStage(*_reader_and_writer(config, detects))
+
+
+def _reader_and_writer(config: ConvertConfig, detects: bool) -> "tuple[Reader, Writer]":
+    """Return the shapes to read and to write.
+
+    Args:
+        detects: whether the shape of the rows is told by their fields.
+    """
+    from prism_cli.commands import wiring
+
+    settings = to_dict(config, exclude={"from_shape", "to_shape", "seed"})
+    shape = None if detects else config.from_shape
+    reader = wiring.shape_reader(shape, keep_pairs=True, **settings)
+    return reader, wiring.shape_writer(config.to_shape, **settings)

@@ -8,11 +8,13 @@ import typer
 
 from prism_cli.commands.options import Common, Inputs, Paid
 from prism_cli.commands.settings import with_settings
+from prism_cli.commands.spreading import SpreadPaid
 from prism_cli.configs.distill import DistillConfig
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
     from prism_cli.domain.calibration import Calibration
+    from prism_cli.stages.distill import DistillStage
 
 app = typer.Typer(
     add_completion=False,
@@ -22,47 +24,27 @@ app = typer.Typer(
 
 @app.command()
 @with_settings(DistillConfig, "distill")
-def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
+def distill(inputs: Inputs, *, config: DistillConfig, common: SpreadPaid) -> None:
     """Score rows by teachers, write texts by a generator, or both.
 
     Scores and texts that a row has already are kept. teacher_score is the calibrated mean over
     the teachers named here.
     """
-    from prism_cli.commands import paid_wiring, reuse_wiring
+    from prism_cli.commands import reuse_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.domain.evidence_task import EvidenceTask
+    from prism_cli.engine.stage_spec import StageSpec
     from prism_cli.errors import UsageError
-    from prism_cli.stages.distill import DistillStage
 
     if not config.teachers and config.generator is None:
         raise UsageError(
             "nothing to do: give --teacher SPEC (such as st:minilm) for scores, --generator SPEC "
             "(such as extractive) for contribution and evidence, or both"
         )
-    providers = paid_wiring.catalog(common)
-    teachers = paid_wiring.teachers(config.teachers, providers, device=config.device)
-    writer = config.generator and paid_wiring.generator(
-        config.generator, providers, max_sentences=config.max_sentences, device=config.device
-    )
-    figures: dict[str, object] = {}
-    calibration = None
-    if teachers:
-        calibration = _calibration(config, common)
-        figures["calibration"] = {
-            "exponent": calibration.exponent,
-            "raw boundary": round(calibration.raw_boundary, 6),
-            "from": calibration.origin,
-        }
-        if not common.quiet:
-            _print_default_exponent(config, calibration)
-    stage = DistillStage(
-        teachers,
-        calibration,
-        writer or None,
-        figures=figures,
-        paid=reuse_wiring.paid_rows(common),
-        min_fidelity=config.min_fidelity,
-    )
+    calibration = _calibration(config, common) if config.teachers else None
+    stage = distill_stage(config, common, calibration)
+    if calibration and not common.quiet:
+        _print_default_exponent(config, calibration)
     dependencies = [Path(config.calibrate)] if config.calibrate else []
     dependencies += reuse_wiring.paid_files(common)
     # A resumed run must not mix the texts of two prompts.
@@ -83,6 +65,36 @@ def distill(inputs: Inputs, *, config: DistillConfig, common: Paid) -> None:
         extra_config=extra_config,
         extra_lines=lambda _: {"calibration": lines},
         closing=lambda: [_NO_VERDICTS] if stage.has_verdicts is False else [],
+        spec=StageSpec.of(distill_stage, config, common, calibration),
+    )
+
+
+def distill_stage(
+    config: DistillConfig, common: Paid, calibration: "Calibration | None"
+) -> "DistillStage":
+    """Return the stage with its teachers and its generator."""
+    from prism_cli.commands import paid_wiring, reuse_wiring
+    from prism_cli.stages.distill import DistillStage
+
+    providers = paid_wiring.catalog(common)
+    teachers = paid_wiring.teachers(config.teachers, providers, device=config.device)
+    writer = config.generator and paid_wiring.generator(
+        config.generator, providers, max_sentences=config.max_sentences, device=config.device
+    )
+    figures: dict[str, object] = {}
+    if calibration:
+        figures["calibration"] = {
+            "exponent": calibration.exponent,
+            "raw boundary": round(calibration.raw_boundary, 6),
+            "from": calibration.origin,
+        }
+    return DistillStage(
+        teachers,
+        calibration,
+        writer or None,
+        figures=figures,
+        paid=reuse_wiring.paid_rows(common),
+        min_fidelity=config.min_fidelity,
     )
 
 

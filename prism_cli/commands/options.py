@@ -28,17 +28,17 @@ MOST_ROWS = 2**63 - 1
 """Settings are kept as JSON, whose integers have 64 bits."""
 
 
-def _option(*names: str, help: str, panel: str = PANEL, **more: Any) -> Any:
+def panel_option(*names: str, help: str, panel: str = PANEL, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
 
 
 Recipe = Annotated[
-    str | None, _option("--recipe", help="Shipped recipe or TOML file with settings.")
+    str | None, panel_option("--recipe", help="Shipped recipe or TOML file with settings.")
 ]
-Sets = Annotated[list[str], _option("--set", help="One setting, as KEY=VALUE; repeatable.")]
+Sets = Annotated[list[str], panel_option("--set", help="One setting, as KEY=VALUE; repeatable.")]
 
-_rerun_option = functools.partial(_option, panel=RERUN_PANEL)
-_paid_option = functools.partial(_option, panel=PAID_PANEL)
+_rerun_option = functools.partial(panel_option, panel=RERUN_PANEL)
+_paid_option = functools.partial(panel_option, panel=PAID_PANEL)
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Common:
 
     output: Annotated[
         Path | None,
-        _option(
+        panel_option(
             "-o",
             "--output",
             parser=typed_path,
@@ -59,14 +59,16 @@ class Common:
     sets: Sets = field(default_factory=list)
     limit: Annotated[
         int | None,
-        _option(
+        panel_option(
             "--limit",
             min=1,
             callback=lambda limit: limit and min(limit, MOST_ROWS),
             help="Only the first N rows of each output.",
         ),
     ] = None
-    seed: Annotated[int | None, _option("--seed", help="Seed of random choices; default 0.")] = None
+    seed: Annotated[
+        int | None, panel_option("--seed", help="Seed of random choices; default 0.")
+    ] = None
     overwrite: Annotated[
         bool,
         _rerun_option("--overwrite", help="Replace an output of other settings; keeps replies."),
@@ -102,15 +104,19 @@ class Common:
     ] = None
     fields: Annotated[
         list[str],
-        _option("--field", help="Other field name: document=passage; repeatable."),
+        panel_option("--field", help="Other field name: document=passage; repeatable."),
     ] = field(default_factory=list)
     accept_pending: Annotated[
         bool,
         _rerun_option("--accept-pending", help="Publish without rows that got no reply."),
     ] = False
-    json: Annotated[bool, _option("--json", help="Summary as JSON on standard output.")] = False
-    quiet: Annotated[bool, _option("-q", "--quiet", help="No progress and no summary.")] = False
-    verbose: Annotated[bool, _option("-v", "--verbose", help="Say more.")] = False
+    json: Annotated[bool, panel_option("--json", help="Summary as JSON on standard output.")] = (
+        False
+    )
+    quiet: Annotated[bool, panel_option("-q", "--quiet", help="No progress and no summary.")] = (
+        False
+    )
+    verbose: Annotated[bool, panel_option("-v", "--verbose", help="Say more.")] = False
 
     @property
     def field_names(self) -> dict[str, str]:

@@ -1,13 +1,18 @@
 """`prism relabel`: a panel of judges says yes or no to every row."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prism_cli.commands.options import Inputs, Paid
 from prism_cli.commands.settings import with_settings
+from prism_cli.commands.spreading import SpreadPaid
 from prism_cli.configs.relabel import RelabelConfig
+
+if TYPE_CHECKING:
+    from prism_cli.domain.rubric import JudgeTask
+    from prism_cli.stages.relabel import RelabelStage
 
 app = typer.Typer(
     add_completion=False,
@@ -30,14 +35,14 @@ def relabel(
     ] = None,
     *,
     given: dict[str, object],
-    common: Paid,
+    common: SpreadPaid,
 ) -> None:
     """Write votes, votes_cast, verdict (more than half of the panel's size) and agreement."""
-    from prism_cli.commands import paid_wiring, reuse_wiring
+    from prism_cli.commands import reuse_wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.configs.load import load_config
+    from prism_cli.engine.stage_spec import StageSpec
     from prism_cli.errors import UsageError
-    from prism_cli.stages.relabel import RelabelStage
 
     if panel and ("judges" in given or common.recipe):
         raise UsageError("--panel cannot be combined with --judge or --recipe; give one of them")
@@ -46,17 +51,38 @@ def relabel(
     config = load_config(
         RelabelConfig, "relabel", recipe=panel or common.recipe, flags=given, sets=common.sets
     )
-    task = paid_wiring.judge_task(_rubric(config))
+    stage = relabel_stage(config, common)
+    run_row_stage(
+        stage,
+        inputs,
+        common,
+        config,
+        dependencies=reuse_wiring.paid_files(common),
+        extra_config={"rubric_hash": _task(config).fingerprint},
+        spec=StageSpec.of(relabel_stage, config, common),
+    )
+
+
+def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
+    """Return the stage with its panel.
+
+    Raises:
+        UsageError: --vote soft with a judge that gives no probability.
+    """
+    from prism_cli.commands import paid_wiring, reuse_wiring
+    from prism_cli.errors import UsageError
+    from prism_cli.stages.relabel import RelabelStage
+
     pack = None if config.pack_questions == "auto" else config.pack_questions
     panel_specs = (*config.judges, *config.add_judges)
-    judges = paid_wiring.judges(panel_specs, task, paid_wiring.catalog(common), pack)
+    judges = paid_wiring.judges(panel_specs, _task(config), paid_wiring.catalog(common), pack)
     without = [judge.spec for judge in judges if not getattr(judge, "gives_probability", False)]
     if config.vote == "soft" and without:
         raise UsageError(
             f"--vote soft: {', '.join(without)} gives no probability, only yes or no; ask judges "
             "whose provider speaks openai-decisions or systemone, or leave it at --vote majority"
         )
-    stage = RelabelStage(
+    return RelabelStage(
         judges,
         audit=config.audit,
         seed=config.seed,
@@ -64,14 +90,12 @@ def relabel(
         added=config.add_judges,
         paid=reuse_wiring.paid_rows(common),
     )
-    run_row_stage(
-        stage,
-        inputs,
-        common,
-        config,
-        dependencies=reuse_wiring.paid_files(common),
-        extra_config={"rubric_hash": task.fingerprint},
-    )
+
+
+def _task(config: RelabelConfig) -> "JudgeTask":
+    from prism_cli.commands import paid_wiring
+
+    return paid_wiring.judge_task(_rubric(config))
 
 
 def _rubric(config: RelabelConfig) -> str | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.options import Inputs
 from prism_cli.commands.settings import with_settings
+from prism_cli.commands.spreading import SpreadCommon
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.rerank import RerankConfig
 from prism_cli.reporting.sanitize import escape_invisible
@@ -19,6 +20,8 @@ from prism_cli.reporting.sanitize import escape_invisible
 if TYPE_CHECKING:
     from prism_cli.domain.evidence_budget import RankOptions
     from prism_cli.ports import RerankRuntime
+    from prism_cli.reranker import Reranker
+    from prism_cli.stages.rerank import RerankStage
 
 LIMITS = ("evidence_top", "threshold", "max_evidence_tokens", "evidence_from", "skip_repeats")
 """Options that say who gets evidence."""
@@ -72,7 +75,7 @@ def rerank(
     ] = False,
     *,
     given: dict[str, object],
-    common: Common,
+    common: SpreadCommon,
 ) -> None:
     """Rank documents; say yes or no, and why, for each.
 
@@ -116,26 +119,49 @@ def rerank(
             escape_invisible(f"prism: model {_origin(config, named='model' in given)}"),
             file=sys.stderr,
         )
+    if query is not None:
+        figures: dict[str, object] = {}
+        reranker = _reranker(config, strict_model, figures)
+        options = _rank_options(config)
+        rerank_query(query, inputs, reranker, options, config, common, figures, pretty=pretty)
+        return
+    from prism_cli.commands.ranking_text import example_lines
+    from prism_cli.engine.stage_spec import StageSpec
+
+    ranker = rerank_stage(config, strict_model, common.quiet)
+    run_row_stage(
+        ranker,
+        sources,
+        common,
+        config,
+        closing=lambda: example_lines(ranker.best, ranker.usable),
+        spec=StageSpec.of(rerank_stage, config, strict_model, common.quiet),
+    )
+
+
+def rerank_stage(config: RerankConfig, strict_model: bool, quiet: bool) -> "RerankStage":
+    """Return the stage; the model is loaded when the first row needs it."""
+    from prism_cli.engine.progress_display import announce_load
+    from prism_cli.stages.rerank import RerankStage
+
     figures: dict[str, object] = {}
+    return RerankStage(
+        _reranker(config, strict_model, figures),
+        _rank_options(config),
+        figures=figures,
+        before_load=partial(announce_load, config.model, quiet=quiet),
+    )
+
+
+def _reranker(config: RerankConfig, strict_model: bool, figures: dict[str, object]) -> "Reranker":
+    """Return the lazy model, which adds its canary and runtime to `figures` when it is loaded."""
+    from prism_cli.commands import wiring
 
     def note(runtime: "RerankRuntime") -> None:
         figures["canary"] = _checked_canary(*wiring.canary(runtime), strict_model)
         figures["runtime"] = runtime.figures
 
-    reranker = wiring.reranker(config.model, config, lazy=True, on_load=note)
-    options = _rank_options(config)
-    if query is not None:
-        rerank_query(query, inputs, reranker, options, config, common, figures, pretty=pretty)
-        return
-    from prism_cli.commands.ranking_text import example_lines
-    from prism_cli.engine.progress_display import announce_load
-    from prism_cli.stages.rerank import RerankStage
-
-    before_load = partial(announce_load, config.model, quiet=common.quiet)
-    ranker = RerankStage(reranker, options, figures=figures, before_load=before_load)
-    run_row_stage(
-        ranker, sources, common, config, closing=lambda: example_lines(ranker.best, ranker.usable)
-    )
+    return wiring.reranker(config.model, config, lazy=True, on_load=note)
 
 
 def _check_query(query: str, *, sort_queries: bool) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prism_cli.configs.base import StageConfig
     from prism_cli.engine.report import FigureLines
     from prism_cli.engine.stage import RowStage
+    from prism_cli.engine.stage_spec import StageSpec
     from prism_cli.engine.summary import RunSummary
     from prism_cli.shards.reader import Source
 
@@ -32,6 +33,7 @@ def run_row_stage(
     extra_config: Mapping[str, object] | None = None,
     extra_lines: "Callable[[RunSummary], FigureLines] | None" = None,
     closing: Callable[[], Sequence[str]] | None = None,
+    spec: "StageSpec | None" = None,
 ) -> "RunSummary | None":
     """Run a stage, print its summary, and exit with its code unless that is 0; return the summary,
     or None after a dry run.
@@ -41,6 +43,7 @@ def run_row_stage(
             hash; added to the config in the manifest.
         extra_lines: returns lines that replace the plain ones of a figure, by its name.
         closing: returns the last lines of the summary.
+        spec: how other processes build the stage; None where it runs in this one alone.
     """
     from prism_cli.engine.report import print_summary
 
@@ -51,6 +54,7 @@ def run_row_stage(
         config,
         dependencies=dependencies,
         extra_config=extra_config,
+        spec=spec,
     )
     if summary is None:
         return None
@@ -91,14 +95,17 @@ def work_rows(
     *,
     dependencies: Sequence[Path] = (),
     extra_config: Mapping[str, object] | None = None,
+    spec: "StageSpec | None" = None,
 ) -> "RunSummary | None":
     """Run a stage and return its summary, without printing it.
 
     With --dry-run print the forecast and return None.
     """
+    from prism_cli.commands.spreading import SpreadOptions, spread_of
     from prism_cli.engine.runner import RunOptions, run_rows
 
     paid = common if isinstance(common, Paid) else Paid()
+    shared = isinstance(common, SpreadOptions) and bool(common.join or common.engine_on)
     check_inputs(
         inputs, common.field_names, plain=stage.plain_lines, documents=stage.takes_documents
     )
@@ -116,7 +123,8 @@ def work_rows(
         max_cost=paid.max_cost,
         retry_final=paid.retry_final,
         batch=paid.batch,
-        part=_part(common.quiet),
+        part=(0, 1) if shared else _part(common.quiet),
+        shared=shared,
         if_changed=common.if_changed,
         quiet=common.quiet,
         config=recorded(config) | dict(extra_config or {}),
@@ -129,7 +137,7 @@ def work_rows(
 
         print_forecast(forecast(plan_run(stage, inputs, options)), json=common.json)
         return None
-    return run_rows(stage, inputs, options)
+    return run_rows(stage, inputs, options, spread_of(common, stage, spec, options))
 
 
 def _part(quiet: bool) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.progress import Progress
+from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.shard import ShardPass
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
@@ -36,7 +37,11 @@ class Batched:
     def __init__(self, survey: Callable[[RowStage], None]) -> None:
         self._survey = survey
 
-    def work(self, jobs: Sequence[Job], worker: ShardWorker) -> Iterator[ShardReport]:
+    name = "here"
+
+    def work(
+        self, jobs: Sequence[Job], worker: ShardWorker, _board: RunBoard
+    ) -> Iterator[ShardReport]:
         """Yield the report of each shard.
 
         Raises: as `BatchRunner.exchange`.

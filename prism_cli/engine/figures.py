@@ -29,6 +29,11 @@ def empty_copy(figures: Any) -> Any:
     return type(figures)()
 
 
+def is_sum(figures: Any) -> bool:
+    """Return whether `merged` adds such figures, and does not only keep them to count."""
+    return isinstance(figures, Mergeable | dict | int | list)
+
+
 def merged(earlier: Any, later: Any) -> Any:
     """Return the sum of both. Return `earlier` where it only serves to count, such as a set of
     texts."""

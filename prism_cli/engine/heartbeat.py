@@ -18,11 +18,15 @@ from typing import Any
 
 import orjson
 
+from prism_cli.errors import LockedError
 from prism_cli.shards.file_creation import create_file, new_attempt
+from prism_cli.shards.lock import lock_path
 from prism_cli.shards.timestamps import now_ms
 from prism_cli.shards.writer import part_path
 
 EVERY_SECONDS = 5.0
+STALE_SECONDS = 4 * EVERY_SECONDS
+"""Age of the heartbeat of a process that is gone."""
 _FIRST_SECONDS = 0.5
 """Interval of the first records, which are more frequent."""
 _RATE_RECORDS = 13
@@ -127,6 +131,41 @@ def read_heartbeat(record_path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict) or not content.keys() >= _REQUIRED:
         return None
     return content if all(_is_valid(*item) for item in content.items()) else None
+
+
+def refuse_claimed(record_path: Path) -> None:
+    """Refuse an output on which another process works, as its heartbeat shows, where the lock may
+    not.
+
+    Times are compared on the file system's own clock, which all machines share.
+
+    Raises:
+        LockedError: the heartbeat of another process is recent.
+    """
+    record = read_heartbeat(record_path)
+    if record is None or record["ended"]:
+        return
+    here = record["host"] == platform.node()
+    if here and (record["pid"] == os.getpid() or not is_alive(record["pid"])):
+        return
+    with suppress(OSError):
+        os.utime(lock_path(record_path))
+        now = lock_path(record_path).stat().st_mtime
+        if now - heartbeat_path(record_path).stat().st_mtime < STALE_SECONDS:
+            raise LockedError(
+                f"{record_path}: process {record['pid']} of {record['host']} works on this output"
+            )
+
+
+def is_alive(process: int) -> bool:
+    """Return whether a process of this machine exists."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def take_killed_seconds(record_path: Path) -> float:

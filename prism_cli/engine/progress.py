@@ -28,6 +28,7 @@ class Progress:
         rows: rows that have ended, plus the finished fractions of those in progress.
         cached: the part of `rows` that was cached; the rate is that of the others.
         questions: set if there are more questions than rows.
+        unit: name of what `rows` counts.
         nouns: names of rows and questions if `questions` is set.
     """
 
@@ -38,6 +39,7 @@ class Progress:
         self.cached = 0.0
         self.questions: QuestionCounts | None = None
         self.nouns = ("rows", "questions")
+        self.unit = "rows"
         self.usd = 0.0
         self.started = time.monotonic()
 
@@ -92,13 +94,13 @@ class Progress:
         """The progress in words, without the label."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         new = self.rows - self.cached
-        rows, asked = self.nouns if self.questions else ("rows", "")
+        rows, asked = self.nouns if self.questions else (self.unit, "")
         parts = [f"{_of(int(self.rows), self.total)} {rows}"]
         if self.questions:
             parts.append(f"{_of(self.questions.answered, self.questions.total)} {asked}")
             parts.append(f"{(self.questions.answered - self.questions.found) / seconds:,.1f}/s")
         else:
-            parts.append(f"{new / seconds:,.1f} rows/s")
+            parts.append(f"{new / seconds:,.1f} {rows}/s")
         if self.usd:
             parts.append(f"{self.usd:.4f} USD")
         if self.total and new > 0:

@@ -25,6 +25,7 @@ class RunOptions:
         max_cost: US dollars.
         batch: send requests as batch files to models that take them.
         part: (index of this process, number of processes); each processes different outputs.
+        shared: other processes work on the same outputs.
         if_changed: "redo" makes outputs again whose input or config changed; "refuse" keeps them.
     """
 
@@ -41,6 +42,7 @@ class RunOptions:
     retry_final: bool = False
     batch: bool = False
     part: tuple[int, int] = (0, 1)
+    shared: bool = False
     if_changed: IfChanged = "refuse"
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)

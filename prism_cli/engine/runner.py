@@ -9,6 +9,7 @@ from prism_cli import terminal
 from prism_cli.engine.batched_run import Batched
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.jobs import Job, jobs_of_process, outputs_without_input
+from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.run_plan import RunPlan, plan_run
 from prism_cli.engine.shard_report import ShardReport
@@ -20,6 +21,7 @@ from prism_cli.engine.spread import Here, Spread
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.surveys import surveyed
+from prism_cli.errors import ShardLostError
 from prism_cli.shards.reader import Source, remove_spooled
 
 
@@ -86,7 +88,6 @@ class _Run:
     summary: RunSummary
     processed: int = 0
     skipped: SkippedOutputs = field(default_factory=SkippedOutputs)
-    _surveyed: bytes | None = None
 
     def process(self, jobs: Sequence[Job], spread: Spread) -> None:
         """Process each job. Refused outputs are found before the work begins, as far as
@@ -101,21 +102,27 @@ class _Run:
             unfinished = self._refuse_split_queries(unfinished)
         if unfinished:
             self.survey(self.plan.stage)
-        for report in spread.work(unfinished, self.worker):
-            self._add(report)
+        board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
+        try:
+            board.save(now=True)
+            for report in spread.work(unfinished, self.worker, board):
+                self._add(report)
+        finally:
+            board.save(now=True)
 
     def survey(self, stage: RowStage) -> None:
         """Tell the stage what its survey found, if it has one."""
         if stage.survey:
-            if self._surveyed is None:
-                self._surveyed = surveyed(self.plan, stage.survey, self.worker.rows)
-            stage.use_survey(self._surveyed)
+            if self.worker.surveyed is None:
+                self.worker.surveyed = surveyed(self.plan, stage.survey, self.worker.rows)
+            stage.use_survey(self.worker.surveyed)
 
     def _add(self, report: ShardReport) -> None:
         self.summary.add(report.summary)
         self.plan.stage.add_counted(report.counted)
         self.processed += report.worked
-        if isinstance(report.error, OUTPUT_ERRORS) and len(self.plan.jobs) > 1:
+        kinds = (*OUTPUT_ERRORS, ShardLostError)
+        if isinstance(report.error, kinds) and len(self.plan.jobs) > 1:
             self.skipped.add(report.name, report.error)
         elif report.error:
             raise report.error

@@ -12,7 +12,7 @@ from typing import Any
 
 from prism_cli.engine.control import AT_ONCE, Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.heartbeat import Heartbeat, remove_heartbeat
+from prism_cli.engine.heartbeat import Heartbeat, refuse_claimed, remove_heartbeat
 from prism_cli.engine.job_record import count_lines
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.located_rows import well_formed_rows
@@ -43,12 +43,15 @@ class ShardWorker:
     Attributes:
         plan: the stage, the options, and the jobs of the whole run.
         control: stops the work; signal handlers are the business of the process's owner.
+        surveyed: result of the stage's survey, which every worker of the run is told; None before,
+            or without one.
         work_shown: the pass in progress, for its snapshot; None between shards.
     """
 
     plan: RunPlan
     control: Control
     shared_runner: SharedRunner
+    surveyed: bytes | None = None
     work_shown: ShardPass | None = None
     _leftovers: Leftovers = field(default_factory=Leftovers)
 
@@ -67,10 +70,12 @@ class ShardWorker:
     def begin(self, job: Job, summary: RunSummary, held: ExitStack) -> tuple[Job, RunRecord] | None:
         """Lock a job and begin its record; return None if another run has finished it."""
         options = self.plan.options
-        job = self._lock(job, held)
+        job, excludes_others = self._lock(job, held)
         record = self.plan.record(job)
         if self.plan.is_finished(job, summary, record):
             return None
+        if options.shared and not excludes_others:
+            refuse_claimed(job.record_path)
         check_paid_replies(
             job.record_path, ledger_path(job.home), accept_lost=options.accept_lost_replies
         )
@@ -162,17 +167,18 @@ class ShardWorker:
             "ledger": str(ledger_path(self.plan.jobs[0].home).absolute()),
         }
 
-    def _lock(self, job: Job, held: ExitStack) -> Job:
-        """Take the job's lock. Concurrent runs to standard output get numbered records."""
+    def _lock(self, job: Job, held: ExitStack) -> tuple[Job, bool]:
+        """Take the job's lock; return whether it is sure to exclude others. Concurrent runs to
+        standard output get numbered records."""
         for number in range(1, _STDOUT_RUNS):
             numbered = job if number == 1 else job.with_record(number)
             try:
-                held.enter_context(output_lock(numbered.record_path))
+                excludes_others = held.enter_context(output_lock(numbered.record_path))
             except LockedError:
                 if job.outputs is not None:
                     raise
             else:
-                return numbered
+                return numbered, excludes_others
         raise LockedError(
             f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are in progress"
         )

@@ -10,6 +10,7 @@ from prism_cli.errors import (
     MissingDataError,
     PrismError,
     RefusedOutputsError,
+    ShardLostError,
     UsageError,
 )
 from prism_cli.wording import counted
@@ -29,6 +30,7 @@ _SPLIT_QUERIES = (
     "--sort-queries, or one file as -o, makes one output of all; or, where these are rankings of "
     "their own, run one file at a time)"
 )
+_LOST = "given up, since they cost too many workers (the same command tries them again)"
 _INVALID_NAME = "with names that cannot be used"
 _OTHER = "that could not be worked"
 _NAMES = 5
@@ -67,6 +69,8 @@ class SkippedOutputs:
             kind, reasons = _LOCKED, []
         elif isinstance(error, MissingDataError):
             kind = _UNREADABLE
+        elif isinstance(error, ShardLostError):
+            kind = _LOST
         elif isinstance(error, InvalidNameError):
             kind = _INVALID_NAME
         self.items.append(SkippedOutput(output, kind, tuple(reasons), error.exit_code))

@@ -1,15 +1,15 @@
 """Interface between the engine and a stage. The engine handles order, resume, rejects, ledger and
 progress."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import orjson
 
-from prism_cli.engine.figures import empty_copy, merged
+from prism_cli.engine.figures import empty_copy, is_sum, merged
 from prism_cli.engine.survey import Survey
 from prism_cli.errors import RowError
-from prism_cli.ports import GroupWork, Outcome, Reply, Request, RowWork
+from prism_cli.ports import CallBackend, GroupWork, Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Dropped, Row
 
@@ -70,6 +70,12 @@ class RowStage:
         """Return the same stage before its first row."""
         args, kwargs = self._init_args
         return type(self)(*args, **kwargs)
+
+    def server_specs(self) -> list[str]:
+        """Return the specs of the servers among the constructor's arguments."""
+        args, kwargs = self._init_args
+        given = [one for value in (*args, *kwargs.values()) for one in _items(value)]
+        return [backend.spec for backend in given if isinstance(backend, CallBackend)]
 
     def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
         """Return the row on one line of the input; override for other formats than that of
@@ -166,9 +172,10 @@ class RowStage:
             self._add_earlier(name)
 
     def take_counted(self) -> dict[str, Any]:
-        """Return the figures of the last shard, and leave them out of the sums of this object:
-        they are added to those of another process."""
-        figures = {name: getattr(self, name) for name in self.counted}
+        """Return the figures of the last shard that can be summed, and leave them out of the sums
+        of this object: they are added to those of another process."""
+        every = {name: getattr(self, name) for name in self.counted}
+        figures = {name: figure for name, figure in every.items() if is_sum(figure)}
         for name, figure in figures.items():
             setattr(self, name, empty_copy(figure))
         return figures
@@ -185,3 +192,7 @@ class RowStage:
     def summary(self) -> dict[str, object]:
         """Return the figures of the last shard; after `end_shards`, of the whole run."""
         return {}
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)

@@ -3,7 +3,6 @@
 Nothing is written and no lock is taken, so a running process is not disturbed.
 """
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import orjson
 
 from prism_cli.engine.batch.store import STORE_NAME, open_batches
-from prism_cli.engine.heartbeat import EVERY_SECONDS, read_heartbeat, worked_seconds
+from prism_cli.engine.heartbeat import STALE_SECONDS, is_alive, read_heartbeat, worked_seconds
 from prism_cli.engine.input_changes import input_changes
 from prism_cli.engine.output_files import side_path
 from prism_cli.errors import MissingDataError
@@ -31,7 +30,6 @@ RUN_MANIFEST, RUN_LOG = "manifest.json", "log.jsonl"
 """Files that make a directory a training run."""
 _REASONS = 5
 _DISTINCT_REASONS = 10_000
-_STALE_SECONDS = 4 * EVERY_SECONDS
 _TAIL_BYTES = 64 << 10
 
 
@@ -221,16 +219,11 @@ def _process(record_path: Path, heartbeat: Mapping[str, Any]) -> int:
     holder = lock_holder(record_path)
     if holder or not heartbeat or heartbeat["ended"]:
         return holder
-    if abs(now_ms() - heartbeat["updated_ms"]) > _STALE_SECONDS * 1000:
+    if abs(now_ms() - heartbeat["updated_ms"]) > STALE_SECONDS * 1000:
         return 0
     process = int(heartbeat["pid"])
-    if heartbeat["host"] == platform.node():
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return 0
-        except PermissionError:
-            pass  # another user's
+    if heartbeat["host"] == platform.node() and not is_alive(process):
+        return 0
     return process
 
 

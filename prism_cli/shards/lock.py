@@ -13,16 +13,17 @@ from pathlib import Path
 
 from prism_cli.errors import LockedError, StorageError
 from prism_cli.shards.file_creation import open_private
+from prism_cli.shards.state import is_network_file_system
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def output_lock(output: Path) -> Iterator[None]:
-    """Lock `output` for the block.
+def output_lock(output: Path) -> Iterator[bool]:
+    """Lock `output` for the block; yield whether the lock is sure to exclude all other processes.
 
-    On a file system without locks a warning is printed; the attempt that is named in the manifest
-    still decides who publishes.
+    It is not on a network file system, and on one without locks, where a warning is printed; the
+    attempt that is named in the manifest still decides who publishes.
 
     Raises:
         LockedError: another process holds the lock; nothing was changed.
@@ -37,13 +38,14 @@ def output_lock(output: Path) -> Iterator[None]:
             "output in a folder that can be written with -o"
         ) from error
     try:
-        _lock(descriptor, output)
-        yield
+        held = _lock(descriptor, output)
+        yield bool(held) and not is_network_file_system(output.parent)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, output: Path) -> None:
+def _lock(descriptor: int, output: Path) -> bool:
+    """Take the lock; return False if the file system has none."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -58,6 +60,8 @@ def _lock(descriptor: int, output: Path) -> None:
             "on it",
             file=sys.stderr,
         )
+        return False
+    return True
 
 
 def lock_path(output: Path) -> Path:

@@ -46,7 +46,7 @@ class RewriteQueriesStage(RowStage):
         ablation: bool = False,
         inherit_labels: bool = False,
     ) -> None:
-        self._generator = generator
+        self.generator = generator
         self._fraction = fraction
         self._seed = seed
         self._ablation = ablation
@@ -88,7 +88,7 @@ class RewriteQueriesStage(RowStage):
             BEFORE: (BEFORE,),
         }
         figures: dict[str, object] = {
-            "generator": self._generator.spec,
+            "generator": self.generator.spec,
             "queries": [
                 {
                     "outcome": line,
@@ -106,7 +106,7 @@ class RewriteQueriesStage(RowStage):
         return figures
 
     def _asked(self, row: Row, query: str) -> RowWork:
-        reply = yield from request_with_retries(self._generator, query, query)
+        reply = yield from request_with_retries(self.generator, query, query)
         keywords = reply.value.get("keywords")
         if not isinstance(keywords, str):
             self._count(SKIPPED if reply.value.get("skip") else REFUSED, query)

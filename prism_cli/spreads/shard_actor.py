@@ -1,0 +1,93 @@
+"""One worker of a cluster: builds the stage once and works the shards that it is given.
+
+Nothing here knows the cluster: the class runs in any process.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prism_cli.engine.control import Control, Stop
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.run_options import RunOptions
+from prism_cli.engine.run_plan import RunPlan
+from prism_cli.engine.shard_report import ShardReport
+from prism_cli.engine.shard_worker import ShardWorker
+from prism_cli.engine.shared_runner import SharedRunner
+from prism_cli.engine.stage_spec import StageSpec
+from prism_cli.errors import MissingDataError
+
+
+@dataclass(frozen=True)
+class ActorSetup:
+    """What a worker needs to begin; can be pickled.
+
+    Attributes:
+        surveyed: result of the stage's survey; None if it has none.
+        folder: working directory of the command, to which its paths are relative.
+        variables: environment variables that decide where prism keeps its state.
+    """
+
+    spec: StageSpec
+    options: RunOptions
+    surveyed: bytes | None
+    folder: str
+    variables: Mapping[str, str]
+
+
+class ShardActor:
+    """Works shards one after another, in one thread; `progress` and `stop` are called in
+    another."""
+
+    def __init__(self, setup: ActorSetup) -> None:
+        self._setup = setup
+        self._stop = Stop()
+        self._job = ""
+        self._worker: ShardWorker | None = None
+
+    def open(self) -> dict[str, Any]:
+        """Build the stage; return host and process.
+
+        Raises:
+            MissingDataError: the folder of the command is not on this machine.
+            PrismError: as the command itself does where its model or package is missing.
+        """
+        setup = self._setup
+        os.environ.update(setup.variables)
+        try:
+            os.chdir(setup.folder)
+        except OSError as error:
+            raise MissingDataError(
+                f"{setup.folder}: is not on {platform.node()}: {error.strerror}; every node needs "
+                "the folders of inputs and outputs under the same path, on a shared file system"
+            ) from error
+        stage = setup.spec.build()
+        if setup.surveyed is not None:
+            stage.use_survey(setup.surveyed)
+        options = replace(setup.options, quiet=True, max_seconds=None)
+        control = Control(stop=self._stop)
+        runner = SharedRunner(stage.name, options, control)
+        self._worker = ShardWorker(RunPlan(stage, options, []), control, runner)
+        return {"host": platform.node(), "pid": os.getpid()}
+
+    def work(self, job: Job) -> ShardReport:
+        """Work one shard and return what became of it."""
+        worker = self._worker
+        assert worker is not None, "open was not called"
+        self._job = job.name
+        worker.plan = replace(worker.plan, jobs=[job])
+        report = worker.work(job)
+        report.counted = worker.plan.stage.take_counted()
+        report.summary.figures = worker.plan.stage.summary() if report.worked else {}
+        return report
+
+    def progress(self) -> tuple[str, float]:
+        """Return the shard in work and how far it is: its rows, plus finished fractions."""
+        shown = self._worker.work_shown if self._worker else None
+        return self._job, shown.snapshot()["moved"] if shown else 0.0
+
+    def stop(self) -> None:
+        """Ask the work to stop; the shard in work is left pending and its replies are kept."""
+        self._stop.request()

@@ -1,6 +1,6 @@
 """`prism convert`: rows to and from the shapes of other tools."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,6 @@ from prism_cli.configs.base import to_dict
 from prism_cli.configs.convert import ConvertConfig
 
 if TYPE_CHECKING:
-    from prism_cli.adapters.shapes.base import Reader, Writer
     from prism_cli.stages.convert import ConvertStage
 
 app = typer.Typer(
@@ -94,7 +93,7 @@ def convert_stage(config: ConvertConfig, detects: bool) -> "ConvertStage":
     return ConvertStage(*_reader_and_writer(config, detects))
 
 
-def _reader_and_writer(config: ConvertConfig, detects: bool) -> "tuple[Reader, Writer]":
+def _reader_and_writer(config: ConvertConfig, detects: bool) -> tuple[Any, Any]:
     """Return the shapes to read and to write.
 
     Args:

@@ -23,14 +23,13 @@ class SpreadOptions:
         bool,
         _spread_option(
             "--join",
-            help="Work a folder of shards together with other processes that run the same command, "
-            "on any machines: each takes shards that no other holds.",
+            help="Share a folder of shards with other processes that run the same command.",
         ),
     ] = False
     engine_on: Annotated[
         Literal["ray"] | None,
         _spread_option(
-            "--engine-on", metavar="ray", help="Work the shards by actors of a Ray cluster."
+            "--engine-on", metavar="ray", help="Hand the shards to actors of a Ray cluster."
         ),
     ] = None
     ray_address: Annotated[
@@ -38,7 +37,7 @@ class SpreadOptions:
         _spread_option(
             "--ray-address",
             metavar="ADDRESS",
-            help="The cluster: auto, or HOST:PORT; default: one on this machine, for this run.",
+            help="The cluster: auto or HOST:PORT; default: one of its own.",
         ),
     ] = None
     workers: Annotated[
@@ -47,15 +46,12 @@ class SpreadOptions:
     gpus_per_worker: Annotated[
         float, _spread_option("--gpus-per-worker", min=0, help="GPUs of each actor; default 0.")
     ] = 0.0
-    cpus_per_worker: Annotated[
-        float, _spread_option("--cpus-per-worker", min=0, help="CPUs of each actor; default 1.")
-    ] = 1.0
     shard_attempts: Annotated[
         int,
         _spread_option(
             "--shard-attempts",
             min=1,
-            help="Workers that a shard may cost before it is given up; default 3.",
+            help="Lost workers after which a shard is given up; default 3.",
         ),
     ] = 3
     stall_seconds: Annotated[
@@ -63,7 +59,7 @@ class SpreadOptions:
         _spread_option(
             "--stall-seconds",
             min=1,
-            help="A worker without progress for so long is replaced; default 900.",
+            help="Replace a worker without progress; default 900.",
         ),
     ] = 900.0
 
@@ -119,7 +115,6 @@ def spread_of(
         address=common.ray_address,
         workers=common.workers,
         gpus=common.gpus_per_worker,
-        cpus=common.cpus_per_worker,
         attempts=common.shard_attempts,
         stall_seconds=common.stall_seconds,
     )

@@ -30,7 +30,7 @@ class RayActors:
         options: those of the run.
         address: of the cluster, `auto` or HOST:PORT; None starts one on this machine.
         workers: number of actors.
-        gpus, cpus: of each.
+        gpus: of each, which also has one CPU.
         attempts, stall_seconds: as `WorkerPool`.
     """
 
@@ -39,7 +39,6 @@ class RayActors:
     address: str | None
     workers: int
     gpus: float
-    cpus: float
     attempts: int
     stall_seconds: float
     name = "ray"
@@ -57,7 +56,7 @@ class RayActors:
         setup = ActorSetup(self.spec, self.options, worker.surveyed, str(Path.cwd()), variables)
         label = f"{worker.plan.stage.name} by {self.workers} workers"
         with (
-            RayCluster(self.address, self.workers, setup, self.cpus, self.gpus) as cluster,
+            RayCluster(self.address, self.workers, setup, self.gpus) as cluster,
             show_progress(label, len(jobs), quiet=self.options.quiet) as progress,
         ):
             progress.unit = "shards"
@@ -68,7 +67,7 @@ class RayActors:
                 self.workers,
                 self.attempts,
                 self.stall_seconds,
-                f"{self.cpus:g} CPUs and {self.gpus:g} GPUs",
+                f"one CPU and {self.gpus:g} GPUs",
             )
             try:
                 for report in pool.run(jobs):

@@ -2,7 +2,6 @@
 
 import ipaddress
 import logging
-import math
 import os
 import signal
 import socket
@@ -37,7 +36,7 @@ class RayCluster:
         address: `auto`, or HOST:PORT of the head; None starts a cluster on this machine.
         workers: number of workers, for a cluster that is started here.
         setup: what each begins with.
-        cpus, gpus: of each.
+        gpus: of each, which also has one CPU.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -45,9 +44,7 @@ class RayCluster:
         UsageError: the cluster is reached over a network and takes commands without a token.
     """
 
-    def __init__(
-        self, address: str | None, workers: int, setup: ActorSetup, cpus: float, gpus: float
-    ) -> None:
+    def __init__(self, address: str | None, workers: int, setup: ActorSetup, gpus: float) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _OUTLIVES_HEAD)
         try:
@@ -56,8 +53,8 @@ class RayCluster:
             raise MissingPackageError("ray", "ray") from None
         self._ray = ray
         self._address, self._setup = address, setup
-        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
-        self._own_cpus = max(1, math.ceil(workers * cpus))
+        self._resources = {"num_cpus": 1.0, "num_gpus": gpus}
+        self._own_cpus = workers
         self._gone_since: float | None = None
         self._looked_at = 0.0
 

@@ -12,6 +12,7 @@ import typer
 
 from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS
 from prism_cli.files.names import is_folder, typed_path
+from prism_cli.files.urls import is_url, local_name, staged_path
 
 PANEL, RERUN_PANEL, PAID_PANEL = "Common options", "Stopping and continuing", "Paid requests"
 
@@ -19,7 +20,7 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         help="Files of rows (JSONL, CSV, TSV, Parquet, JSON; .gz, .zst too), globs, directories of "
-        "them, or - for JSONL on standard input.",
+        "them, objects such as s3://BUCKET/KEY, or - for JSONL on standard input.",
         show_default=False,
     ),
 ]
@@ -30,6 +31,15 @@ MOST_ROWS = 2**63 - 1
 
 def panel_option(*names: str, help: str, panel: str = PANEL, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **more)
+
+
+def output_path(name: str) -> Path:
+    """Return the path of an output, which may be an object in a store."""
+    if is_url(name):
+        from prism_cli.shards.state import state_directory
+
+        return staged_path(name, state_directory(None))
+    return typed_path(local_name(name))
 
 
 Recipe = Annotated[
@@ -50,9 +60,10 @@ class Common:
         panel_option(
             "-o",
             "--output",
-            parser=typed_path,
+            parser=output_path,
             metavar="PATH",
-            help="Output file, or directory (slash at the end); default beside the input.",
+            help="Output file, or directory (slash at the end), or s3://… (help storage); default "
+            "beside the input.",
         ),
     ] = None
     recipe: Recipe = None

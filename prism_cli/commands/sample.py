@@ -60,12 +60,13 @@ def _draw(summary: "RunSummary", output: Path | None) -> "FigureLines":
     from importlib.util import find_spec
 
     from prism_cli.commands.histogram import svg, terminal_lines
+    from prism_cli.files.urls import is_url
     from prism_cli.shards.writer import whole_file
 
     lines = terminal_lines(summary.figures, sys.stderr.encoding)
-    if summary.outputs:
-        # Of several outputs beside the folder that holds them.
-        name = output if output and len(summary.outputs) > 1 else summary.outputs[0]
+    # Of several outputs beside the folder that holds them.
+    name = output if output and len(summary.outputs) > 1 else "".join(summary.outputs[:1])
+    if name and not is_url(str(name)):
         picture = Path(f"{name}.histogram.svg")
         if find_spec("matplotlib"):
             with whole_file(picture) as file:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prism_cli.commands.options import output_path
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.wording import counted, label, value
 
@@ -27,8 +28,10 @@ def status(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=output_path,
+            metavar="PATHS",
             help="Outputs (also in the making), manifests, folders of shards, training runs, "
-            "evaluations.",
+            "evaluations. Of an object in a store: as this machine knows it.",
             show_default=False,
         ),
     ],

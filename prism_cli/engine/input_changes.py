@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from prism_cli.files.urls import is_url
 from prism_cli.shards.file_digest import digest_file, size_and_change
 
 
@@ -21,8 +22,8 @@ def input_changes(manifest: Mapping[str, Any], file: Path) -> list[str]:
 
 def _changes(manifest: Mapping[str, Any], file: Path) -> Iterator[str]:
     for entry in manifest.get("inputs") or ():
-        if not entry["bytes"]:
-            continue  # empty, standard input, or no file
+        if not entry["bytes"] or is_url(entry["path"]):
+            continue  # empty, standard input, no file, or in an object store
         folders = (Path(), *file.absolute().parents)
         paths = (folder / entry["path"] for folder in folders)
         path = next((path for path in paths if path.exists()), None)

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prism_cli.errors import InvalidNameError, UsageError
-from prism_cli.files.names import beir_corpus, is_folder, shown_name
+from prism_cli.files.names import (
+    beir_corpus,
+    is_folder,
+    is_pattern,
+    shown_name,
+    without_slash,
+)
+from prism_cli.files.urls import StagedPath, is_url, local_name, staged_path
 from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
@@ -112,9 +119,7 @@ def plan_jobs(
     for item in inputs:
         sources += find_shards([item], plain=plain) if isinstance(item, str) else [item]
     first = inputs[0]
-    folder = Path(first) if len(inputs) == 1 and isinstance(first, str) else None
-    if folder and (not folder.is_dir() or _is_document_folder(sources[0])):
-        folder = None
+    folder = _folder(first, sources) if len(inputs) == 1 and isinstance(first, str) else None
     if output == STDOUT or (output is None and any(source.name == STDIN for source in sources)):
         if named:
             raise UsageError(f"{stage} writes several files; name their directory with -o")
@@ -122,7 +127,7 @@ def plan_jobs(
     if output is None and folder:
         output = folder.resolve().with_name(f"{folder.resolve().name}.{stage}")
     is_directory = output is not None and is_folder(output)
-    output = Path(output) if output else None
+    output = without_slash(output) if output else None
     kind = format_of(output) if output and not is_directory else None
     if kind == "csv":
         raise UsageError(
@@ -151,6 +156,15 @@ def plan_jobs(
     return _checked([_single(source, output / _shard_name(source)) for source in sources], output)
 
 
+def _folder(name: str, sources: Sequence[Input]) -> Path | None:
+    """Return the folder of that name; None for a file, a pattern or documents."""
+    if is_url(name):
+        whole = is_pattern(name) or any(source.name == name for source in sources)
+        return None if whole else without_slash(staged_path(name, state_directory(None)))
+    folder = Path(local_name(name))
+    return folder if folder.is_dir() and not _is_document_folder(sources[0]) else None
+
+
 def _single(source: Input, output: Path) -> Job:
     return Job([source], {"": output}, output)
 
@@ -159,8 +173,12 @@ def _shard_name(source: Input) -> str:
     if source.name == STDIN:
         return _STDIN_SHARD
     if isinstance(source, Shard) and source.format != "lines":
-        return f"{stem_of(Path(shown_name(source.path.resolve())))}.jsonl"
+        return f"{stem_of(_shown_path(source.path.resolve()))}.jsonl"
     return Path(source.name).name
+
+
+def _shown_path(path: Path) -> Path:
+    return path if isinstance(path, StagedPath) else Path(shown_name(path))
 
 
 def _is_document_folder(source: Input) -> bool:
@@ -228,7 +246,7 @@ def _check_length(output: Path, record_path: Path) -> None:
 def _beside(source: Input, stage: str, *, folder: bool = False) -> Path:
     if not isinstance(source, Shard):
         raise UsageError(f"{source.name}: name the output with -o")
-    path = source.path.resolve() if source.path.is_dir() else Path(shown_name(source.path))
+    path = source.path.resolve() if source.path.is_dir() else _shown_path(source.path)
     suffix = line_suffix(path)
     stem = path.name.removesuffix(suffix) if suffix else stem_of(path)
     if folder:
@@ -254,7 +272,7 @@ def outputs_without_input(
             if (content := read_manifest(path)) is None:
                 continue
             names = [entry["path"] for entry in content["inputs"]]
-            gone = [name for name in names if not Path(name).exists()]
+            gone = [name for name in names if not (is_url(name) or Path(name).exists())]
             if content["stage"] == stage and gone and len(gone) == len(names):
                 orphans.append((str(output), gone[0]))
     return orphans

@@ -1,19 +1,27 @@
 """Plan of a run, which the forecast and the run share: its jobs, and which of them are finished."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, Line, plan_jobs, read_lines
-from prism_cli.engine.output_files import side_path
+from prism_cli.engine.output_files import SIDE_KINDS, side_path
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
-from prism_cli.errors import ChangedInputError
+from prism_cli.errors import ChangedInputError, LockedError
 from prism_cli.shards.file_digest import FileDigest
+from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Source
+from prism_cli.shards.remote.outputs import StagedOutputs, list_folders, staged_outputs
+from prism_cli.shards.remote.store import ObjectState
 from prism_cli.shards.run_record import RunRecord
+
+_LISTED_JOBS = 8
+"""Number of jobs from which one list of a folder is faster than a look at each object."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +32,29 @@ class RunPlan:
     options: RunOptions
     jobs: Sequence[Job]
 
-    def record(self, job: Job) -> RunRecord:
-        """Return the run record of a job."""
+    def record(self, job: Job, *, listed: bool = False) -> RunRecord:
+        """Return the run record of a job; of one in an object store, compare with the store first.
+
+        Args:
+            listed: of many jobs, compare with a list of their folders, made at the first call.
+
+        Raises:
+            StorageError, PrerequisiteError: the store cannot be read.
+        """
+        if staged := self.staged(job):
+            folder = str(job.record_path.parent)
+            many = listed and len(self.jobs) >= _LISTED_JOBS
+            staged.refresh(self._folders[folder] if many else None)
         return job_record(job, self.stage.name, self.options.settings, self.options.dependencies)
+
+    @cached_property
+    def _folders(self) -> dict[str, dict[str, ObjectState]]:
+        return list_folders(job.record_path for job in self.jobs)
+
+    def staged(self, job: Job) -> StagedOutputs | None:
+        """Return the objects behind the outputs of a job; None if they are local files."""
+        sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
+        return staged_outputs(job.record_path, list((job.outputs or {}).values()), sides)
 
     def finished(self, job: Job, record: RunRecord | None = None) -> Mapping[str, Any] | None:
         """Return the manifest of a job whose outputs are finished; None if it has to be run.
@@ -34,11 +62,25 @@ class RunPlan:
         Raises:
             ChangedInputError: the outputs were made from other input, with other settings, or not
                 by prism.
+            LockedError, StorageError, PrerequisiteError: as `record` and `StagedOutputs.publish`.
         """
         if job.outputs is None or self.options.overwrite:
             return None
+        staged = self.staged(job)
+        with ExitStack() as held:
+            if staged and record is None:
+                try:
+                    held.enter_context(output_lock(job.record_path))
+                except LockedError:
+                    return None
+            manifest = self._finished(record or self.record(job, listed=True))
+            if staged and manifest:
+                staged.publish()  # a killed run made it
+            return manifest
+
+    def _finished(self, record: RunRecord) -> Mapping[str, Any] | None:
         try:
-            return (record or self.record(job)).finished()
+            return record.finished()
         except ChangedInputError as error:
             if not error.redo:
                 raise

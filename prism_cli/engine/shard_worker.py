@@ -29,6 +29,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.remote.inputs import copies_held
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import ledger_path
 
@@ -60,7 +61,7 @@ class ShardWorker:
         included."""
         report = ShardReport(job.name, RunSummary(self.plan.stage.name))
         try:
-            with ExitStack() as held:
+            with copies_held(), ExitStack() as held:
                 if begun := self.begin(job, report.summary, held):
                     self.write(*begun, report.summary)
         except (PrismError, OSError) as error:
@@ -151,9 +152,12 @@ class ShardWorker:
                 record.finish(finished=False)
                 return
             record.publishing(files.records)
-            summary.side_files += map(str, files.publish())
-            summary.outputs += outputs
+            side_files = files.publish()
             record.finish(finished=not counts.pending)
+            if staged := self.plan.staged(job):
+                staged.publish()
+            summary.side_files += map(str, side_files)
+            summary.outputs += outputs
             if not counts.pending:
                 remove_heartbeat(job.record_path)
 

@@ -121,7 +121,7 @@ class SurveyParts(Sequence[bytes]):
             return
         (source,) = job.inputs
         assert isinstance(source, Shard)
-        state = b"".join(_packed(number) for number in size_and_change(source.path))
+        state = b"".join(_packed(number) for number in source.size_and_change())
         if not _starts_with(path, state):
             with whole_file(path) as cache:
                 cache.write(state)
@@ -156,7 +156,7 @@ class SurveyParts(Sequence[bytes]):
         """Return the path of the cached parts of an input; None if they are not cached."""
         if not isinstance(source, Shard) or source.name == STDIN or source.path.is_dir():
             return None
-        if source.path.stat().st_size < _CACHED_BYTES:
+        if source.size_and_change()[0] < _CACHED_BYTES:
             return None
         options = self._plan.options
         settings = [

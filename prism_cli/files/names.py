@@ -3,6 +3,7 @@
 import os
 from pathlib import Path, PosixPath
 
+from prism_cli.files.urls import StagedFolder, StagedPath, is_url
 from prism_cli.wording import most_similar
 
 _MARKS = "*?["
@@ -23,12 +24,17 @@ def typed_path(name: str) -> Path:
     return FolderPath(name) if name.endswith(os.sep) else Path(name)
 
 
+def without_slash(path: Path) -> Path:
+    """Return a path as if it was typed without a trailing slash."""
+    return StagedPath(path) if isinstance(path, StagedPath) else Path(path)
+
+
 def is_folder(path: Path) -> bool:
     """Return whether a path is an existing folder, or was typed with a trailing slash.
 
     False if the name is too long for the file system.
     """
-    return isinstance(path, FolderPath) or os.path.isdir(path)
+    return isinstance(path, FolderPath | StagedFolder) or os.path.isdir(path)
 
 
 def beir_corpus(folder: Path) -> Path | None:
@@ -64,6 +70,8 @@ def split_pattern(pattern: str) -> tuple[Path, str]:
 
 def missing_path_message(name: str) -> str:
     """Return the message for a missing path: its first missing directory, or a similar name."""
+    if is_url(name):
+        return f"{name}: is in an object store, and this is read from local files; download it"
     path = Path(name)
     missing = next((parent for parent in reversed(path.parents) if not os.path.isdir(parent)), None)
     if missing is not None:

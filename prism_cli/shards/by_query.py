@@ -6,7 +6,6 @@ from hashlib import sha256
 from prism_cli.errors import RowError
 from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import query_id
-from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import Shard, Source, find_shards
 from prism_cli.shards.spill import Spill
 
@@ -40,7 +39,7 @@ class SortedByQuery:
 
     @property
     def fingerprint(self) -> str:
-        digests = " ".join(digest_file(shard.path).sha256 for shard in self._shards)
+        digests = " ".join(shard.digest().sha256 for shard in self._shards)
         return sha256(digests.encode()).hexdigest()
 
     def lines(self) -> Iterator[bytes]:

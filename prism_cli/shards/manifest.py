@@ -23,11 +23,13 @@ _WITHOUT_LEDGER = {"convert", "export", "labels", "sample", "split", "train"}
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One input or dependency: path as given, size, SHA-256 as hex."""
+    """One input or dependency: path as given, size, SHA-256 as hex; of an object in a store also
+    its version (etag)."""
 
     path: str
     bytes: int
     sha256: str
+    version: str = ""
 
 
 @dataclass
@@ -120,6 +122,10 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write the manifest as JSON."""
         content = asdict(self) | {"config_fingerprint": self.config_fingerprint}
+        outputs = (*content["outputs"].values(), *content["replaces"].values())
+        for record in (*content["inputs"], *content["dependencies"], *outputs):
+            if not record["version"]:
+                del record["version"]
         data = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with whole_file(path) as file:
             file.write(data)
@@ -161,6 +167,9 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
+_OUTPUT_FIELDS = OutputRecord.__dataclass_fields__.keys()
+
+
 def _is_valid(content: Mapping[str, Any]) -> bool:
     """Return whether the fields that others read have the types that `Manifest` writes."""
     return (
@@ -176,7 +185,7 @@ def _is_valid(content: Mapping[str, Any]) -> bool:
             for file in (*content["inputs"], *content["dependencies"])
         )
         and all(
-            isinstance(file, dict) and file.keys() == OutputRecord.__dataclass_fields__.keys()
+            isinstance(file, dict) and file.keys() | {"version"} == _OUTPUT_FIELDS
             for name in ("outputs", "replaces")
             for file in content.get(name, {}).values()
         )

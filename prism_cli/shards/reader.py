@@ -27,9 +27,10 @@ from prism_cli.files.names import (
     shown_name,
     split_pattern,
 )
+from prism_cli.files.urls import is_url, local_name
 from prism_cli.rows.decode import decode_row, row_bytes, set_aside
 from prism_cli.rows.row import Rejected, Row, RowRef
-from prism_cli.shards.file_digest import FileDigest, size_and_change
+from prism_cli.shards.file_digest import FileDigest, digest_file, size_and_change
 from prism_cli.shards.folder import (
     expected,
     folder_inputs,
@@ -69,12 +70,14 @@ class Shard:
         plain: read the lines unchanged, whatever format the name implies.
         strict: leave a byte order mark in the first line, for `decode_row` to refuse: tools that
             read the outputs do not accept one.
+        version: of an object in a store, its etag.
     """
 
     path: Path
     name: str
     plain: bool = False
     strict: bool = True
+    version: str = ""
 
     @property
     def format(self) -> Format:
@@ -93,6 +96,14 @@ class Shard:
     def packed(self) -> bool:
         """True if the file is compressed."""
         return is_compressed(self.path)
+
+    def digest(self, first_bytes: int | None = None) -> FileDigest:
+        """Return the digest of the file, or of its first bytes."""
+        return digest_file(self.path, first_bytes)
+
+    def size_and_change(self) -> tuple[int, int]:
+        """Return the size in bytes, and the time of last change in nanoseconds since the epoch."""
+        return size_and_change(self.path)
 
     def numbered(
         self, seen: FileDigest | None = None, fields: Mapping[str, str] | None = None
@@ -162,7 +173,7 @@ class Shard:
 
 
 def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
-    """Return the files that the user named, in order.
+    """Return the files and objects in stores that the user named, in order.
 
     A directory yields its row files by name, or itself if it holds only documents.
 
@@ -176,11 +187,16 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
     """
     shards: list[Shard] = []
     for name in inputs:
+        name = local_name(name)
         path = Path(name)
         if not name.strip():
             raise UsageError("an input without a name (an unset variable?); nothing was read")
         if name == STDIN:
             shards.append(_spooled(sys.stdin.buffer))
+        elif is_url(name):
+            from prism_cli.shards.remote.inputs import find_remote_shards
+
+            shards += find_remote_shards(name, plain=plain)
         elif os.path.isdir(path):
             files = folder_inputs(path)
             if not files:
@@ -200,6 +216,8 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
         else:
             raise MissingDataError(missing_path_message(name))
     for shard in shards:
+        if shard.version:
+            continue
         if not (shard.path.is_file() or shard.path.is_dir()) or not os.access(shard.path, os.R_OK):
             raise MissingDataError(f"{shard.name}: not a file that can be read")
     return shards

@@ -225,14 +225,24 @@ class RunRecord:
         if isinstance(source, InputRecord):
             return source
         if isinstance(source, Shard):
+            if known := self._known_inputs.get((source.name, source.version)):
+                return known
             digest = self.digests[source.name]
-            return InputRecord(source.name, digest.bytes, digest.sha256)
+            return InputRecord(source.name, digest.bytes, digest.sha256, source.version)
         return InputRecord(source.name, 0, source.fingerprint)
+
+    @cached_property
+    def _known_inputs(self) -> dict[tuple[str, str], InputRecord]:
+        """Records of objects in stores that an earlier attempt read, by name and version: they need
+        not be read again to be compared."""
+        previous = read_manifest(self.path) or {"inputs": []}
+        records = (InputRecord(**entry) for entry in previous["inputs"])
+        return {(record.path, record.version): record for record in records if record.version}
 
     def _prefix_sha256(self, name: str, size: int) -> str:
         for source in self.inputs:
             if isinstance(source, Shard) and source.name == name:
-                return digest_file(source.path, size).sha256
+                return source.digest(size).sha256
         raise ChangedInputError(f"{name}: is no longer a file")
 
 
@@ -250,7 +260,7 @@ def output_id(record_path: Path, config_fingerprint: str) -> str:
 
 def _digest(shard: Shard) -> FileDigest:
     try:
-        return digest_file(shard.path)
+        return shard.digest()
     except OSError as error:
         raise MissingDataError(f"{shard.name}: cannot be read: {error.strerror}") from error
 

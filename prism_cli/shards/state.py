@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from prism_cli.errors import StorageError
+from prism_cli.files.urls import StagedPath
 
 PROJECT_FILE = "prism.toml"
 LEDGER_NAME = "ledger.sqlite"
@@ -25,8 +26,8 @@ def project_file(start: Path | None = None) -> Path | None:
 
 
 def state_directory(output: Path | None) -> Path:
-    """Return $PRISM_STATE, else .prism beside prism.toml, else .prism beside the output; create it
-    if it is missing.
+    """Return $PRISM_STATE, else .prism beside prism.toml, else .prism beside the output, or in the
+    working directory if that is standard output or in an object store; create it if it is missing.
 
     Raises:
         StorageError: the directory cannot be created.
@@ -81,7 +82,8 @@ def _state_folder(output: Path | None) -> Path:
     project = project_file()
     if project:
         return project.parent / ".prism"
-    return (output.parent if output else Path.cwd()) / ".prism"
+    beside = output and not isinstance(output, StagedPath)  # an object in a store
+    return (output.parent if output and beside else Path.cwd()) / ".prism"
 
 
 def is_network_file_system(path: Path, mounts: str | None = None) -> bool:

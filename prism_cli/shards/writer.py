@@ -35,11 +35,13 @@ class OutputRecord:
     Attributes:
         sha256: of these bytes, as hex.
         changed_ns: time of last change, in nanoseconds since the epoch.
+        version: etag of the object, if the file was uploaded to a store.
     """
 
     bytes: int
     sha256: str
     changed_ns: int
+    version: str = ""
 
 
 class PartFile:

@@ -29,7 +29,7 @@ def format_of(path: Path) -> Format:
 
 def stem_of(path: Path) -> str:
     """Return the name of an input without the suffixes of its format."""
-    if not path.is_file():
+    if path.is_dir():
         return path.name
     return Path(path.stem if is_compressed(path) else path.name).stem
 

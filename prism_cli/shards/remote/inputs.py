@@ -1,0 +1,242 @@
+"""Objects as inputs: copied to a private temporary folder before they are read."""
+
+import atexit
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from prism_cli.errors import ChangedInputError, MissingDataError
+from prism_cli.files.names import is_pattern
+from prism_cli.files.urls import ObjectName, parse_url, staged_path
+from prism_cli.shards.file_digest import FileDigest
+from prism_cli.shards.folder import expected, is_row_file
+from prism_cli.shards.formats import format_of
+from prism_cli.shards.formats.documents import is_document
+from prism_cli.shards.reader import Shard
+from prism_cli.shards.remote.store import (
+    ObjectState,
+    OtherState,
+    import_library,
+    object_state,
+    objects_below,
+    read_blocks,
+)
+from prism_cli.shards.state import state_directory
+from prism_cli.shards.storage_errors import storage_errors
+
+_PREFIX = "prism-copies-"
+
+
+@dataclass(frozen=True)
+class RemoteShard(Shard):
+    """One object. Each reading uses a copy, which is removed afterwards, or at the end of the
+    `copies_held` around it.
+
+    Attributes:
+        path: staged place of the object; no file.
+    """
+
+    state: ObjectState = field(default_factory=lambda: ObjectState(0, ""))
+
+    def numbered(
+        self, seen: FileDigest | None = None, fields: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield as `Shard.numbered`.
+
+        Raises:
+            ChangedInputError: the object was changed since it was listed.
+            StorageError, PrerequisiteError: it cannot be read.
+        """
+        with self._copy() as copy:
+            yield from copy.numbered(seen, fields)
+
+    def lines(self, seen: FileDigest | None = None) -> Iterator[bytes]:
+        """Yield as `Shard.lines`; raise as `numbered`."""
+        with self._copy() as copy:
+            yield from copy.lines(seen)
+
+    def digest(self, first_bytes: int | None = None) -> FileDigest:
+        """Return the digest of the object, or of its first bytes; raise as `numbered`."""
+        with self._copy() as copy:
+            return copy.digest(first_bytes)
+
+    def size_and_change(self) -> tuple[int, int]:
+        """Return the size, and a number that changes with the content."""
+        return self.state.size, int.from_bytes(sha256(self.state.etag.encode()).digest()[:8])
+
+    @contextmanager
+    def _copy(self) -> Iterator[Shard]:
+        path = _COPIES.get(parse_url(self.name), self.state)
+        try:
+            yield Shard(path, self.name, self.plain, self.strict)
+        finally:
+            _COPIES.release(path)
+
+
+def find_remote_shards(url: str, *, plain: bool) -> list[Shard]:
+    """Return the objects that a URL names: one object, those that match a pattern, or the row files
+    in a folder, by name.
+
+    Raises:
+        MissingDataError: there are none.
+        UsageError: as `parse_url`.
+        StorageError, PrerequisiteError: the store cannot be read.
+    """
+    name = parse_url(url)
+    import_library(name)
+    if is_pattern(name.key):
+        matches = _pattern(name.key).fullmatch
+        folder = re.split(r"[*?\[]", name.key, maxsplit=1)[0].rpartition("/")[0]
+        found = _row_objects(name._replace(key=folder), lambda key: bool(matches(key)))
+        problem = f"no object matches this pattern; {expected()}"
+    elif not name.key.endswith("/") and name.key and (state := object_state(name)):
+        found, problem = [(name, state)], ""
+    else:
+        prefix = name.key.removesuffix("/")
+        within = f"{prefix}/" if prefix else ""
+        found = _row_objects(
+            name, lambda key: key.startswith(within) and "/" not in key[len(within) :]
+        )
+        problem = f"no such object, and no row files in a folder of that name; {expected()}"
+    if not found:
+        raise MissingDataError(f"{url}: {problem}")
+    return [_shard(object_name, state, plain) for object_name, state in found]
+
+
+def _shard(name: ObjectName, state: ObjectState, plain: bool) -> RemoteShard:
+    url = str(name)
+    path = staged_path(url, state_directory(None))
+    if is_document(path) and not plain:
+        raise MissingDataError(
+            f"{url}: documents are read from local folders; download it, or name objects of rows. "
+            "Nothing was done"
+        )
+    return RemoteShard(path, url, plain, version=state.etag, state=state)
+
+
+def _row_objects(
+    folder: ObjectName, chosen: Callable[[str], bool]
+) -> list[tuple[ObjectName, ObjectState]]:
+    found = [
+        (folder._replace(key=key), state)
+        for key, state in objects_below(folder)
+        if chosen(key) and is_row_file(Path(key))
+    ]
+    rows = [(name, state) for name, state in found if format_of(Path(name.key)) != "json"]
+    return sorted(rows or found)
+
+
+def _pattern(key: str) -> re.Pattern[str]:
+    """Return a shell pattern as a regular expression: * and ? stay within a folder, ** does not."""
+    marks = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", key)
+    return re.compile(
+        "".join(
+            marks.get(part)
+            or (part.replace("[!", "[^", 1) if part.startswith("[") else re.escape(part))
+            for part in parts
+        )
+    )
+
+
+class _Copies:
+    """Copies of objects in a temporary folder of this process."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._lock = -1
+        self._process = 0
+        self._paths: dict[tuple[ObjectName, str], Path] = {}
+        self.holders = 0
+
+    def get(self, name: ObjectName, state: ObjectState) -> Path:
+        """Return the copy of an object; copy it unless there is one."""
+        folder = self._open()
+        path = self._paths.get((name, state.etag))
+        if path is None:
+            path = Path(tempfile.mkdtemp(dir=folder)) / name.key.rpartition("/")[2]
+            try:
+                _download(name, state, path)
+            except BaseException:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                raise
+            self._paths[name, state.etag] = path
+        return path
+
+    def release(self, path: Path) -> None:
+        """Remove a copy unless copies are held."""
+        if not self.holders:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            self._paths = {key: value for key, value in self._paths.items() if value != path}
+
+    def clear(self) -> None:
+        """Remove all copies."""
+        if self._folder and self._process == os.getpid():
+            shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._lock)
+        self._folder, self._paths = None, {}
+
+    def _open(self) -> Path:
+        """Return the folder; at first use remove those that killed processes left."""
+        if self._folder is None or self._process != os.getpid():
+            for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+                _remove_unlocked(left)
+            self._paths, self._process = {}, os.getpid()
+            while True:
+                folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+                self._lock = os.open(folder, os.O_RDONLY)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if folder.exists():  # not removed by another process before it was locked
+                    break
+                os.close(self._lock)
+            self._folder = folder
+        return self._folder
+
+
+_COPIES = _Copies()
+atexit.register(_COPIES.clear)
+
+
+def _remove_unlocked(folder: Path) -> None:
+    with suppress(OSError):  # another user's, or in use
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def copies_held() -> Iterator[None]:
+    """Keep the copies that are made in the block until its end: a shard's inputs are read several
+    times."""
+    _COPIES.holders += 1
+    try:
+        yield
+    finally:
+        _COPIES.holders -= 1
+        if not _COPIES.holders:
+            _COPIES.clear()
+
+
+def _download(name: ObjectName, state: ObjectState, path: Path) -> None:
+    with storage_errors(path, f"the copy of {name} was removed"):
+        with path.open("wb") as file:
+            try:
+                for block in read_blocks(name, state):
+                    file.write(block)
+            except OtherState as change:
+                raise ChangedInputError(
+                    f"{name}: {change} after it was listed; nothing was published. Run the same "
+                    "command again when its writer is done",
+                    reasons=[f"{name} {change} after it was listed"],
+                ) from None
+        os.utime(path, ns=(state.changed_ns, state.changed_ns))  # the same for each copy

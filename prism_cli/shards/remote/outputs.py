@@ -1,0 +1,257 @@
+"""Objects as outputs: a run writes local files, which are uploaded when all of them are whole.
+
+The staging folder mirrors the store: it holds the manifest, and in place of each finished output an
+empty file of the same size and time, so that the run record compares as with local outputs. What
+was mirrored is kept beside them; while the store still has it, the local files of an unfinished
+attempt stand.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prism_cli.errors import LockedError, StorageError
+from prism_cli.files.digest import StreamDigest
+from prism_cli.files.urls import ObjectName, StagedPath
+from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.remote.store import (
+    ObjectState,
+    OtherState,
+    attributes,
+    delete,
+    import_library,
+    object_state,
+    objects_below,
+    put,
+    read_blocks,
+)
+from prism_cli.shards.writer import remove_file, whole_file
+
+_States = dict[str, ObjectState | None]
+_SHA256 = "sha256"
+"""Metadata of each object that prism writes."""
+
+
+class StagedOutputs:
+    """Outputs of one job, with the manifest and side files. The caller holds the job's lock.
+
+    Args:
+        record_path: path from which the names of manifest and side files are made.
+        outputs, sides: local places of the objects.
+    """
+
+    def __init__(
+        self, record_path: StagedPath, outputs: Iterable[Path], sides: Iterable[Path]
+    ) -> None:
+        self._record_path = record_path
+        self._outputs = [path for path in outputs if isinstance(path, StagedPath)]
+        self._sides = [path for path in sides if isinstance(path, StagedPath)]
+        manifest = manifest_path(record_path)
+        assert isinstance(manifest, StagedPath)
+        self._manifest = manifest
+        self._base_path = record_path.with_name(f".{record_path.name}.store.json")
+        import_library(record_path.object_name)
+
+    def refresh(self, listed: Mapping[str, ObjectState] | None = None) -> None:
+        """Mirror the store, unless it is as this folder last knew it.
+
+        Args:
+            listed: states of all objects in their folder, by key, where they are known.
+
+        Raises:
+            StorageError, PrerequisiteError: the store cannot be read.
+        """
+        names = [*self._outputs, *self._sides, self._manifest]
+        now = {
+            path.name: object_state(path.object_name)
+            if listed is None
+            else listed.get(path.object_name.key)
+            for path in names
+        }
+        base, published = self._read_base()
+        if base is not None and _conditions(base) == _conditions(now):
+            if listed is None and base != now:  # a list lacks versions
+                self._write_base(now, published)
+            return
+        for path in names:
+            if path.exists():
+                remove_file(path)
+        if state := now[self._manifest.name]:
+            self._fetch_manifest(state)
+        manifest = read_manifest(self._manifest)
+        for path in self._outputs:
+            if (state := now[path.name]) and self._stands(path, state, manifest):
+                recorded = (manifest or {"outputs": {}})["outputs"].get(path.name)
+                _place(path, state.size, recorded["changed_ns"] if recorded else state.changed_ns)
+        for path in self._sides:
+            if (state := now[path.name]) and (manifest or not _is_leftover(path.object_name)):
+                _place(path, state.size, state.changed_ns)
+        self._write_base(now, self._manifest_digest())
+
+    def _stands(
+        self, path: StagedPath, state: ObjectState, manifest: Mapping[str, Any] | None
+    ) -> bool:
+        """Return whether an object counts as an output; one that a killed run left, or that is not
+        as its manifest says, is made again."""
+        if manifest is None:
+            return not _is_leftover(path.object_name)
+        recorded = manifest["outputs"].get(path.name)
+        if recorded is None:
+            return True
+        if state.size == recorded["bytes"] and recorded.get("version") in (None, state.etag):
+            return True
+        print(
+            f"prism: {path}: expected {recorded['bytes']:,} bytes as its manifest says, found "
+            f"{state.size:,}, or other content; it is made again",
+            file=sys.stderr,
+        )
+        return False
+
+    @property
+    def published(self) -> bool:
+        """Whether the store has the manifest of this folder."""
+        base, digest = self._read_base()
+        return base is not None and digest != "" and digest == self._manifest_digest()
+
+    def publish(self) -> None:
+        """Upload side files, outputs and the manifest, in this order; does nothing if the store has
+        the manifest already.
+
+        Raises:
+            LockedError: another run has published there meanwhile.
+            StorageError, PrerequisiteError: the store fails or refuses.
+        """
+        base, _ = self._read_base()
+        if base is None:
+            raise StorageError(f"{self._base_path}: was removed while the run worked; run again")
+        if self.published:
+            return
+        now = object_state(self._manifest.object_name)
+        if _conditions({"": now}) != _conditions({"": base[self._manifest.name]}):
+            raise self._other_run(self._manifest)
+        for path in self._sides:
+            if path.exists():
+                self._upload(path, base)
+            elif base[path.name]:
+                delete(path.object_name)
+                base[path.name] = None
+                self._write_base(base, "")
+        for path in self._outputs:
+            self._upload(path, base)
+        self._publish_manifest(base)
+        for path in [*self._outputs, *self._sides]:
+            if path.exists():
+                state = path.stat()
+                remove_file(path)
+                _place(path, state.st_size, state.st_mtime_ns)
+
+    def _publish_manifest(self, base: _States) -> None:
+        content = orjson.loads(self._manifest.read_bytes())
+        for path in self._outputs:
+            if (state := base[path.name]) and path.name in content["outputs"]:
+                content["outputs"][path.name]["version"] = state.etag
+        data = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        with whole_file(self._manifest) as file:
+            file.write(data)
+        self._upload(self._manifest, base)
+        self._write_base(base, sha256(data).hexdigest())
+
+    def _upload(self, path: StagedPath, base: _States) -> None:
+        """Upload a file in place of the object in `base`, and note its new state there."""
+        digest = _digest(path)
+        try:
+            state = put(path.object_name, Path(os.fspath(path)), base[path.name], sha256=digest)
+        except OtherState:
+            now = object_state(path.object_name)
+            if now is None or attributes(path.object_name).get(_SHA256) != digest:
+                raise self._other_run(path) from None
+            state = now  # the same bytes: the reply to an earlier request was lost
+        base[path.name] = state
+        self._write_base(base, "")
+
+    def _other_run(self, path: StagedPath) -> LockedError:
+        return LockedError(
+            f"{path}: another run has published there while this one worked; it was left as it is, "
+            "and this run's output is not published. The replies so far are kept: run the same "
+            "command again, or name another output with -o"
+        )
+
+    def _fetch_manifest(self, state: ObjectState) -> None:
+        try:
+            data = b"".join(read_blocks(self._manifest.object_name, state))
+        except OtherState:
+            raise self._other_run(self._manifest) from None
+        with whole_file(self._manifest) as file:
+            file.write(data)
+
+    def _manifest_digest(self) -> str:
+        with suppress(FileNotFoundError):
+            return sha256(self._manifest.read_bytes()).hexdigest()
+        return ""
+
+    def _read_base(self) -> tuple[_States | None, str]:
+        """Return the states that were mirrored, and the digest of the manifest in the store."""
+        try:
+            stored = orjson.loads(self._base_path.read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError):
+            return None, ""
+        states = stored["states"].items()
+        base = {name: ObjectState(**state) if state else None for name, state in states}
+        return base, stored["manifest"]
+
+    def _write_base(self, states: Mapping[str, ObjectState | None], manifest: str) -> None:
+        plain = {name: asdict(state) if state else None for name, state in states.items()}
+        with whole_file(self._base_path) as file:
+            file.write(orjson.dumps({"states": plain, "manifest": manifest}))
+
+
+def _conditions(states: Mapping[str, ObjectState | None]) -> dict[str, tuple[int, str] | None]:
+    return {name: (state.size, state.etag) if state else None for name, state in states.items()}
+
+
+def _is_leftover(name: ObjectName) -> bool:
+    """Return whether an object without manifest was uploaded by a run that was killed."""
+    return _SHA256 in attributes(name)
+
+
+def _place(path: Path, size: int, changed_ns: int) -> None:
+    """Put a file without content at `path`, which takes no room on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    os.utime(path, ns=(changed_ns, changed_ns))
+
+
+def _digest(path: Path) -> str:
+    digest = StreamDigest()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def list_folders(paths: Iterable[Path]) -> dict[str, dict[str, ObjectState]]:
+    """Return the states of all objects in the folders of these objects, by folder and key.
+
+    Raises:
+        StorageError, PrerequisiteError: a folder cannot be listed.
+    """
+    folders = {str(path.parent): path.parent for path in paths if isinstance(path, StagedPath)}
+    names = {url: path.object_name for url, path in folders.items() if isinstance(path, StagedPath)}
+    return {url: dict(objects_below(name)) for url, name in names.items()}
+
+
+def staged_outputs(
+    record_path: Path, outputs: Sequence[Path], sides: Sequence[Path]
+) -> StagedOutputs | None:
+    """Return the objects behind the outputs of a job; None if they are local files."""
+    if not isinstance(record_path, StagedPath):
+        return None
+    return StagedOutputs(record_path, outputs, sides)

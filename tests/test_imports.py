@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports", "domain.near_duplicates"},
     "engine": {
-        "engine", "files.names", "rows", "shards", "ports", "reporting.sanitize", "terminal",
+        "engine", "files.names", "files.urls", "rows", "shards", "ports", "reporting.sanitize",
+        "terminal",
     },
     "spreads": {"engine", "spreads"},
     "stages": {

@@ -19,8 +19,8 @@ PANEL, RERUN_PANEL, PAID_PANEL = "Common options", "Stopping and continuing", "P
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        help="Files of rows (JSONL, CSV, TSV, Parquet, JSON; .gz, .zst too), globs, directories of "
-        "them, objects such as s3://BUCKET/KEY, or - for JSONL on standard input.",
+        help="Files of rows (JSONL, CSV, TSV, Parquet, JSON; .gz, .zst too), globs, directories, "
+        "s3://BUCKET/KEY (topic storage), or - for JSONL on standard input.",
         show_default=False,
     ),
 ]
@@ -62,8 +62,7 @@ class Common:
             "--output",
             parser=output_path,
             metavar="PATH",
-            help="Output file, or directory (slash at the end), or s3://… (help storage); default "
-            "beside the input.",
+            help="Output file, or directory (slash at the end); default beside the input.",
         ),
     ] = None
     recipe: Recipe = None

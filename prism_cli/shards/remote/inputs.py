@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,6 @@ from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import expected, is_row_file
 from prism_cli.shards.formats import format_of
 from prism_cli.shards.formats.documents import is_document
-from prism_cli.shards.reader import Shard
 from prism_cli.shards.remote.store import (
     ObjectState,
     OtherState,
@@ -28,6 +27,7 @@ from prism_cli.shards.remote.store import (
     objects_below,
     read_blocks,
 )
+from prism_cli.shards.shard import Shard
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.storage_errors import storage_errors
 
@@ -162,11 +162,10 @@ class _Copies:
         path = self._paths.get((name, state.etag))
         if path is None:
             path = Path(tempfile.mkdtemp(dir=folder)) / name.key.rpartition("/")[2]
-            try:
+            with ExitStack() as undo:
+                undo.callback(shutil.rmtree, path.parent, ignore_errors=True)
                 _download(name, state, path)
-            except BaseException:
-                shutil.rmtree(path.parent, ignore_errors=True)
-                raise
+                undo.pop_all()
             self._paths[name, state.etag] = path
         return path
 

@@ -38,6 +38,7 @@ def collect_candidates(
     from prism_cli.commands import wiring
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.errors import UsageError
+    from prism_cli.shards.reader import local_paths
     from prism_cli.stages.candidates import DOCUMENT_FIELDS, CandidateQueries, Corpus
     from prism_cli.stages.collect import CollectStage
 
@@ -74,7 +75,7 @@ def collect_candidates(
         [source],
         replace(common, fields=[]),  # the source has renamed them
         config,
-        dependencies=[shard.path for shard in (*documents, *questions)],
+        dependencies=local_paths([*documents, *questions]),
     )
 
 

@@ -39,9 +39,9 @@ def paid_rows(common: "Paid") -> "PaidRows | None":
 
 def paid_files(common: "Paid") -> "list[Path]":
     """Return the files of --reuse, those of directories and patterns included."""
-    from prism_cli.shards.reader import find_shards
+    from prism_cli.shards.reader import find_shards, local_paths
 
-    return [shard.path for shard in find_shards(common.reuse)]
+    return local_paths(find_shards(common.reuse))
 
 
 def _pairs_of(common: "Paid", useless: list[str]) -> "Iterator[tuple[str, Row]]":

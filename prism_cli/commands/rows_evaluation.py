@@ -45,10 +45,10 @@ def run_evaluation(
     from prism_cli.errors import NothingMeasuredError
     from prism_cli.evaluation.rows_evaluation import ROWS
     from prism_cli.shards.file_guard import LEDGER_ADVICE
-    from prism_cli.shards.reader import find_shards
+    from prism_cli.shards.reader import find_shards, local_paths
 
     rows = replace(common, output=options.output / ROWS)
-    dependencies = [shard.path for shard in find_shards(gold)]
+    dependencies = local_paths(find_shards(gold))
     summary = work_rows(
         stage, inputs, rows, config, dependencies=dependencies, extra_config=extra_config
     )

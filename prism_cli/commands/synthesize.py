@@ -32,7 +32,7 @@ def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> Non
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.domain.synthesis import SynthesisTask
     from prism_cli.errors import UsageError
-    from prism_cli.shards.reader import find_shards
+    from prism_cli.shards.reader import find_shards, local_paths
     from prism_cli.stages.synthesize import SynthesizeStage
 
     if common.reuse:
@@ -56,7 +56,7 @@ def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> Non
         inputs,
         common,
         config,
-        dependencies=[shard.path for shard in there],
+        dependencies=local_paths(there),
         extra_config={"generator_hash": backend.fingerprint},
     )
 

@@ -184,7 +184,7 @@ def _unfinished(plan: RunPlan) -> list[Job]:
     for job in plan.jobs:
         try:
             job.check_names()
-            if plan.finished(job) is None:
+            if plan.finished(job, listed=True) is None:
                 jobs.append(job)
         except (ChangedInputError, InvalidNameError) as error:
             refused = error

@@ -56,8 +56,14 @@ class RunPlan:
         sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
         return staged_outputs(job.record_path, list((job.outputs or {}).values()), sides)
 
-    def finished(self, job: Job, record: RunRecord | None = None) -> Mapping[str, Any] | None:
+    def finished(
+        self, job: Job, record: RunRecord | None = None, *, listed: bool = False
+    ) -> Mapping[str, Any] | None:
         """Return the manifest of a job whose outputs are finished; None if it has to be run.
+
+        Args:
+            record: of a job whose lock is held.
+            listed: as for `record`; only before the work begins.
 
         Raises:
             ChangedInputError: the outputs were made from other input, with other settings, or not
@@ -73,7 +79,7 @@ class RunPlan:
                     held.enter_context(output_lock(job.record_path))
                 except LockedError:
                     return None
-            manifest = self._finished(record or self.record(job, listed=True))
+            manifest = self._finished(record or self.record(job, listed=listed))
             if staged and manifest:
                 staged.publish()  # a killed run made it
             return manifest
@@ -89,12 +95,19 @@ class RunPlan:
             message = f"{error}. --if-changed redo makes such outputs again"
             raise ChangedInputError(message, reasons=error.reasons, redo=True) from None
 
-    def is_finished(self, job: Job, summary: RunSummary, record: RunRecord | None = None) -> bool:
+    def is_finished(
+        self,
+        job: Job,
+        summary: RunSummary,
+        record: RunRecord | None = None,
+        *,
+        listed: bool = False,
+    ) -> bool:
         """Return whether the job's outputs are finished, and add them to the summary if so.
 
         Raises: as `finished`.
         """
-        manifest = self.finished(job, record)
+        manifest = self.finished(job, record, listed=listed)
         if manifest is None or job.outputs is None:
             return False
         rejects = side_path(job.record_path, "rejects")

@@ -96,7 +96,7 @@ class _Run:
         for job in jobs:
             with self._refusing(job):
                 job.check_names()
-                if not self.plan.is_finished(job, self.summary):
+                if not self.plan.is_finished(job, self.summary, listed=True):
                     unfinished.append(job)
         if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:
             unfinished = self._refuse_split_queries(unfinished)

@@ -90,6 +90,19 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
     return shards
 
 
+def local_paths(shards: Iterable[Shard]) -> list[Path]:
+    """Return the paths of files.
+
+    Raises:
+        MissingDataError: one is in an object store.
+    """
+    files = list(shards)
+    for shard in files:
+        if shard.version:
+            raise MissingDataError(missing_path_message(shard.name))
+    return [shard.path for shard in files]
+
+
 def read_rows(
     inputs: Sequence[str],
     *,

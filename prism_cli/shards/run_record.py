@@ -266,6 +266,8 @@ def _digest(shard: Shard) -> FileDigest:
 
 
 def _dependency(file: Shard | Path) -> InputRecord:
-    name, path = (file.name, file.path) if isinstance(file, Shard) else (str(file), file)
-    digest = digest_file(path)
-    return InputRecord(name, digest.bytes, digest.sha256)
+    if isinstance(file, Shard):
+        digest = file.digest()
+        return InputRecord(file.name, digest.bytes, digest.sha256, file.version)
+    digest = digest_file(file)
+    return InputRecord(str(file), digest.bytes, digest.sha256)

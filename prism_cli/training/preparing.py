@@ -11,7 +11,6 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
 from prism_cli.modeling.model_folder import ModelFolder, resolve_model
-from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.data import TokenizedRows, tokenize
 from prism_cli.training.plan import Plan, make_plan
@@ -36,9 +35,7 @@ def plan_only(request: TrainRequest) -> dict[str, Any]:
     require_trackers(request.config.report_to)
     shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
     base, encoder = base_model(request.config)
-    digests = [
-        [digest_file(shard.path).sha256 for shard in group] for group in (shards, dev_shards)
-    ]
+    digests = [[shard.digest().sha256 for shard in group] for group in (shards, dev_shards)]
     with TemporaryDirectory() as folder:
         rows, dev = tokenized_rows(
             request, encoder, Path(folder) / "tokens", shards, dev_shards, digests

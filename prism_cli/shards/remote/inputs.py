@@ -137,13 +137,16 @@ def _pattern(key: str) -> re.Pattern[str]:
     """Return a shell pattern as a regular expression: * and ? stay within a folder, ** does not."""
     marks = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", key)
-    return re.compile(
-        "".join(
-            marks.get(part)
-            or (part.replace("[!", "[^", 1) if part.startswith("[") else re.escape(part))
-            for part in parts
-        )
-    )
+
+    def expression(part: str) -> str:
+        if not part.startswith("["):
+            return marks.get(part) or re.escape(part)
+        inside = part[1:-1]
+        negated = inside.startswith("!")
+        characters = "".join(mark if mark == "-" else re.escape(mark) for mark in inside[negated:])
+        return f"(?!/)[{'^' * negated}{characters}]"
+
+    return re.compile("".join(map(expression, parts)))
 
 
 class _Copies:

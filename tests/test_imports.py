@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "spreads": {"engine", "spreads"},
     "stages": {
         "engine.stage", "engine.survey", "files", "rows", "domain", "ports", "shards",
-        "stages.retries", "stages.sample_survey", "stages.split_survey",
+        "stages.retries", "stages.sample_survey", "stages.split_survey", "stages.split_texts",
         "stages.rerank", "stages.rerank_query", "stages.pair_filter",
         "stages.pair_answers", "ranking", "reranker",
     },
@@ -107,6 +107,7 @@ PLAIN = {
 WITH_NUMPY = {
     "domain/mixture.py", "domain/near_duplicates.py", "domain/rating_agreement.py",
     "domain/smallest_keys.py", "domain/split_plan.py", "shards/text_groups.py",
+    "shards/text_tables.py", "stages/split_survey.py", "stages/split_texts.py",
 }  # fmt: skip
 
 

@@ -154,7 +154,8 @@ class Groups:
 
     def roots(self) -> NDArray[np.int64]:
         """Return the representative of every number, int64 [size]."""
-        return np.array([self.find(number) for number in range(len(self._parent))], dtype=np.int64)
+        size = len(self._parent)
+        return np.fromiter(map(self.find, range(size)), dtype=np.int64, count=size)
 
 
 def mixed(values: Hashes) -> Hashes:

@@ -9,7 +9,7 @@ positive of such a query are then dropped, as long as they are few.
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -19,24 +19,6 @@ from prism_cli.domain.near_duplicates import Groups, mixed
 from prism_cli.domain.seeded_sample import seeded_hash
 
 Numbers = NDArray[np.int64]
-
-
-@dataclass
-class Links:
-    """Queries, documents and labels of all rows; 17 bytes per row and 8 per query.
-
-    Attributes:
-        queries, documents: one number of each per row; -1 where the document has no number.
-        positive: 1 where the row's document answers its query.
-        sources: number of the source of each query; -1 for a query without a row.
-        names: names of the sources.
-    """
-
-    queries: "array[int]" = field(default_factory=lambda: array("q"))
-    documents: "array[int]" = field(default_factory=lambda: array("q"))
-    positive: bytearray = field(default_factory=bytearray)
-    sources: "array[int]" = field(default_factory=lambda: array("q"))
-    names: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -62,39 +44,34 @@ class Planner:
     """The inputs of one plan.
 
     Attributes:
+        sources: number of the source of each query; -1 for a query without a row.
+        alive: whether a query has a row that is not dropped anyway.
+        pairs: query and document of each positive row that is not dropped anyway.
         query_groups, document_groups: groups of near-duplicates.
         hashes: an 8-byte hash per query.
-        out: 1 for a row that is dropped anyway.
         share: largest share of a source's queries, and of all positive pairs lost by the second
             choice, 0 to 1.
     """
 
-    links: Links
+    sources: Numbers
+    alive: NDArray[np.bool_]
+    pairs: tuple[Numbers, Numbers]
     query_groups: Groups
     document_groups: Groups
     hashes: "array[int]"
-    out: bytearray
     dev_queries: int
     share: float
     seed: int
 
     def plan(self) -> Plan:
         """Return the plan; it depends on the set of rows, not on their order."""
-        links = self.links
-        size = len(links.sources)
-        row_queries = np.frombuffer(links.queries, dtype=np.int64)
-        kept = np.frombuffer(self.out, dtype=np.uint8) == 0
-        alive = np.zeros(size, dtype=bool)
-        alive[row_queries[kept]] = True
-        sources = np.frombuffer(links.sources, dtype=np.int64)
-        counts = Counter(dict(enumerate(np.bincount(sources[alive], minlength=0).tolist())))
+        counts = Counter(dict(enumerate(np.bincount(self.sources[self.alive]).tolist())))
         wanted = {source: self._wanted(count) for source, count in counts.items()}
-        plan = Plan(bytearray(size), set(), counts, wanted, Counter())
-        positive = kept & (np.frombuffer(links.positive, dtype=np.uint8) > 0)
-        documents = np.frombuffer(links.documents, dtype=np.int64)[positive]
-        pairs = _Pairs.of(row_queries[positive], self.document_groups.roots()[documents])
-        self._take_isolated(plan, alive, pairs)
-        self._take_connected(plan, alive, pairs)
+        plan = Plan(bytearray(len(self.sources)), set(), counts, wanted, Counter())
+        queries, documents = self.pairs
+        pairs = _Pairs.of(queries, self.document_groups.roots()[documents])
+        self._take_isolated(plan, pairs)
+        self._take_connected(plan, pairs)
         return plan
 
     def _wanted(self, queries: int) -> int:
@@ -102,18 +79,19 @@ class Planner:
             return 0
         return min(self.dev_queries, max(1, int(queries * self.share)))
 
-    def _take_isolated(self, plan: Plan, alive: NDArray[np.bool_], pairs: "_Pairs") -> None:
+    def _take_isolated(self, plan: Plan, pairs: "_Pairs") -> None:
         together = self.query_groups.copy()
-        first: dict[int, int] = {}
-        for query, document in zip(pairs.queries.tolist(), pairs.documents.tolist(), strict=True):
-            together.join(first.setdefault(document, query), query)
-        for members in self._at_random(plan, together.roots(), alive):
+        order = np.argsort(pairs.documents, kind="stable")
+        queries, documents = pairs.queries[order], pairs.documents[order]
+        for place in np.flatnonzero(documents[1:] == documents[:-1]).tolist():
+            together.join(int(queries[place]), int(queries[place + 1]))
+        for members in self._at_random(plan, together.roots(), self.alive):
             self._take(plan, members)
 
-    def _take_connected(self, plan: Plan, alive: NDArray[np.bool_], pairs: "_Pairs") -> None:
+    def _take_connected(self, plan: Plan, pairs: "_Pairs") -> None:
         if not any(plan.chosen[source] < wanted for source, wanted in plan.wanted.items()):
             return
-        remaining = alive & (np.frombuffer(bytes(plan.dev), dtype=np.uint8) == 0)
+        remaining = self.alive & (np.frombuffer(bytes(plan.dev), dtype=np.uint8) == 0)
         degrees = np.bincount(pairs.documents) if len(pairs.documents) else np.zeros(1, dtype=int)
         budget = int(len(pairs.queries) * self.share)
         for members in self._at_random(plan, self.query_groups.roots(), remaining):
@@ -125,7 +103,7 @@ class Planner:
 
     def _take(self, plan: Plan, members: list[int]) -> bool:
         """Put a group into dev if every source of its queries has room for it."""
-        by_source = Counter(self.links.sources[query] for query in members)
+        by_source = Counter(self.sources[members].tolist())
         for source, count in by_source.items():
             if plan.chosen[source] + count > plan.wanted[source]:
                 return False
@@ -144,7 +122,7 @@ class Planner:
         lowest = mixed(lowest ^ np.uint64(seeded_hash(self.seed, "dev")))
         chosen = np.flatnonzero(which)
         order = chosen[np.lexsort((roots[chosen], lowest[roots[chosen]]))]
-        for _, group in groupby(order.tolist(), key=roots.__getitem__):
+        for _, group in groupby(map(int, order), key=roots.__getitem__):
             if all(plan.chosen[source] >= wanted for source, wanted in plan.wanted.items()):
                 return
             yield list(group)

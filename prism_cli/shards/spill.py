@@ -25,7 +25,7 @@ class Spill:
     """
 
     def __init__(self, columns: str, options: str = "") -> None:
-        with _storage():
+        with spill_errors():
             self._db = sqlite3.connect("", isolation_level=None)  # "": a temporary file, cached
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
                 self._db.execute(f"PRAGMA {pragma}")
@@ -33,19 +33,19 @@ class Spill:
 
     def fill(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run an INSERT for each of `rows`."""
-        with _storage():
+        with spill_errors():
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
 
     def index(self, columns: str) -> None:
         """Create an index of `columns`."""
-        with _storage():
+        with spill_errors():
             self._db.execute(f"CREATE INDEX by_columns ON spill ({columns})")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a SELECT."""
-        with _storage():
+        with spill_errors():
             yield from self._db.execute(query, values)
 
 
@@ -56,7 +56,7 @@ class SpilledObjects(Generic[Item]):
     """
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
-        with _storage():
+        with spill_errors():
             self._file = tempfile.TemporaryFile(prefix="prism-spill-")  # noqa: SIM115
         weakref.finalize(self, _close, self._file)
         self._count = 0
@@ -65,7 +65,7 @@ class SpilledObjects(Generic[Item]):
 
     def append(self, item: Item) -> None:
         """Store an object behind the others."""
-        with _storage():
+        with spill_errors():
             pickle.dump(item, self._file, pickle.HIGHEST_PROTOCOL)
         self._count += 1
 
@@ -74,7 +74,7 @@ class SpilledObjects(Generic[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the objects, one in memory at a time."""
-        with _storage():
+        with spill_errors():
             self._file.seek(0)  # flushes
         for _ in range(self._count):
             yield pickle.load(self._file)
@@ -114,9 +114,10 @@ def _close(file: IO[bytes]) -> None:
         file.close()
 
 
-def _storage() -> storage_errors:
+def spill_errors() -> storage_errors:
+    """Raise StorageError for a failed write to a temporary file."""
     return storage_errors(
-        "temporary table",
+        "temporary file",
         "nothing was published",
         advice="Make room in the folder for temporary files, or name another with TMPDIR",
     )

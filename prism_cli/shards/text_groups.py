@@ -1,10 +1,10 @@
-"""Near-duplicate detection over texts on disk; memory holds 20 bytes per text."""
+"""Near-duplicate detection over texts on disk; memory holds 17 bytes per text."""
 
 import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 import numpy as np
@@ -15,18 +15,20 @@ from prism_cli.domain.near_duplicates import (
     PERMUTATIONS,
     THRESHOLD,
     Groups,
+    Hashes,
     Shingles,
     band_keys,
     jaccard,
     normalised,
-    numbers_in,
-    signatures,
 )
 from prism_cli.rows.row import text_key
 from prism_cli.shards.key_numbers import KeyNumbers
-from prism_cli.shards.spill import Spill
+from prism_cli.shards.spill import Spill, spill_errors
+from prism_cli.shards.text_tables import Arrays, signature_rows, texts_of
 
 _BUFFER = 4096
+_SLICE = 1 << 22
+"""Number of texts whose keys of one band are sorted in memory at once, 60 bytes each."""
 _ALL_PAIRS = 16
 """Largest number of texts with one band key that are all compared with each other; of more, each is
 compared with its _NEIGHBOURS in the order of hashes."""
@@ -50,41 +52,56 @@ class TextGroups:
         self._exact = exact
         self._numbers = KeyNumbers()
         self._texts = Spill("number INTEGER PRIMARY KEY, text TEXT")
-        self._signatures: IO[bytes] | None = None
+        self._signatures = _temporary_file(self)
         self._fresh: list[str] = []
         self._recent: dict[int, frozenset[int]] = {}
         self.hashes = array("Q")
         """8 bytes of each text's hash."""
-        self._last = ("", -1)
+        self._last: tuple[str | None, int] = (None, -1)
 
     def __len__(self) -> int:
         return len(self.hashes)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the arrays that `add` takes."""
+        return ("keys", "rows", "texts", "ends") if self._exact else ("keys", "rows")
+
     def number(self, text: str) -> int:
         """Return the number of a text; a new one for a new text."""
-        if text == self._last[0]:
-            return self._last[1]
-        plain = normalised(text)
-        key = text_key(plain)
-        number = self._numbers.get(key)
-        if number is None:
-            number = len(self.hashes)
-            self.hashes.append(int.from_bytes(key[:8]))
-            self._numbers.put(key, number)
-            self._fresh.append(plain)
-            if len(self._fresh) == _BUFFER:
-                self._flush()
-        self._last = (text, number)
-        return number
-
-    def find(self, text: str) -> int | None:
-        """Return the number of a text; None for a new text."""
-        if text == self._last[0]:
-            return self._last[1]
-        number = self._numbers.get(text_key(normalised(text)))
-        if number is not None:
+        if text != self._last[0]:
+            plain = normalised(text)
+            number, new = self._number(text_key(plain))
+            if new:
+                self._fresh.append(plain)
+                if len(self._fresh) == _BUFFER:
+                    self._flush()
             self._last = (text, number)
-        return number
+        return self._last[1]
+
+    def add(self, table: Arrays) -> NDArray[np.int64]:
+        """Add the texts of a `TextTable`; return the number of each, int64 [texts]."""
+        self._flush()
+        both = [self._number(key.tobytes()) for key in table["keys"]]
+        new = np.array([new for _, new in both], dtype=bool)
+        first = len(self) - int(new.sum())
+        texts = (
+            [text for text, one in zip(texts_of(table), new, strict=True) if one]
+            if self._exact
+            else []
+        )
+        self._store(first, table["rows"][new], texts)
+        return np.array([number for number, _ in both], dtype=np.int64)
+
+    def _number(self, key: bytes) -> tuple[int, bool]:
+        """Return the number of a key, and whether it is a new one."""
+        number = self._numbers.get(key)
+        if number is not None:
+            return number, False
+        number = len(self.hashes)
+        self.hashes.append(int.from_bytes(key[:8]))
+        self._numbers.put(key, number)
+        return number, True
 
     def group(self, excluded: int = 0) -> tuple[Groups, bytearray]:
         """Return groups of near-duplicates, and marks: 1 for each text that is or resembles one of
@@ -113,39 +130,52 @@ class TextGroups:
         """
         self._flush()
         size = len(self)
-        if size < 2 or self._signatures is None:
+        if size < 2:
             return
-        hashes = np.frombuffer(self.hashes, dtype=np.uint64)
-        least = THRESHOLD - _MARGIN if self._exact else THRESHOLD
-        keys = np.empty(size, dtype=np.uint64)
+        stored = self._write_band_keys()
+        slices = -(-size // _SLICE)
         for band in range(BANDS):
+            for number in range(slices):
+                yield from self._pairs(*_slice(stored, band, size, number, slices))
+
+    def _write_band_keys(self) -> IO[bytes]:
+        """Write the keys of each band, uint64 [BANDS, texts], in one pass over the signatures."""
+        file, size = _temporary_file(self), len(self)
+        with spill_errors():
             for start in range(0, size, _BUFFER):
                 part = self._stored([start], _BUFFER)
-                keys[start : start + _BUFFER] = band_keys(part, band) ^ part[:, PERMUTATIONS]
-            order = np.lexsort((hashes, keys))
-            ordered = keys[order]
-            edges = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
-            lengths = np.repeat(np.diff(edges), np.diff(edges))
-            for step in range(1, _ALL_PAIRS):
-                same = ordered[step:] == ordered[:-step]
-                if step > _NEIGHBOURS:
-                    same &= lengths[step:] <= _ALL_PAIRS
-                places = np.flatnonzero(same)
-                for start in range(0, len(places), _BUFFER):
-                    here = places[start : start + _BUFFER]
-                    left, right = order[here], order[here + step]
-                    equal = self._stored(left.tolist()) == self._stored(right.tolist())
-                    near = equal[:, :PERMUTATIONS].mean(axis=1) >= least
-                    yield from zip(left[near].tolist(), right[near].tolist(), strict=True)
-                if not len(places):
-                    break
+                for band in range(BANDS):
+                    keys = band_keys(part, band) ^ part[:, PERMUTATIONS]
+                    os.pwrite(file.fileno(), keys.tobytes(), 8 * (band * size + start))
+        return file
+
+    def _pairs(self, keys: Hashes, numbers: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+        """Yield the near pairs among the texts of one band in one range of keys."""
+        hashes = np.frombuffer(self.hashes, dtype=np.uint64)[numbers]
+        least = THRESHOLD - _MARGIN if self._exact else THRESHOLD
+        order = np.lexsort((hashes, keys))
+        ordered, numbers = keys[order], numbers[order]
+        edges = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1], [True])))
+        lengths = np.repeat(np.diff(edges), np.diff(edges))
+        for step in range(1, _ALL_PAIRS):
+            same = ordered[step:] == ordered[:-step]
+            if step > _NEIGHBOURS:
+                same &= lengths[step:] <= _ALL_PAIRS
+            places = np.flatnonzero(same)
+            for start in range(0, len(places), _BUFFER):
+                here = places[start : start + _BUFFER]
+                left, right = numbers[here], numbers[here + step]
+                equal = self._stored(left.tolist()) == self._stored(right.tolist())
+                near = equal[:, :PERMUTATIONS].mean(axis=1) >= least
+                yield from zip(left[near].tolist(), right[near].tolist(), strict=True)
+            if not len(places):
+                break
 
     def _stored(self, numbers: list[int], count: int = 1) -> NDArray[np.uint32]:
         """Return the signatures of each number and of the `count` - 1 texts after it.
 
         The file is read, not mapped: mapped pages stay in memory.
         """
-        assert self._signatures is not None
         file, width = self._signatures.fileno(), 4 * (PERMUTATIONS + 1)
         raw = b"".join(os.pread(file, count * width, number * width) for number in numbers)
         return np.frombuffer(raw, dtype=np.uint32).reshape(-1, PERMUTATIONS + 1)
@@ -166,19 +196,38 @@ class TextGroups:
         return shingles
 
     def _flush(self) -> None:
-        if not self._fresh:
-            return
-        rows = np.zeros((len(self._fresh), PERMUTATIONS + 1), dtype=np.uint32)
-        rows[:, :PERMUTATIONS] = signatures([self._shingles(text) for text in self._fresh])
+        if self._fresh:
+            rows = signature_rows(self._fresh, self._shingles, exact=self._exact)
+            self._store(len(self) - len(self._fresh), rows, self._fresh)
+            self._fresh.clear()
+
+    def _store(self, first: int, rows: NDArray[np.uint32], texts: Iterable[str]) -> None:
+        """Store what the texts from number `first` on are compared by."""
         if self._exact:
-            rows[:, PERMUTATIONS] = [
-                int.from_bytes(text_key(numbers_in(text))[:4]) for text in self._fresh
-            ]
-            first = len(self) - len(self._fresh)
-            self._texts.fill("INSERT INTO spill VALUES (?, ?)", enumerate(self._fresh, first))
-        if self._signatures is None:
-            self._signatures = tempfile.TemporaryFile(prefix="prism-signatures-")  # noqa: SIM115
-            weakref.finalize(self, self._signatures.close)
-        self._signatures.write(rows.tobytes())
-        self._signatures.flush()
-        self._fresh.clear()
+            self._texts.fill("INSERT INTO spill VALUES (?, ?)", enumerate(texts, first))
+        with spill_errors():
+            self._signatures.write(rows.tobytes())
+            self._signatures.flush()
+
+
+def _slice(
+    file: IO[bytes], band: int, size: int, number: int, slices: int
+) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the keys of a band in one of `slices` equal ranges, and the numbers of their texts."""
+    keys, numbers = [], []
+    for start in range(0, size, _SLICE):
+        raw = os.pread(file.fileno(), 8 * min(_SLICE, size - start), 8 * (band * size + start))
+        part = np.frombuffer(raw, dtype=np.uint64)
+        here = np.flatnonzero(
+            (part >> np.uint64(32)) * np.uint64(slices) >> np.uint64(32) == number
+        )
+        keys.append(part[here])
+        numbers.append(here + start)
+    return np.concatenate(keys), np.concatenate(numbers)
+
+
+def _temporary_file(owner: object) -> IO[bytes]:
+    """Return a private file that is closed with its owner."""
+    file = tempfile.TemporaryFile(prefix="prism-signatures-")  # noqa: SIM115
+    weakref.finalize(owner, file.close)
+    return file

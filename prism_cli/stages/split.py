@@ -19,7 +19,8 @@ from prism_cli.rows.row import (
     original_query,
     string_field,
 )
-from prism_cli.stages.split_survey import Excluded, Sides, SplitSurvey, is_positive, side_key
+from prism_cli.stages.split_survey import Sides, SplitSurvey, is_positive, side_key
+from prism_cli.stages.split_texts import Excluded
 
 QUERY_IN_EVAL = "query stands in an evaluation set"
 DOCUMENT_IN_EVAL = "document stands in an evaluation set"

@@ -1,34 +1,22 @@
 """Survey of the split stage: all texts, their groups of near-duplicates, and the queries of dev."""
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
+import numpy as np
 import orjson
 
 from prism_cli.domain.contradictions import pair_answer
 from prism_cli.domain.near_duplicates import document_shingles, normalised, query_shingles
-from prism_cli.domain.split_plan import Links, Plan, Planner
+from prism_cli.domain.split_plan import Plan, Planner
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import MissingDataError
 from prism_cli.rows.row import Row, document_text, original_query, text_key
-from prism_cli.shards.key_numbers import KeyNumbers
-from prism_cli.shards.text_groups import TextGroups
+from prism_cli.shards.text_tables import TextTable, packed, unpacked
+from prism_cli.stages.split_texts import Excluded, SplitTexts
 from prism_cli.wording import counted
-
-
-class Excluded(Protocol):
-    """A test set: none of its texts may be trained on."""
-
-    @property
-    def name(self) -> str:
-        """The name in the summary."""
-
-    def queries(self) -> Iterator[str]:
-        """Yield its queries."""
-
-    def documents(self) -> Iterator[str]:
-        """Yield its documents, each with its title and without."""
 
 
 class SourceQueries(NamedTuple):
@@ -84,15 +72,37 @@ class SplitSurvey:
     seed: int
 
     def read(self, rows: Iterable[LocatedRow]) -> bytes:
-        """Return query, query_id, source, label and, where it matters, document of each row."""
-        entries = []
+        """Return keys and signatures of the texts, without documents that do not matter, and for
+        each row the numbers of its texts, its source and its label.
+
+        A document takes 276 bytes, a query as many and its normalised text.
+        """
+        queries = TextTable(query_shingles, exact=True)
+        documents = TextTable(document_shingles, exact=False)
+        sources: dict[str, int] = {}
+        columns = {name: array("i") for name in ("query", "document", "source", "id_query")}
+        positives, ids = bytearray(), bytearray()
+        last = ("", -1)
         for *_, row in rows:
-            positive = is_positive(row)
-            document = document_text(row) if positive or self.exclude else None
-            query_id = row.get("query_id") or ""
-            source = row.get("source") or ""
-            entries.append((original_query(row), query_id, source, positive, document))
-        return orjson.dumps(entries)
+            positive, query = is_positive(row), queries.number(original_query(row))
+            matters = positive or self.exclude
+            positives.append(positive)
+            columns["query"].append(query)
+            columns["document"].append(documents.number(document_text(row)) if matters else -1)
+            columns["source"].append(sources.setdefault(row.get("source") or "", len(sources)))
+            query_id = row.get("query_id")
+            if query_id and (query_id, query) != last:
+                last = (query_id, query)
+                ids += text_key(query_id)
+                columns["id_query"].append(query)
+        return packed(
+            {name: np.array(column, dtype=np.int32) for name, column in columns.items()}
+            | {f"query_{name}": array for name, array in queries.arrays().items()}
+            | {f"document_{name}": array for name, array in documents.arrays().items()}
+            | {"positive": np.array(positives, dtype=bool)}
+            | {"ids": np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)}
+            | {"sources": np.frombuffer(orjson.dumps(list(sources)), dtype=np.uint8)}
+        )
 
     def merge(self, parts: Sequence[bytes]) -> bytes:
         """Return `Sides`: number all texts, find near-duplicates, choose dev.
@@ -100,47 +110,31 @@ class SplitSurvey:
         Raises:
             MissingDataError: train or dev would be empty, though there are rows.
         """
-        all_queries = TextGroups(query_shingles, exact=True)
-        all_documents = TextGroups(document_shingles, exact=False)
-        links = Links()
-        for excluded in self.exclude:
-            for text in excluded.queries():
-                all_queries.number(text)
-            for text in excluded.documents():
-                all_documents.number(text)
-        eval_queries, eval_documents = len(all_queries), len(all_documents)
-        links.sources.extend([-1] * eval_queries)
-        joined = _link(_entries(parts), links, all_queries, all_documents)
-        groups, query_in_eval = all_queries.group(eval_queries)
-        for first, second in joined:
-            groups.join(first, second)
-        document_groups, document_in_eval = all_documents.group(eval_documents)
-        out = bytearray(
-            query_in_eval[query] or (document >= 0 and document_in_eval[document])
-            for query, document in zip(links.queries, links.documents, strict=True)
+        texts = SplitTexts(self.exclude)
+        for part in parts:
+            texts.add(unpacked(part))
+        texts.group()
+        out, alive, pairs = texts.rows_kept()
+        planner = Planner(
+            np.array(texts.sources),
+            alive,
+            pairs,
+            texts.query_groups,
+            texts.document_groups,
+            texts.queries.hashes,
+            self.dev_queries,
+            self.dev_share,
+            self.seed,
         )
-        limits = (self.dev_queries, self.dev_share, self.seed)
-        plan = Planner(links, groups, document_groups, all_queries.hashes, out, *limits).plan()
+        plan = planner.plan()
         sources = [
             SourceQueries(name, plan.queries[number], plan.chosen[number], plan.wanted.get(number))
-            for number, name in enumerate(links.names)
+            for number, name in enumerate(texts.names)
         ]
-        if links.queries:
-            self._refuse_empty(sources, plan, len(links.queries), sum(out))
-        dev, held, queries_out, documents_out = sets = (
-            set[str](), set[str](), set[str](), set[str]()
-        )  # fmt: skip
-        numbered = zip(_entries(parts), links.queries, links.documents, strict=True)
-        for (text, _, _, _, document), query, number in numbered:
-            if query_in_eval[query]:
-                queries_out.add(side_key(text))
-            elif plan.dev[query]:
-                dev.add(side_key(text))
-            if number >= 0 and document_in_eval[number]:
-                documents_out.add(side_key(document))
-            elif number >= 0 and document_groups.find(number) in plan.held:
-                held.add(side_key(document))
-        return Sides(sources, *map(frozenset, sets)).as_bytes()
+        if texts.rows:
+            self._refuse_empty(sources, plan, texts.rows, out)
+        keys = texts.keys_by_side(plan, map(unpacked, parts))
+        return Sides(sources, *keys).as_bytes()
 
     def shortage(self, sources: Iterable[SourceQueries]) -> Iterator[str]:
         """Yield each source with fewer dev queries than requested, and why."""
@@ -189,41 +183,3 @@ def side_key(text: str) -> str:
 def is_positive(row: Row) -> bool:
     """Return whether the row's document answers its query; see `pair_answer`."""
     return pair_answer(row) == "yes"
-
-
-def _entries(parts: Sequence[bytes]) -> Iterator[list[Any]]:
-    for part in parts:
-        yield from orjson.loads(part)
-
-
-def _link(
-    entries: Iterable[list[Any]], links: Links, queries: TextGroups, documents: TextGroups
-) -> list[tuple[int, int]]:
-    """Fill `links`; return pairs of queries that share a query_id, such as several styles."""
-    ids = KeyNumbers()
-    numbers: dict[str, int] = {}
-    joined: list[tuple[int, int]] = []
-    last = ("", -1)
-    for text, query_id, source, positive, document in entries:
-        query = queries.number(text)
-        number = numbers.setdefault(source, len(numbers))
-        if number == len(links.names):
-            links.names.append(source)
-        if query == len(links.sources):
-            links.sources.append(number)
-        elif (earlier := links.sources[query]) != number and (
-            earlier < 0 or source < links.names[earlier]
-        ):
-            links.sources[query] = number  # of several sources, the first by name
-        if query_id and (query_id, query) != last:
-            last = (query_id, query)
-            key = text_key(query_id)
-            first = ids.get(key)
-            if first is None:
-                ids.put(key, query)
-            elif first != query:
-                joined.append((first, query))
-        links.queries.append(query)
-        links.positive.append(positive)
-        links.documents.append(-1 if document is None else documents.number(document))
-    return joined

@@ -1,5 +1,6 @@
 """Split: the rows of dev, and rows excluded from both sides."""
 
+import pickle
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from prism_cli.domain.near_duplicates import (
     normalised,
     query_shingles,
 )
+from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import MissingDataError
 from prism_cli.ports import Routed
 from prism_cli.rows.row import Dropped
@@ -336,6 +338,20 @@ def test_sources_are_named_and_counted() -> None:
     ]
 
 
+@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
+def test_a_query_of_several_sources_counts_for_the_first_by_name(order: str) -> None:
+    rows = [row | {"source": name} for name in order for row in pairs(10)]
+    stage = split(rows + pairs(10, source="d"), dev_queries=1).stage
+    assert stage is not None
+    sources: Any = stage.summary()["sources"]
+    assert [(one["source"], one["queries"]) for one in sources] == [
+        ("a", 10),
+        ("b", 0),
+        ("c", 0),
+        ("d", 10),
+    ]
+
+
 @pytest.mark.parametrize("exact", [True, False], ids=["queries", "documents"])
 def test_near_duplicates_equal_those_of_a_plain_search(exact: bool) -> None:
     lot = random.Random(11)
@@ -389,8 +405,7 @@ def test_numbers_are_exact_after_storage(monkeypatch: pytest.MonkeyPatch) -> Non
     groups = TextGroups(query_shingles, exact=True)
     numbers = [groups.number(f"{word} {word}") for word in WORDS[:50]]
     assert numbers == list(range(50))
-    assert [groups.find(f" {word.upper()}  {word}") for word in WORDS[:50]] == numbers
-    assert groups.find("never came") is None
+    assert [groups.number(f" {word.upper()}  {word}") for word in WORDS[:50]] == numbers
     assert len(groups) == 50
 
 
@@ -431,3 +446,12 @@ def test_text_groups_leave_no_file_behind(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "spill").mkdir()
     split(pairs(20))
     assert list((tmp_path / "spill").iterdir()) == []
+
+
+def test_a_part_is_the_same_in_another_process_and_has_no_documents() -> None:
+    row = pairs(1)[0] | {"document": " ".join(WORDS * 40), "verdict": "yes"}
+    rows = [LocatedRow("in.jsonl", 1, row)]
+    survey_of_split = SplitStage(exclude=[TestSet(query_texts=["which"])]).survey
+    part = survey_of_split.read(rows)
+    assert pickle.loads(pickle.dumps(survey_of_split)).read(rows) == part
+    assert len(part) < len(row["document"])

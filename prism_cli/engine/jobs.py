@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prism_cli.errors import InvalidNameError, UsageError
 from prism_cli.files.names import (
+    RealPaths,
     beir_corpus,
     is_folder,
     is_pattern,
@@ -35,6 +36,11 @@ Line = tuple[str, int, bytes]
 """(file as the user named it, line number from 1, bytes)"""
 _NAME_BYTES = 255
 """Longest file name that common file systems accept."""
+_LONGEST_SIDE = max(
+    len(part_path(Path(f"x{suffix}"), new_attempt()).name) - 1
+    for suffix in (*SIDE_FILES, MANIFEST_SUFFIX)
+)
+"""Bytes by which the longest name beside an output is longer than its own."""
 STDOUT = Path("-")
 _STDIN_SHARD = "stdin.jsonl"
 
@@ -188,42 +194,45 @@ def _is_document_folder(source: Input) -> bool:
 def _each_beside(sources: Sequence[Input], stage: str) -> list[Job]:
     """Return one job per input; skip outputs of an earlier run of the same glob."""
     outputs = [_beside(source, stage) for source in sources]
-    resolved = {path.resolve() for path in outputs}
+    real = RealPaths()
+    resolved = set(map(real.of, outputs))
     return [
         _single(source, output)
         for source, output in zip(sources, outputs, strict=True)
-        if not (isinstance(source, Shard) and source.path.resolve() in resolved)
+        if not (isinstance(source, Shard) and real.of(source.path) in resolved)
     ]
 
 
 def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
+    real = RealPaths()
     sources = {
-        source.path.resolve() for job in jobs for source in job.inputs if isinstance(source, Shard)
+        real.of(source.path) for job in jobs for source in job.inputs if isinstance(source, Shard)
     }
-    taken: dict[Path, str] = {}
+    taken: dict[str, str] = {}
     for job in jobs:
         outputs = (job.outputs or {}).values()
-        beside = [job.record_path.with_name(job.record_path.name + suffix) for suffix in SIDE_FILES]
-        for path in (*outputs, job.manifest_path, *beside):
-            if path.resolve() in sources:
+        beside = [f"{job.record_path}{suffix}" for suffix in (MANIFEST_SUFFIX, *SIDE_FILES)]
+        for name in (*map(str, outputs), *beside):
+            if real.of(name) in sources:
                 raise UsageError(
-                    f"{path}: is an input of this command, and would be replaced by it; name "
+                    f"{name}: is an input of this command, and would be replaced by it; name "
                     "another output with -o"
                 )
         for path in outputs:
-            if os.path.exists(path) and not path.is_file():
+            if os.path.exists(path) and not os.path.isfile(path):
                 raise UsageError(
                     f"{path}: not a regular file; name a file with -o, or - for standard output"
                 )
-            if path.resolve() in taken:
+            place = real.of(path)
+            if place in taken:
                 raise UsageError(
-                    f"{path}: {taken[path.resolve()]} and {job.inputs[0].name} would both be "
-                    "written there; name one file with -o to merge them"
+                    f"{path}: {taken[place]} and {job.inputs[0].name} would both be written "
+                    "there; name one file with -o to merge them"
                 )
-            taken[path.resolve()] = job.inputs[0].name
+            taken[place] = job.inputs[0].name
     corpus = beir_corpus(folder) if folder else None
     ours = [manifest_path(corpus), *(job.manifest_path for job in jobs)] if corpus else []
-    if corpus and corpus.resolve() not in taken and not any(path.exists() for path in ours):
+    if corpus and real.of(corpus) not in taken and not any(path.exists() for path in ours):
         raise UsageError(
             f"-o {folder}: a BEIR folder (it holds {corpus.name}), into which other files do not "
             "belong; name another directory, or a file that ends in .jsonl. Nothing was done"
@@ -232,8 +241,7 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
 
 
 def _check_length(output: Path, record_path: Path) -> None:
-    beside = [record_path.name + suffix for suffix in (*SIDE_FILES, MANIFEST_SUFFIX)]
-    longest = max(len(os.fsencode(part_path(Path(name), new_attempt()))) for name in beside)
+    longest = len(os.fsencode(record_path.name)) + _LONGEST_SIDE
     size = len(os.fsencode(output.name))
     if max(longest, size) > _NAME_BYTES:
         raise InvalidNameError(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from prism_cli.files.digest import StreamDigest
 from prism_cli.shards.formats.documents import documents_in
 
 _CHUNK_BYTES = 1 << 20
+_TICK_NS, _COARSE_TICK_NS = 100_000_000, 2_000_000_000
+"""Time within which two changes may leave equal times: above any kernel's tick, and for file
+systems that keep whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +24,15 @@ class FileDigest:
         sha256: of its `bytes`, as hex.
         line_ends: number of \\n bytes; meaningless for a compressed file.
         changed_ns: time of last change, in nanoseconds since the epoch.
+        settled_ns: the same if any later change has another time; 0 if the file was read so soon
+            after its change that a second one may go unnoticed, and for folders.
     """
 
     bytes: int
     sha256: str
     line_ends: int
     changed_ns: int
+    settled_ns: int = 0
 
 
 def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:
@@ -35,12 +42,29 @@ def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:
     digest, size, ends = StreamDigest(), 0, 0
     left = first_bytes if first_bytes is not None else sys.maxsize
     with path.open("rb", buffering=0) as file:
-        changed = os.fstat(file.fileno()).st_mtime_ns
+        now, changed = time.time_ns(), os.fstat(file.fileno()).st_mtime_ns
         while left > size and (chunk := file.read(min(left - size, _CHUNK_BYTES))):
             digest.update(chunk)
             size += len(chunk)
             ends += chunk.count(b"\n")
-    return FileDigest(size, digest.hexdigest(), ends, changed)
+    tick = _TICK_NS if changed % 1_000_000_000 else _COARSE_TICK_NS
+    settled = changed if changed + tick < now else 0
+    return FileDigest(size, digest.hexdigest(), ends, changed, settled)
+
+
+_digests: dict[tuple[str, int, int], FileDigest] = {}
+
+
+def cached_digest(path: Path) -> FileDigest:
+    """Return the digest of a file that many outputs depend on; it is read once in this process
+    unless its size or time of last change differs."""
+    key = (os.path.abspath(path), *size_and_change(path))
+    digest = _digests.get(key)
+    if digest is None:
+        digest = digest_file(path)
+        if digest.settled_ns:
+            _digests[key] = digest
+    return digest
 
 
 def _digest_folder(folder: Path) -> FileDigest:

@@ -1,5 +1,7 @@
 """Protection of files that others create or edit while a run works: they are not replaced."""
 
+import os
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,6 +55,10 @@ class FileGuard:
 
 def file_state(path: Path) -> State:
     """Return the state of a path now; a symbolic link has that of its target."""
+    with suppress(OSError):
+        now = os.stat(path)
+        if not stat.S_ISDIR(now.st_mode):
+            return ((".", now.st_ino, now.st_size, now.st_mtime_ns),)
     members = sorted(path.rglob("*")) if path.is_dir() else []
     states = []
     for member in (path, *members):

@@ -1,5 +1,6 @@
 """Row files in a folder; other files are reported and not read."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -49,18 +50,21 @@ def folder_inputs(folder: Path) -> list[Path]:
     file only if there is no other, as it often describes them.
     """
     files, skipped = [], dict[str, list[str]]()
-    for path in sorted(folder.iterdir()):
-        if _is_own(path):
+    with os.scandir(folder) as entries:
+        plain = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+    for name in sorted(plain):
+        if _is_own(path := folder / name):
             continue
-        if path.is_file() and is_row_file(path):
+        if (plain[name] or path.is_file()) and is_row_file(path):
             files.append(path)
         else:
-            skipped.setdefault(_kind(path), []).append(path.name)
+            skipped.setdefault(_kind(path), []).append(name)
     rows = [path for path in files if format_of(path) != "json"] or files
     if not rows and (documents := set(documents_in(folder))):
         warn_skipped(folder, visible_files(folder) - documents)
         return [folder]
-    if described := [path.name for path in files if path not in rows]:
+    if len(rows) < len(files):
+        described = sorted({path.name for path in files} - {path.name for path in rows})
         skipped["JSON beside other files of rows"] = described
     _warn_groups(str(folder), skipped)
     return rows

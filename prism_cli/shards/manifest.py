@@ -23,13 +23,22 @@ _WITHOUT_LEDGER = {"convert", "export", "labels", "sample", "split", "train"}
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One input or dependency: path as given, size, SHA-256 as hex; of an object in a store also
-    its version (etag)."""
+    """One input or dependency.
+
+    Attributes:
+        path: as given.
+        sha256: as hex.
+        version: of an object in a store, its etag.
+        changed_ns: time of last change, in nanoseconds since the epoch, at which size and time
+            identify the content; 0 where they do not (see `FileDigest.settled_ns`), for what is no
+            file, and in earlier versions.
+    """
 
     path: str
     bytes: int
     sha256: str
     version: str = ""
+    changed_ns: int = 0
 
 
 @dataclass
@@ -48,7 +57,6 @@ class Manifest:
             the sequence number of their replies.)
         refused_since: with --retry-final, likewise; earlier final refusals are not used.
         finished: every row is done, and the output is the one recorded here.
-        lost: attempts that were killed, since one ended in another way.
         attempt: name of the last attempt that wrote this; "" in earlier versions.
         outputs: files that this attempt publishes, by name; {} if there are none yet.
         replaces: files that existed at their paths before, by name.
@@ -68,7 +76,6 @@ class Manifest:
     fresh_since: int | None = None
     refused_since: int | None = None
     finished: bool = False
-    lost: int = 0
     attempt: str = field(default_factory=new_attempt)
     outputs: dict[str, OutputRecord] = field(default_factory=dict)
     replaces: dict[str, OutputRecord] = field(default_factory=dict)
@@ -157,15 +164,15 @@ def _with_earlier_cuts(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "config": {**config, "long_documents": "cut"}}
 
 
-_ADDED: Mapping[str, Any] = {
-    "refused_since": None, "lost": 0, "attempt": "", "outputs": {}, "replaces": {}, "absent": [],
+_ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {},
+    "absent": [],
 }  # fmt: skip
 """Fields that manifests of earlier versions lack, with their defaults."""
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "stage": str, "config": dict, "config_fingerprint": str, "inputs": list, "dependencies": list,
     "counts": dict, "usage": dict, "figures": dict, "batch_plan": dict, "seconds": (int, float),
-    "attempts": int, "lost": int, "finished": bool, "attempt": str, "outputs": dict,
-    "replaces": dict, "absent": list,
+    "attempts": int, "finished": bool, "attempt": str, "outputs": dict, "replaces": dict,
+    "absent": list,
 }  # fmt: skip
 
 
@@ -184,6 +191,7 @@ def _is_valid(content: Mapping[str, Any]) -> bool:
             and isinstance(file.get("path"), str)
             and isinstance(file.get("bytes"), int)
             and isinstance(file.get("sha256"), str)
+            and isinstance(file.get("changed_ns", 0), int)
             for file in (*content["inputs"], *content["dependencies"])
         )
         and all(

@@ -1,7 +1,6 @@
 """Compare an output and its manifest with the run that is about to write it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def is_finished(
             reasons=differences,
             redo=True,
         )
-    same = _contents(previous["inputs"]) == _contents([asdict(file) for file in now.inputs])
+    same = _contents(previous["inputs"]) == [file.sha256 for file in now.inputs]
     return bool(same and previous["finished"])
 
 
@@ -104,7 +103,10 @@ def changed_settings(previous: Mapping[str, Any], now: Manifest) -> list[str]:
     lines: list[str] = []
     if previous["stage"] != now.stage:
         lines.append(f"stage: was {previous['stage']}, is {now.stage}")
-    before, after = _flat(previous["config"]), _flat(orjson.loads(orjson.dumps(now.config)))
+    config = orjson.loads(orjson.dumps(now.config))
+    if config == previous["config"]:
+        return lines
+    before, after = _flat(previous["config"]), _flat(config)
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             was, now_is = (
@@ -151,7 +153,7 @@ def _other_files(previous: Mapping[str, Any], now: Manifest) -> list[str]:
         ("inputs", previous["inputs"], now.inputs),
         ("dependencies", previous["dependencies"], now.dependencies),
     ):
-        if _contents(before) != _contents([asdict(item) for item in after]):
+        if _contents(before) != [item.sha256 for item in after]:
             was = ", ".join(item["path"] for item in before) or "none"
             is_now = ", ".join(item.path for item in after) or "none"
             lines.append(f"{what}: was {was}, is {is_now}")

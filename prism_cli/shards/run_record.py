@@ -1,5 +1,6 @@
 """Record of one run in its manifest: begin, resume, stop, finish."""
 
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
-from prism_cli.shards.file_digest import FileDigest, digest_file
+from prism_cli.shards.file_digest import FileDigest, cached_digest
 from prism_cli.shards.file_guard import ADVICE, LEDGER_ADVICE, FileGuard
 from prism_cli.shards.manifest import InputRecord, Manifest, read_manifest
 from prism_cli.shards.manifest_changes import (
@@ -39,7 +40,7 @@ class RunRecord:
         inputs_may_grow: whether inputs that only grew make the run unfinished, not changed.
         bookkeeping: settings that an attempt may change, as they do not affect the outputs.
         libraries: packages whose versions are recorded.
-        killed_seconds: returns the seconds of the previous attempt if it was killed, else None.
+        killed_seconds: returns the seconds of the previous attempt if it was killed.
         plan: the stage's part of the batch plan, set before `begin`; that of an unfinished attempt
             is reused.
     """
@@ -57,10 +58,11 @@ class RunRecord:
     bookkeeping: Collection[str] = ()
     libraries: Collection[str] = ()
     batch_plan: Mapping[str, int] = field(default_factory=dict)
-    killed_seconds: Callable[[], float | None] | None = None
+    killed_seconds: Callable[[], float] | None = None
     plan: Mapping[str, int] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _seconds_before: float = 0.0
+    _read: dict[str, FileDigest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.guard = FileGuard([*self._files, *self.also, *self.side_files])
@@ -73,20 +75,34 @@ class RunRecord:
             MissingDataError: a file cannot be read.
         """
         shards = [shard for shard in self.inputs if isinstance(shard, Shard)]
-        return {shard.name: _digest(shard) for shard in shards}
+        return {shard.name: self._digest(shard) for shard in shards}
 
     @cached_property
     def manifest(self) -> Manifest:
         """Manifest of the run, as it is written on success."""
-        manifest = Manifest(
-            self.stage,
-            dict(self.config),
-            [self._record(source) for source in self.inputs],
-            [_dependency(file) for file in self.dependencies],
-            batch_plan=dict(self.batch_plan),
-        )
+        manifest = self._new_manifest(read_manifest(self.path), by_time=False)
         manifest.versions |= {name: version(name) for name in self.libraries}
         return manifest
+
+    def _new_manifest(self, previous: Mapping[str, Any] | None, *, by_time: bool) -> Manifest:
+        """Return a manifest. Digests of objects in stores that have not changed since `previous`
+        are taken from there; with `by_time`, those of files too."""
+        before = previous or {"inputs": (), "dependencies": ()}
+        inputs, dependencies = (
+            {
+                entry["path"]: entry
+                for entry in before[kind]
+                if entry.get("version") or (by_time and entry.get("changed_ns"))
+            }
+            for kind in ("inputs", "dependencies")
+        )
+        return Manifest(
+            self.stage,
+            dict(self.config),
+            [self._record(source, inputs) for source in self.inputs],
+            [_dependency(file, dependencies) for file in self.dependencies],
+            batch_plan=dict(self.batch_plan),
+        )
 
     @property
     def home(self) -> Path | None:
@@ -115,7 +131,8 @@ class RunRecord:
             return None
         prefix = self._prefix_sha256 if self.inputs_may_grow else None
         before = self._comparable(previous) if previous else None
-        done = [is_finished(out, before, self.manifest, prefix) for out in existing]
+        now = self._new_manifest(previous, by_time=True)
+        done = [is_finished(out, before, now, prefix) for out in existing]
         return previous if all(done) and len(done) == len(self.outputs) else None
 
     def begin(
@@ -130,7 +147,7 @@ class RunRecord:
         """
         now, previous = self.manifest, read_manifest(self.path)
         now.batch_plan |= self.plan
-        killed = self.killed_seconds() if self.killed_seconds else None
+        killed = self.killed_seconds() if self.killed_seconds else 0.0
         if previous and not changed_settings(self._comparable(previous), now):
             self._resume(previous, killed)
         for out in self._files:
@@ -143,11 +160,10 @@ class RunRecord:
         now.refused_since = _mark(now.refused_since, retry)
         self.write()
 
-    def _resume(self, previous: Mapping[str, Any], killed: float | None) -> None:
+    def _resume(self, previous: Mapping[str, Any], killed: float) -> None:
         now = self.manifest
         now.attempts = previous["attempts"] + 1
-        now.lost = previous["lost"] + (killed is not None)
-        self._seconds_before = previous["seconds"] + (killed or 0.0)
+        self._seconds_before = previous["seconds"] + killed
         now.seconds = round(self._seconds_before, 3)
         now.usage = previous["usage"]
         if not previous["finished"]:
@@ -183,7 +199,7 @@ class RunRecord:
         Raises: as `Manifest.check_own`.
         """
         self.check_own()
-        self.manifest.finished, self.manifest.lost = finished, 0
+        self.manifest.finished = finished
         self._add_seconds()
         if self.manifest.outputs:
             self.manifest.replaces, self.manifest.absent = {}, []
@@ -192,7 +208,6 @@ class RunRecord:
     def stopped(self, usage: Mapping[str, float] | None = None) -> None:
         """Record the usage and time of a stopped attempt, if the manifest can be written."""
         self.manifest.usage = dict(usage or {})
-        self.manifest.lost = 0
         self._add_seconds()
         # A full disk or another run may be the reason for the stop.
         with suppress(StorageError, LockedError, ChangedInputError):
@@ -223,23 +238,24 @@ class RunRecord:
         kept = {name: self.config[name] for name in self.bookkeeping}
         return {**previous, "config": {**previous["config"], **kept}}
 
-    def _record(self, source: Shard | Source | InputRecord) -> InputRecord:
+    def _record(
+        self, source: Shard | Source | InputRecord, before: Mapping[str, Mapping[str, Any]]
+    ) -> InputRecord:
         if isinstance(source, InputRecord):
             return source
         if isinstance(source, Shard):
-            if known := self._known_inputs.get((source.name, source.version)):
-                return known
-            digest = self.digests[source.name]
-            return InputRecord(source.name, digest.bytes, digest.sha256, source.version)
+            known = _unchanged(before.get(source.name), source)
+            return known or _input_record(source.name, source.version, self._digest(source))
         return InputRecord(source.name, 0, source.fingerprint)
 
-    @cached_property
-    def _known_inputs(self) -> dict[tuple[str, str], InputRecord]:
-        """Records of objects in stores that an earlier attempt read, by name and version: they need
-        not be read again to be compared."""
-        previous = read_manifest(self.path) or {"inputs": []}
-        records = (InputRecord(**entry) for entry in previous["inputs"])
-        return {(record.path, record.version): record for record in records if record.version}
+    def _digest(self, shard: Shard) -> FileDigest:
+        if shard.name not in self._read:
+            try:
+                self._read[shard.name] = shard.digest()
+            except OSError as error:
+                message = f"{shard.name}: cannot be read: {error.strerror}"
+                raise MissingDataError(message) from error
+        return self._read[shard.name]
 
     def _prefix_sha256(self, name: str, size: int) -> str:
         for source in self.inputs:
@@ -260,16 +276,35 @@ def output_id(record_path: Path, config_fingerprint: str) -> str:
     return f"{record_path.resolve()}#{config_fingerprint[:16]}"
 
 
-def _digest(shard: Shard) -> FileDigest:
-    try:
-        return shard.digest()
-    except OSError as error:
-        raise MissingDataError(f"{shard.name}: cannot be read: {error.strerror}") from error
-
-
-def _dependency(file: Shard | Path) -> InputRecord:
+def _dependency(file: Shard | Path, before: Mapping[str, Mapping[str, Any]]) -> InputRecord:
+    name = file.name if isinstance(file, Shard) else str(file)
+    if known := _unchanged(before.get(name), file):
+        return known
     if isinstance(file, Shard):
-        digest = file.digest()
-        return InputRecord(file.name, digest.bytes, digest.sha256, file.version)
-    digest = digest_file(file)
-    return InputRecord(str(file), digest.bytes, digest.sha256)
+        return _input_record(name, file.version, file.digest())
+    return _input_record(name, "", cached_digest(file))
+
+
+def _input_record(name: str, version: str, digest: FileDigest) -> InputRecord:
+    changed = 0 if version else digest.settled_ns
+    return InputRecord(name, digest.bytes, digest.sha256, version, changed)
+
+
+def _unchanged(entry: Mapping[str, Any] | None, file: Shard | Path) -> InputRecord | None:
+    """Return the record of a manifest if the file is still the same: by its version if it is an
+    object in a store, else by size and time."""
+    if entry is None:
+        return None
+    version, path = (file.version, file.path) if isinstance(file, Shard) else ("", file)
+    changed = entry.get("changed_ns", 0)
+    if version or entry.get("version"):
+        same = entry.get("version") == version
+    else:
+        try:
+            now = os.stat(path)
+        except OSError:
+            return None
+        same = (now.st_size, now.st_mtime_ns) == (entry["bytes"], changed)
+    if not same:
+        return None
+    return InputRecord(entry["path"], entry["bytes"], entry["sha256"], version, changed)

@@ -44,6 +44,7 @@ COMMANDS = {
     "sample": ("sample", "A score-balanced, length-capped subset."),
     "relabel": ("relabel", "A panel of judges says yes or no to every row."),
     "split": ("split", "Train and dev, clear of near-duplicates and evaluation sets."),
+    "shard": ("shard", "Shards of about N rows each, which never cut a query."),
     "train": ("train", "Train a reranker on pointwise and sft objectives."),
     "export": ("export", "A folder that sentence-transformers, transformers and vLLM load."),
     "doctor": ("doctor", "Test the key and the answer of each judge."),
@@ -67,7 +68,15 @@ SECOND_WORDS = {
 # Groups of `prism --help`, in the pipeline's order.
 GROUPS = {
     "Start here": ("quickstart", "help"),
-    "Curate data": ("collect", "rewrite-queries", "distill", "sample", "relabel", "split"),
+    "Curate data": (
+        "collect",
+        "rewrite-queries",
+        "distill",
+        "sample",
+        "relabel",
+        "split",
+        "shard",
+    ),
     "Train and use": ("train", "rerank", "serve", "mcp", "show"),
     "Measure": ("eval", "report"),
     "Export and convert": ("export", "convert"),

@@ -13,6 +13,7 @@ TOPICS = {
     "sample": ("curation",),
     "relabel": ("providers", "curation", "batch", "security"),
     "split": ("training", "curation"),
+    "shard": ("engine", "cron-and-slurm"),
     "train": ("training", "settings", "cron-and-slurm"),
     "rerank": ("models", "rows", "engine", "storage", "cron-and-slurm"),
     "eval": ("metrics", "models"),
@@ -65,6 +66,10 @@ ROWS = {
     "split": (
         '{"query": "When was it built?", "document": "The tower…"}',
         "the same row, in DIR/train.jsonl or in DIR/dev.jsonl",
+    ),
+    "shard": (
+        '{"query": "When was it built?", "document": "The tower…"}',
+        "the same line, in DIR/NAME-00000.jsonl or a further shard",
     ),
     "train": (
         '{"query": "…", "document": "…", "teacher_score": 0.78, "verdict": "yes", '

@@ -8,7 +8,7 @@ from prism_cli.errors import UsageError
 
 STAGES = (
     "collect", "convert", "distill", "eval", "eval-answers", "eval-labels", "eval-quality",
-    "relabel", "rerank", "rewrite-queries", "sample", "serve", "split", "synthesize",
+    "relabel", "rerank", "rewrite-queries", "sample", "serve", "shard", "split", "synthesize",
     "train",
 )  # fmt: skip
 

@@ -64,9 +64,15 @@ class OutputFiles:
             with _naming_stdout():
                 self._stdout.flush()
         for part in self._main.values():
-            part.finish()
+            if part.record is None:
+                part.finish()
         for side in self._side.values():
             side.finish()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The outputs; after `finish`, all of them."""
+        return list(self._outputs.values())
 
     @property
     def records(self) -> dict[str, OutputRecord]:

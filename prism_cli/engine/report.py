@@ -1,5 +1,6 @@
 """Summary of a run as a few lines on stderr."""
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _REJECTS = ".rejects.jsonl"
 _NAMES = 5
 """Most files with rejected rows that one line lists."""
+_FILES = 20
+"""Most outputs in one folder that are listed."""
 FigureLines = Mapping[str, Sequence[str]]
 """Lines that replace the plain ones of a figure, by its name."""
 
@@ -39,8 +42,7 @@ def summary_lines(
     reported_apart = {_output_of(rejects) for rejects in summary.rejects_before}
     lines = [
         f"{out}: finished before, nothing to do"
-        for out in summary.finished_before
-        if out not in reported_apart
+        for out in _by_folder([out for out in summary.finished_before if out not in reported_apart])
     ]
     if summary.exit_code != REJECTS_EXIT_CODE:
         lines += _rejects_before(summary)
@@ -76,11 +78,23 @@ def summary_lines(
         "--accept-pending writes the others without them"
         for out in summary.unpublished
     ]
-    lines += [f"wrote {out}" for out in summary.outputs]
+    lines += [f"wrote {out}" for out in _by_folder(summary.outputs)]
     lines += [f"set aside in {side}" for side in summary.side_files]
     if verbose:
         lines.append(f"exit code {summary.exit_code}")
     return lines
+
+
+def _by_folder(paths: Sequence[str]) -> list[str]:
+    """Return the paths; of many in one folder, the folder and their number."""
+    folders: dict[str, list[str]] = {}
+    for path in paths:
+        folders.setdefault(os.path.dirname(path), []).append(path)
+    return [
+        name
+        for folder, files in folders.items()
+        for name in (files if len(files) <= _FILES else [f"{folder or '.'} ({len(files):,} files)"])
+    ]
 
 
 def rejects_lines(summary: "RunSummary") -> list[str]:

@@ -17,7 +17,8 @@ from prism_cli.engine.job_record import count_lines
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.located_rows import well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
-from prism_cli.engine.output_files import Leftovers, OutputFiles
+from prism_cli.engine.numbered_files import output_files
+from prism_cli.engine.output_files import Leftovers
 from prism_cli.engine.progress_display import show_progress
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_plan import RunPlan
@@ -130,7 +131,7 @@ class ShardWorker:
         stage, options = self.plan.stage, self.plan.options
         label = f"{stage.name} {job.label}"
         with ExitStack() as stack:
-            files = OutputFiles(job, record.manifest.attempt, stack)
+            files = output_files(stage, job, record.manifest.attempt, stack)
             total = count_lines(record, options.limit)
             progress = stack.enter_context(show_progress(label, total, quiet=options.quiet))
             work = ShardPass(stage, runner, files.sinks(), progress, options.fields)
@@ -146,7 +147,7 @@ class ShardWorker:
                 summary.pending_reasons.add(reason, count)
             record.manifest.batch_plan |= stage.batch_plan()
             record.account(counts.as_dict(), runner.usage(), stage.summary())
-            outputs = [str(path) for path in (job.outputs or {}).values()]
+            outputs = [str(path) for path in files.paths]
             if counts.pending and not options.accept_pending and job.outputs is not None:
                 summary.unpublished += outputs
                 record.finish(finished=False)

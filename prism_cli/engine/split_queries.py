@@ -10,11 +10,11 @@ from pathlib import Path
 
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_plan import RunPlan
-from prism_cli.engine.shared_keys import HASH_BYTES, common, hashes_of, shared_hashes
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.engine.surveys import Rows, SurveyParts
 from prism_cli.rows.row import Row, query_id
 from prism_cli.shards.folder import is_row_file
+from prism_cli.shards.shared_keys import HASH_BYTES, common, hashes_of, shared_hashes
 from prism_cli.shards.spill import SeenTexts
 
 _LISTED_QUERIES = 3
@@ -97,26 +97,26 @@ def split_queries(
     """
     survey = QuerySurvey(plan.stage.group_of)
     found = SplitQueries()
-    with SurveyParts(plan, survey, rows) as parts:
-        ends = []
-        for job in plan.jobs:
-            with guard(job):
-                parts.read(job)
-            ends.append(len(parts))
-        shared = hashes_of(survey.merge(parts))
-        if not shared:
-            return found
-        seen, start, last = SeenTexts(), 0, b""
-        for number, (job, end) in enumerate(zip(plan.jobs, ends, strict=True)):
-            own = set[int]()
-            for index in range(start, end):
-                own |= common(hashes_of(parts[index]), shared)
-            empty, start = start == end, end
-            if not own:
-                last = last if empty else b""
-                continue
-            with guard(job):
-                last = _locate(number, rows([job]), survey.group_of, own, seen, last, found)
+    parts = SurveyParts(plan, survey, rows)
+    ends = []
+    for job in plan.jobs:
+        with guard(job):
+            parts.read(job)
+        ends.append(len(parts))
+    shared = hashes_of(survey.merge(parts))
+    if not shared:
+        return found
+    seen, start, last = SeenTexts(), 0, b""
+    for number, (job, end) in enumerate(zip(plan.jobs, ends, strict=True)):
+        own = set[int]()
+        for index in range(start, end):
+            own |= common(hashes_of(parts[index]), shared)
+        empty, start = start == end, end
+        if not own:
+            last = last if empty else b""
+            continue
+        with guard(job):
+            last = _locate(number, rows([job]), survey.group_of, own, seen, last, found)
     return found
 
 

@@ -12,9 +12,12 @@ from prism_cli.errors import RowError
 from prism_cli.ports import CallBackend, GroupWork, Outcome, Reply, Request, RowWork
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Dropped, Row
+from prism_cli.shards.shard_set import ShardSet
 
 MAX_GROUP_ROWS = 10_000
 """Most adjacent rows that are processed together; further ones form another group."""
+MAX_RANKED_ROWS = 100_000
+"""Most adjacent rows of a query that get ranks."""
 
 ForecastRequests = Generator[tuple[Request, float], Reply | None]
 """Yields (request, probability that it is sent); receives the cached reply, or None."""
@@ -27,6 +30,8 @@ class RowStage:
         name: the command's word; names outputs (NAME.STAGE.jsonl), manifests and ledger entries.
         outputs: names of several outputs, where `work` returns `Routed` or `output_of` chooses; ()
             for a single output.
+        shard_set: names of outputs that are opened as rows come; `outputs` are those that exist
+            already. None for a fixed number of outputs.
         survey: what must be known of all rows of the run before the first `work`; `use_survey`
             receives the result. None if nothing must be known.
         needs_first_pass_per_shard: True if `first_pass` must see all rows of a shard, and no
@@ -47,6 +52,7 @@ class RowStage:
     name: ClassVar[str]
     _init_args: tuple[tuple[Any, ...], dict[str, Any]]
     outputs: tuple[str, ...] = ()
+    shard_set: ShardSet | None = None
     survey: Survey | None = None
     needs_first_pass_per_shard: bool = False
     ranks_queries: bool = False

@@ -4,24 +4,20 @@ Parts are cached in the state directory, so that a run that goes on, or another 
 a shard again.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self, overload
+from typing import overload
 
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.survey import LocatedRow, Survey
 from prism_cli.shards.file_digest import size_and_change
 from prism_cli.shards.reader import STDIN, Shard
+from prism_cli.shards.spilled_parts import SpilledParts
 from prism_cli.shards.state import state_directory
-from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.shards.writer import whole_file
 from prism_cli.version import __version__
 
@@ -45,14 +41,14 @@ def surveyed(plan: RunPlan, survey: Survey, rows: Rows) -> bytes:
     Raises:
         PrismError: of `survey`, or of the reading of the rows.
     """
-    with SurveyParts(plan, survey, rows) as parts:
-        for job in plan.jobs:
-            parts.read(job)
-        return survey.merge(parts)
+    parts = SurveyParts(plan, survey, rows)
+    for job in plan.jobs:
+        parts.read(job)
+    return survey.merge(parts)
 
 
 class SurveyParts(Sequence[bytes]):
-    """The parts of a survey, on disk. A context manager.
+    """The parts of a survey, on disk.
 
     Args:
         rows: as for `surveyed`.
@@ -63,19 +59,7 @@ class SurveyParts(Sequence[bytes]):
         self._survey = survey
         self._rows = rows
         self._places: list[tuple[Path | None, int, int]] = []
-        self._uncached: IO[bytes] | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+        self._uncached = SpilledParts()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -89,9 +73,7 @@ class SurveyParts(Sequence[bytes]):
             return [self[place] for place in range(*index.indices(len(self)))]
         path, offset, size = self._places[index]
         if path is None:
-            assert self._uncached is not None
-            self._uncached.seek(offset)
-            return self._uncached.read(size)
+            return self._uncached[offset]
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
@@ -110,14 +92,9 @@ class SurveyParts(Sequence[bytes]):
 
     def _read(self, job: Job, path: Path | None) -> None:
         if path is None:
-            if self._uncached is None:
-                self._uncached = tempfile.TemporaryFile()  # noqa: SIM115
-                self._stack.enter_context(self._uncached)
-            file = self._uncached
             for part in self._parts(job):
-                with storage_errors("temporary file", "nothing was published"):
-                    self._places.append((None, file.seek(0, os.SEEK_END), len(part)))
-                    file.write(part)
+                self._places.append((None, len(self._uncached), len(part)))
+                self._uncached.append(part)
             return
         (source,) = job.inputs
         assert isinstance(source, Shard)

@@ -17,7 +17,7 @@ from prism_cli.version import __version__
 
 SCHEMA = 1
 MANIFEST_SUFFIX = ".manifest.json"
-_WITHOUT_LEDGER = {"convert", "export", "labels", "sample", "split", "train"}
+_WITHOUT_LEDGER = {"convert", "export", "labels", "sample", "shard", "split", "train"}
 """Stages that request no replies."""
 
 

@@ -34,6 +34,7 @@ from prism_cli.shards.folder import (
 from prism_cli.shards.formats.documents import is_document
 from prism_cli.shards.shard import Shard as Shard
 from prism_cli.shards.shard import Source as Source
+from prism_cli.shards.shard_set import check_complete
 
 STDIN = "-"
 _CHUNK_BYTES = 1 << 20
@@ -65,6 +66,7 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
 
             shards += find_remote_shards(name, plain=plain)
         elif os.path.isdir(path):
+            check_complete(path)
             files = folder_inputs(path)
             if not files:
                 raise MissingDataError(f"{name}: a directory without shards; {expected()}")

@@ -77,6 +77,7 @@ class PartFile:
         with self._storage:
             if self._stream is not self._file:
                 self._stream.close()
+                self._stream = self._file  # release the compressor's memory
             self._file.flush()
             os.fsync(self._file.fileno())
             changed = os.fstat(self._file.fileno()).st_mtime_ns

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
 from prism_cli.domain.windows import WINDOW
-from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
+from prism_cli.engine.stage import MAX_GROUP_ROWS, MAX_RANKED_ROWS, RowStage
 from prism_cli.ports import (
     GroupWork,
     Outcome,
@@ -35,7 +35,6 @@ from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
 
 _APART = "rows of scattered queries"
-MAX_RANKED_ROWS = 100_000
 """Most pair rows of one query that are held in memory for their ranks."""
 _GROUNDING = ("repaired", "extracted", "unsupported_facts")
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"

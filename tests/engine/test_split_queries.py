@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prism_cli.engine import shared_keys, split_queries
+from prism_cli.engine import split_queries
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.runner import run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import RefusedOutputsError
 from prism_cli.rows.row import Row, query_key
+from prism_cli.shards import shared_keys
 from tests.factories import make_pair, write_jsonl
 from tests.fakes import EchoStage
 

@@ -1,0 +1,88 @@
+"""`prism shard`: one or many files as shards that never cut a query."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prism_cli.commands.field_names import check_inputs
+from prism_cli.commands.options import Common, Inputs
+from prism_cli.commands.settings import with_settings
+from prism_cli.configs.shard import ShardConfig
+
+if TYPE_CHECKING:
+    from prism_cli.shards.shard_set import ShardSet
+
+app = typer.Typer(
+    add_completion=False,
+    epilog="Example: prism shard big.jsonl.zst -o in --rows 20000",
+)
+
+
+@app.command()
+@with_settings(ShardConfig, "shard")
+def shard(
+    inputs: Inputs,
+    sort_queries: Annotated[
+        bool,
+        typer.Option("--sort-queries", help="Put the rows of a query together first, on disk."),
+    ] = False,
+    *,
+    config: ShardConfig,
+    common: Common,
+) -> None:
+    """Write DIR/NAME-00000.jsonl and further shards of about --rows rows (-o DIR).
+
+    Adjacent rows of a query are in one shard, however many they are. Lines stay as they are, byte
+    for byte; those that are no rows are set aside. DIR/shard.jsonl.manifest.json lists the shards:
+    other commands refuse DIR while one of them is missing.
+    """
+    from prism_cli.commands.row_run import run_row_stage
+    from prism_cli.errors import UsageError
+    from prism_cli.files.names import shown_name
+    from prism_cli.files.urls import is_url
+    from prism_cli.shards.by_query import input_sources
+    from prism_cli.shards.folder import line_suffix
+    from prism_cli.stages.shard import ShardStage
+
+    folder = common.output
+    if folder is None or folder.is_file() or str(folder) == "-" or line_suffix(folder):
+        raise UsageError("shard writes a folder of files; name it with -o DIR")
+    if is_url(shown_name(folder)):
+        raise UsageError(
+            f"{shown_name(folder)}: shard writes a local folder; name one with -o, and copy it to "
+            "the store when it is whole"
+        )
+    check_inputs(inputs, common.field_names)
+    shard_set = _shard_set(inputs, folder, config)
+    stage = ShardStage(shard_set, config.rows, shard_set.planned_files(folder))
+    sources = input_sources(inputs, common.field_names, sort_queries=sort_queries)
+    run_row_stage(stage, sources, common, config)
+
+
+def _shard_set(inputs: list[str], folder: Path, config: ShardConfig) -> "ShardSet":
+    """Return the names of the shards: those of the only input, else of the folder.
+
+    Raises:
+        UsageError: an input is in the folder.
+    """
+    from prism_cli.errors import UsageError
+    from prism_cli.files.compressed import COMPRESSED
+    from prism_cli.shards.formats import stem_of
+    from prism_cli.shards.reader import STDIN, find_shards
+    from prism_cli.shards.shard_set import ShardSet
+
+    files = [file.path for file in find_shards([name for name in inputs if name != STDIN])]
+    for file in files:
+        if folder.resolve() in (file.resolve(), file.resolve().parent):
+            raise UsageError(
+                f"-o {folder}: {file} is there, and would be read beside its shards; name another "
+                "folder"
+            )
+    suffixes = [file.suffix.lower() for file in files[:1]]
+    packed = "".join(suffix for suffix in suffixes if suffix in COMPRESSED)
+    if config.compress:
+        packed = "" if config.compress == "none" else f".{config.compress}"
+    only = Path(inputs[0]).resolve()
+    name = stem_of(only) if len(inputs) == 1 and only.exists() else folder.resolve().name
+    return ShardSet(name, f".jsonl{packed}")

@@ -1,0 +1,45 @@
+"""A list of byte strings on disk."""
+
+import os
+import tempfile
+import weakref
+from array import array
+from collections.abc import Sequence
+from typing import overload
+
+from prism_cli.shards.storage_errors import storage_errors
+
+
+class SpilledParts(Sequence[bytes]):
+    """Byte strings in a temporary file, which is deleted with the object."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._ends = array("Q", [0])
+
+    def append(self, part: bytes) -> None:
+        """Add a byte string.
+
+        Raises:
+            StorageError: the folder for temporary files is full.
+        """
+        with storage_errors("temporary file", "nothing was published"):
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(part)
+            self._file.flush()
+        self._ends.append(self._ends[-1] + len(part))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        start, end = self._ends[index], self._ends[index + 1]
+        self._file.seek(start)
+        return self._file.read(end - start)

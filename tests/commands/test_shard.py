@@ -1,0 +1,128 @@
+"""`prism shard` through the real command."""
+
+import gzip
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prism_cli.engine.run_options import RunOptions
+from prism_cli.engine.runner import run_rows
+from prism_cli.errors import RefusedOutputsError
+from tests.door import prism
+from tests.engine.test_split_queries import Ranking, rows_of
+from tests.factories import jsonl, write_jsonl
+
+ROOT = Path(__file__).parents[2]
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    """Return the files of a folder, without the manifest, which has times, and the lock."""
+    return {
+        path.name: path.read_bytes()
+        for path in Path(folder).iterdir()
+        if path.is_file() and not path.name.endswith((".manifest.json", ".lock"))
+    }
+
+
+def test_compressed_input_gives_compressed_shards_unless_told_otherwise() -> None:
+    lines = jsonl(rows_of("aabbccdd"))
+    Path("big.jsonl.gz").write_bytes(gzip.compress(lines))
+    done = prism("shard", "big.jsonl.gz", "-o", "in", "--rows", "3")
+    assert done.returncode == 0, done.stderr
+    assert "shards: 2" in done.stderr
+    assert set(contents("in")) == {"big-00000.jsonl.gz", "big-00001.jsonl.gz"}
+    shards = [content for _, content in sorted(contents("in").items())]
+    assert b"".join(map(gzip.decompress, shards)) == lines
+    assert prism("shard", "big.jsonl.gz", "-o", "plain", "--compress", "none").returncode == 0
+    assert contents("plain") == {"big-00000.jsonl": lines}
+    again = prism("shard", "big.jsonl.gz", "-o", "in", "--rows", "3")
+    assert "finished before" in again.stderr
+    assert prism("shard", "big.jsonl.gz", "-o", "in", "--rows", "4").returncode == 2
+
+
+def test_tables_folders_and_standard_input_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tables").mkdir()
+    Path("tables/a.csv").write_text("question,document\nq,one\nq,two\n")
+    Path("tables/b.csv").write_text("question,document\nq,three\nr,four\n")
+    words = ("--rows", "1", "--field", "query=question")
+    assert prism("shard", "tables", "-o", "in", *words).returncode == 0
+    assert contents("in") == {
+        "tables-00000.jsonl": b"".join(
+            b'{"question":"q","document":"%s"}\n' % name for name in (b"one", b"two", b"three")
+        ),
+        "tables-00001.jsonl": b'{"question":"r","document":"four"}\n',
+    }
+    write_jsonl(Path("rows.jsonl"), rows_of("ab"))
+    with Path("rows.jsonl").open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert prism("shard", "-", "-o", "piped", "--rows", "1").returncode == 0
+    assert set(contents("piped")) == {"piped-00000.jsonl", "piped-00001.jsonl"}
+
+
+def test_too_many_bad_lines_have_exit_code_4() -> None:
+    Path("in.jsonl").write_bytes(jsonl(rows_of("ab")) + b"broken\n")
+    done = prism("shard", "in.jsonl", "-o", "in")
+    assert done.returncode == 4
+    assert "in/shard.jsonl.rejects.jsonl" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["there", "out.jsonl", "s3://bucket/in", None])
+def test_the_output_is_a_folder_without_inputs(output: str | None) -> None:
+    Path("there").mkdir()
+    write_jsonl(Path("there/in.jsonl"), rows_of("ab"))
+    done = prism("shard", "there/in.jsonl", *(["-o", output] if output else []))
+    assert done.returncode == 2
+    assert "folder" in done.stderr
+
+
+@pytest.mark.parametrize("point", ["before-publish", "after-publish-before-manifest:2"])
+def test_a_killed_run_is_finished_by_the_same_command(point: str) -> None:
+    Path("in.jsonl").write_bytes(jsonl(rows_of("abcdef")) + b"broken\n")
+    words = ("shard", "in.jsonl", "-o", "in", "--rows", "1", "--max-rejects", "1")
+    environment = os.environ | {"PRISM_CRASH_AT": point, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-m", "prism_cli", *words], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    refused = prism("sample", "in", "-o", "sampled", "--size", "1")
+    assert refused.returncode == 3
+    assert "in: its shards are not all written" in refused.stderr
+    assert prism("status", "in").returncode == 0
+    Path("in/.in-00009.jsonl.0123456789ab.part").touch()  # as of a kill while it is written
+    done = prism(*words)
+    assert done.returncode == 0, done.stderr
+    assert prism(*words[:3], "whole", *words[4:]).returncode == 0
+    assert len(contents("in")) == 7
+    assert contents("in") == contents("whole")
+
+
+def test_a_set_without_one_of_its_shards_is_refused() -> None:
+    write_jsonl(Path("in.jsonl"), rows_of("abc"))
+    words = ("shard", "in.jsonl", "-o", "in", "--rows", "1")
+    assert prism(*words).returncode == 0
+    Path("in/in-00001.jsonl").unlink()
+    refused = prism("sample", "in", "-o", "sampled", "--size", "1")
+    assert refused.returncode == 3
+    assert "1 shard of 3 missing, such as in-00001.jsonl" in refused.stderr
+    assert prism(*words).returncode == 0
+    assert len(contents("in")) == 3
+
+
+@pytest.mark.parametrize("shards", [("aab", "bbc"), ("ab", "cb")], ids=["border", "scattered"])
+def test_the_command_that_a_refusal_names_mends_the_shards(shards: tuple[str, ...]) -> None:
+    Path("my in").mkdir()
+    for number, queries in enumerate(shards):
+        write_jsonl(Path(f"my in/{number}.jsonl"), rows_of(queries))
+    options = RunOptions(output=Path("out"), quiet=True)
+    with pytest.raises(RefusedOutputsError) as caught:
+        run_rows(Ranking(), ["my in"], options)
+    match = re.search(r"`prism (shard .*?)`", str(caught.value))
+    assert match
+    assert prism(*shlex.split(match[1]), "--rows", "1").returncode == 0
+    summary = run_rows(Ranking(), ["my in.sharded"], options)
+    assert summary.refused is None
+    assert summary.counts.written == sum(map(len, shards))

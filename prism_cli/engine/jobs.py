@@ -286,24 +286,6 @@ def outputs_without_input(
     return orphans
 
 
-def jobs_of_process(jobs: Sequence[Job], part: tuple[int, int]) -> Sequence[Job]:
-    """Return the jobs of this process, of several that run the same command.
-
-    Args:
-        part: (index of this process, number of processes).
-
-    Raises:
-        UsageError: more processes than outputs.
-    """
-    rank, size = part
-    if size > len(jobs):
-        raise UsageError(
-            f"{size} processes and {len(jobs)} output{'s' * (len(jobs) != 1)}: each process works "
-            f"outputs of its own. Name a directory of at least {size} shards, or start one process"
-        )
-    return jobs[rank::size]
-
-
 def read_lines(
     inputs: Sequence[Input],
     measured: Mapping[str, FileDigest],

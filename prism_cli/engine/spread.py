@@ -4,12 +4,10 @@ A spread places work and nothing else: outputs, manifests and resume are the wor
 calls `ShardWorker.work`, so that the bytes do not depend on the way.
 """
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from typing import Protocol
 
+from prism_cli.engine.job_order import rotated
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.shard_report import ShardReport
@@ -64,9 +62,7 @@ class Join:
         self, jobs: Sequence[Job], worker: ShardWorker, _board: RunBoard
     ) -> Iterator[ShardReport]:
         """Yield the report of each shard once it is finished, by this process or another."""
-        me = f"{platform.node()} {os.getpid()}".encode()
-        first = int.from_bytes(sha256(me).digest()[:8]) % max(1, len(jobs))
-        waiting = [*jobs[first:], *jobs[:first]]  # processes begin at different shards
+        waiting = rotated(jobs)
         wait, longest = _LOOK_SECONDS
         while waiting:
             held = []

@@ -5,14 +5,17 @@ a shard again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import overload
 
+from prism_cli.engine.job_order import rotated
 from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.run_plan import RunPlan
+from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS
 from prism_cli.engine.survey import LocatedRow, Survey
 from prism_cli.shards.file_digest import size_and_change
 from prism_cli.shards.reader import STDIN, Shard
@@ -60,6 +63,10 @@ class SurveyParts(Sequence[bytes]):
         self._rows = rows
         self._places: list[tuple[Path | None, int, int]] = []
         self._uncached = SpilledParts()
+        if plan.options.shared:
+            for job in rotated(plan.jobs):
+                with suppress(*OUTPUT_ERRORS):  # raised again when the shard's turn comes
+                    self.cache(job)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -77,6 +84,17 @@ class SurveyParts(Sequence[bytes]):
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
+
+    def cache(self, job: Job) -> None:
+        """Store the parts of a job in the state directory where they are not; processes that share
+        a run thus read each shard once.
+
+        Raises:
+            PrismError: as for `surveyed`.
+        """
+        for source in job.inputs:
+            if path := self._cache_path(source):
+                self._fill(path, replace(job, inputs=[source]))
 
     def read(self, job: Job) -> None:
         """Add the parts of a job.
@@ -96,6 +114,17 @@ class SurveyParts(Sequence[bytes]):
                 self._places.append((None, len(self._uncached), len(part)))
                 self._uncached.append(part)
             return
+        offset, end = self._fill(path, job), path.stat().st_size
+        with path.open("rb") as stored:
+            while offset < end:
+                stored.seek(offset)
+                size = int.from_bytes(stored.read(_NUMBER))
+                self._places.append((path, offset + _NUMBER, size))
+                offset += _NUMBER + size
+
+    def _fill(self, path: Path, job: Job) -> int:
+        """Write the parts of a job with one input to `path` unless they are there; return where
+        they begin."""
         (source,) = job.inputs
         assert isinstance(source, Shard)
         state = b"".join(_packed(number) for number in source.size_and_change())
@@ -104,13 +133,7 @@ class SurveyParts(Sequence[bytes]):
                 cache.write(state)
                 for part in self._parts(job):
                     cache.write(_packed(len(part)) + part)
-        offset, end = len(state), path.stat().st_size
-        with path.open("rb") as stored:
-            while offset < end:
-                stored.seek(offset)
-                size = int.from_bytes(stored.read(_NUMBER))
-                self._places.append((path, offset + _NUMBER, size))
-                offset += _NUMBER + size
+        return len(state)
 
     def _parts(self, job: Job) -> Iterator[bytes]:
         rows, seen = self._rows([job]), 0
@@ -131,7 +154,9 @@ class SurveyParts(Sequence[bytes]):
 
     def _cache_path(self, source: Input) -> Path | None:
         """Return the path of the cached parts of an input; None if they are not cached."""
-        if not isinstance(source, Shard) or source.name == STDIN or source.path.is_dir():
+        if self._plan.options.limit is not None or not isinstance(source, Shard):
+            return None
+        if source.name == STDIN or source.path.is_dir():
             return None
         if source.size_and_change()[0] < _CACHED_BYTES:
             return None

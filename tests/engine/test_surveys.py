@@ -21,7 +21,7 @@ from prism_cli.evaluation.quality.stage import GoldSurvey
 from prism_cli.stages.sample import SampleStage
 from prism_cli.stages.split import SplitStage
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
-from tests.fakes import CountSurvey, RoutedStage
+from tests.fakes import CountSurvey, EchoStage, RoutedStage
 
 
 class SpiedSurvey(CountSurvey):
@@ -135,3 +135,20 @@ def test_the_result_is_the_same_for_any_cut_into_parts(
     parts = [located[start:end] for start, end in pairwise(edges)]
     survey = all_surveys[name]
     assert outcome(survey, parts) == outcome(survey, [located] if located else [])
+
+
+def test_processes_that_share_a_run_read_each_shard_once_from_different_ones_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveys, "_CACHED_BYTES", 1)
+    monkeypatch.setattr(surveys, "rotated", lambda jobs: [*jobs[1:], *jobs[:1]])
+    given = [str(write_jsonl(tmp_path / f"{n}.jsonl", make_pairs(n))) for n in (1, 2, 3)]
+    for expected in ([2, 3, 1], []):
+        stage = EchoStage()
+        stage.survey = spied = SpiedSurvey()
+        results: list[bytes] = []
+        stage.use_survey = results.append  # type: ignore[method-assign]
+        options = RunOptions(tmp_path / "out", quiet=True, overwrite=True, shared=True)
+        run_rows(stage, given, options)
+        assert spied.sizes == expected
+        assert results == [b"6"]

@@ -104,8 +104,8 @@ def ranked(folder: Path, memory: int | None) -> tuple[Run, int, int]:
     run = {query_id: best for (query_id, _), best in zip(queries, hits, strict=True)}
     seconds, used = time.process_time() - started, resident("VmHWM") - before
     print(
-        f"index in {len(estimates):2} and search {seconds:8.1f} s of a core   {used / 1e6:,.0f} MB more, "
-        f"estimate {max(estimates) / 1e6:,.0f} MB",
+        f"index in {len(estimates):2} and search {seconds:8.1f} s of a core   "
+        f"{used / 1e6:,.0f} MB more, estimate {max(estimates) / 1e6:,.0f} MB",
         flush=True,
     )
     return run, used, sum(estimates)

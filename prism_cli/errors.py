@@ -21,6 +21,8 @@ PrismError
 ├── LockedError               75   another run holds the output
 ├── RefusedOutputsError   2/3/75   some outputs of a run were refused, the others were processed
 ├── InterruptedRunError  130/143   stopped by SIGINT or SIGTERM
+├── LostProcessError           6   another process of a training ended without an error
+├── OtherProcessError    its own   another process of a training reported the error
 └── StepError            its own   a command of a pipeline failed
 
 Three more, which never leave the engine: RowError (a row is rejected, with field and reason),
@@ -221,6 +223,25 @@ class InterruptedRunError(PrismError):
     def __init__(self, signal_number: int) -> None:
         self.exit_code = 128 + signal_number
         super().__init__("stopped by signal; the same command goes on where this one stopped")
+
+
+class LostProcessError(PrismError):
+    """Another process of a distributed training has ended, or cannot be reached."""
+
+    exit_code = 6
+
+
+class OtherProcessError(PrismError):
+    """Another process of a distributed training reported an error, so that this one stops, too.
+
+    Args:
+        process: its node and rank.
+        message, exit_code: of the error.
+    """
+
+    def __init__(self, process: str, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(f"{process}: {message}")
 
 
 class StepError(PrismError):

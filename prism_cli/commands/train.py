@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,35 +67,22 @@ def train(
 
     Before the first step it shows its plan: rows, lengths, steps, tokens, memory.
     """
-    from prism_cli.commands.wiring import check_model
-    from prism_cli.configs.load import load_config
     from prism_cli.engine.control import Control
     from prism_cli.engine.heartbeat import remove_heartbeat
     from prism_cli.engine.rejects import too_many_rejects
-    from prism_cli.errors import REJECTS_EXIT_CODE, UsageError
+    from prism_cli.errors import REJECTS_EXIT_CODE
     from prism_cli.terminal import count, print_json
 
-    if size and common.recipe:
-        raise UsageError(f"--size {size} and --recipe {common.recipe} both name a recipe; give one")
-    config = load_config(
-        TrainConfig,
-        "train",
-        recipe=common.recipe or size,
-        flags=given,
-        sets=common.sets,
-    )
-    check_model("base", config.model)
     speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one
     quiet = common.quiet or not speaks
-    run = common.output or Path("runs") / _name(size or common.recipe or "train")
-    rows = _data(inputs or [])
-
-    with redirect_stdout(sys.stderr):  # transformers prints what it finds of wandb
+    control = Control(common.max_seconds)
+    with redirect_stdout(sys.stderr), _telling_other_processes(device, not dry_run):
+        config, rows, run = _prepared(inputs or [], size, given, common)
+        # transformers prints what it finds of wandb
         from prism_cli.training.preparing import plan_only
         from prism_cli.training.run import train as train_rows
 
-    check_inputs(rows, common.field_names)
-    control = Control(common.max_seconds)
+        check_inputs(rows, common.field_names)
     request = replace(
         _request(config, rows, run, control, quiet=quiet, records_progress=speaks),
         dev=dev or [],
@@ -122,6 +110,43 @@ def train(
     read = counts["rows"] + counts["rejected"] + sum(counts["dropped"].values())
     if too_many_rejects(counts["rejected"], read, common.max_rejects):
         raise typer.Exit(REJECTS_EXIT_CODE)
+
+
+def _prepared(
+    inputs: list[str], size: str | None, given: dict[str, object], common: Common
+) -> tuple[TrainConfig, list[str], Path]:
+    """Return settings, rows and run directory."""
+    from prism_cli.commands.wiring import check_model
+    from prism_cli.configs.load import load_config
+    from prism_cli.errors import UsageError
+
+    if size and common.recipe:
+        raise UsageError(f"--size {size} and --recipe {common.recipe} both name a recipe; give one")
+    config = load_config(
+        TrainConfig, "train", recipe=common.recipe or size, flags=given, sets=common.sets
+    )
+    check_model("base", config.model)
+    run = common.output or Path("runs") / _name(size or common.recipe or "train")
+    return config, _data(inputs), run
+
+
+@contextmanager
+def _telling_other_processes(device: str, waiting: bool) -> Iterator[None]:
+    """Tell an error of this process to the others, which would wait for it.
+
+    Args:
+        waiting: whether they do; a dry run needs no others.
+    """
+    from prism_cli.errors import PrismError
+
+    try:
+        yield
+    except PrismError as error:
+        if waiting and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from prism_cli.training.process_group import ProcessGroup
+
+            ProcessGroup.of(device).report(error)
+        raise
 
 
 def _request(

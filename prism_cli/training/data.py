@@ -4,6 +4,7 @@ The file is committed atomically, beside a JSON file with its cache key; a resum
 rows and tokenizer reuses it.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from prism_cli.domain.contradictions import pair_key
 from prism_cli.domain.mixture import Pools
 from prism_cli.domain.objectives import TrainingLabels, training_labels
-from prism_cli.errors import MissingDataError, RowError
+from prism_cli.errors import MissingDataError, RowError, StorageError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.losses import TokenizedRow
 from prism_cli.rows.row import Dropped, Rejected, Row, RowRef, check_pair, document_text, query_id
@@ -34,6 +35,8 @@ from prism_cli.shards.writer import PartFile, flush_file, part_path, sweep_folde
 _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000
 _FORMAT = 3
+SHARED_FOLDER_SECONDS = 60.0
+"""How long a network file system may take to show a new file to other nodes."""
 COLUMNS = datasets.Features(
     {
         "prompt": datasets.List(datasets.Value("int32")),
@@ -105,21 +108,31 @@ def tokenize(
     limit: int | None = None,
     name: str = "train",
     between: Callable[[], None] = lambda: None,
+    writes: bool = True,
 ) -> TokenizedRows:
     """The rows of `shards` as `folder`/NAME.arrow; bad ones in `folder`/../NAME.rejects.jsonl.
 
     Args:
         digests: SHA-256 of each shard's bytes, as hex.
         between: called every few hundred rows; may raise to stop.
+        writes: False to read the files that another process wrote.
 
     Raises:
         MissingDataError: no usable row; says where the rows went.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or lacks what another process wrote.
     """
     key = _fingerprint(encoder, digests, fields, limit)
     table_path, note_path = folder / f"{name}.arrow", folder / f"{name}.json"
     rejects_path = folder.parent / f"{name}.rejects.jsonl"
-    note = _note(note_path)
+    note, deadline = _note(note_path), time.monotonic() + SHARED_FOLDER_SECONDS
+    while not writes and (note.get("key") != key or _size(table_path) != note.get("bytes")):
+        if time.monotonic() > deadline:
+            raise StorageError(
+                f"{table_path}: is not what the first process wrote; nothing was trained. Expected "
+                "-o to name a directory that all nodes share"
+            )
+        time.sleep(0.2)
+        note = _note(note_path)
     if note.get("key") != key or _size(table_path) != note.get("bytes"):
         part = part_path(table_path, new_attempt())
         with storage_errors(table_path, "nothing was trained yet"):

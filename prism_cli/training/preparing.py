@@ -69,11 +69,14 @@ def tokenized_rows(
     shards: Sequence[Shard],
     dev_shards: Sequence[Shard],
     digests: Sequence[Sequence[str]],
+    *,
+    writes: bool = True,
 ) -> tuple[TokenizedRows, TokenizedRows | None]:
     """Tokenize training rows and dev rows into Arrow files in `folder`.
 
     Args:
         digests: SHA-256 of each file of `shards`, and of `dev_shards`.
+        writes: False in a process that reads what another one wrote.
 
     Raises:
         MissingDataError, StorageError: as `tokenize`.
@@ -86,11 +89,18 @@ def tokenized_rows(
         fields=request.fields,
         limit=request.limit,
         between=request.watch.check,
+        writes=writes,
     )
     if not dev_shards:
         return rows, None
     dev = tokenize(
-        dev_shards, encoder, folder, digests=digests[1], fields=request.fields, name="dev"
+        dev_shards,
+        encoder,
+        folder,
+        digests=digests[1],
+        fields=request.fields,
+        name="dev",
+        writes=writes,
     )
     return rows, dev
 

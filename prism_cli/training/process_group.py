@@ -1,12 +1,17 @@
 """The processes of a run: one, or those that torchrun or accelerate launch started."""
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import distributed
+
+from prism_cli.errors import LostProcessError, OtherProcessError, PrismError, first_line
+from prism_cli.modeling.loading import resolve_device
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(days=7)
@@ -21,6 +26,7 @@ class ProcessGroup:
 
     Attributes:
         rank, size: number of this process, from 0, and of all processes.
+        first_of_node: True in one process of each node.
         main: True in the process that writes files and messages.
     """
 
@@ -29,19 +35,58 @@ class ProcessGroup:
         if self.size > 1:
             from accelerate import PartialState
 
-            PartialState(cpu=on_cpu)  # joins the group; transformers finds it joined
-            self._control: Any = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
+            with noticing_lost_processes():
+                PartialState(cpu=on_cpu)  # joins the group; transformers finds it joined
+                self._control: Any = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
         self.rank: int = distributed.get_rank() if self.size > 1 else 0
         self.main = self.rank == 0
+        self.first_of_node = self.main or os.environ.get("LOCAL_RANK", "0") == "0"
+
+    @classmethod
+    def of(cls, device: str) -> "ProcessGroup":
+        """Return the group of a run on `device`, as the user names it."""
+        return cls(on_cpu=resolve_device(device).type == "cpu")
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Call `work` in every process; return its result.
+
+        Raises:
+            PrismError: of `work` in this process.
+            OtherProcessError: of `work` in another process.
+        """
+        result: T | None = None
+        error: PrismError | None = None
+        try:
+            result = work()
+        except PrismError as raised:
+            error = raised
+        found = self.gather(error and (f"{node()}, rank {self.rank}", str(error), error.exit_code))
+        if error:
+            raise error
+        for failure in found:
+            if failure:
+                raise OtherProcessError(*failure)
+        return cast(T, result)
+
+    def report(self, error: PrismError) -> None:
+        """Raise `error` in this process, and tell it to the others, which call `together`."""
+
+        def fail() -> None:
+            raise error
+
+        self.together(fail)
 
     def broadcast_from_main(self, work: Callable[[], T]) -> T:
-        """Call `work` in the main process; return its result in all processes."""
+        """Call `work` in the main process; return its result in all processes.
+
+        Raises: as `together`.
+        """
+        result = self.together(lambda: work() if self.main else None)
         if self.size == 1:
-            return work()
-        shared = [work() if self.main else None]
+            return cast(T, result)
+        shared = [result]
         distributed.broadcast_object_list(shared, group=self._control)
-        result: T = shared[0]  # type: ignore[assignment]
-        return result
+        return cast(T, shared[0])
 
     def gather(self, value: T) -> list[T]:
         """Return the `value` of each process, by rank."""
@@ -52,13 +97,13 @@ class ProcessGroup:
         return values
 
     def main_first(self, work: Callable[[], T]) -> T:
-        """Call `work` in every process, in the others when the main process has finished."""
-        if not self.main:
-            self.wait()
-        result = work()
-        if self.main:
-            self.wait()
-        return result
+        """Call `work` in every process, in the others when the main process has finished.
+
+        Raises: as `together`.
+        """
+        first = self.together(lambda: work() if self.main else None)
+        result = self.together(lambda: first if self.main else work())
+        return cast(T, result)
 
     def any_rank(self, flag: bool) -> bool:
         """Return True if `flag` is true in any process."""
@@ -77,3 +122,40 @@ class ProcessGroup:
         """Destroy the group, after the last exchange."""
         if self.size > 1:
             distributed.destroy_process_group()
+
+
+@contextmanager
+def noticing_lost_processes() -> Iterator[None]:
+    """Turn the errors of torch when another process has ended into one for the user.
+
+    Raises:
+        LostProcessError: another process has ended, or cannot be reached.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error).lower():
+            raise
+        raise LostProcessError(
+            f"{node()}, rank {os.environ.get('RANK', '0')}: another process of this run ended or "
+            f"cannot be reached ({first_line(error)}); the messages of that process say why. The "
+            "same command on all nodes resumes from the newest checkpoint, as torchrun "
+            f"--max-restarts does{_ADVICE if _shares_store() else ''}"
+        ) from error
+
+
+_ADVICE = (
+    ". This attempt shares a store with the one before, whose addresses it may have read: export "
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before torchrun (torch 2.13)"
+)
+
+
+def _shares_store() -> bool:
+    """Return True if torchrun restarted this process with the store of the previous attempt."""
+    shares = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return shares and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+
+
+def node() -> str:
+    """Return the name of this machine, with the number that torchrun gave it."""
+    return f"node {os.environ.get('GROUP_RANK', '0')} ({socket.gethostname()})"

@@ -12,7 +12,7 @@ RUN/
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ from prism_cli.training.checkpoints import checkpoint_step
 from prism_cli.training.data import TokenizedRows
 from prism_cli.training.dev import selected_by
 from prism_cli.training.journal import Journal
+from prism_cli.training.nodes import check_nodes, require_equal, require_shared_folder
 from prism_cli.training.plan import Plan, make_plan
 from prism_cli.training.preparing import (
     base_model,
@@ -49,12 +50,19 @@ from prism_cli.training.preparing import (
     tokenized_rows,
     with_resolved_dtype,
 )
-from prism_cli.training.process_group import ProcessGroup
+from prism_cli.training.process_group import ProcessGroup, noticing_lost_processes
 from prism_cli.training.publish import publish_model
 from prism_cli.training.request import TrainRequest
 from prism_cli.training.selection import DevSelection
 from prism_cli.training.sharded_weights import full_state_dict
-from prism_cli.training.start import Start, claim, clear_scratch, decontamination, plan_start
+from prism_cli.training.start import (
+    Start,
+    claim,
+    clear_scratch,
+    decontamination,
+    plan_start,
+    recorded_settings,
+)
 from prism_cli.training.trackers import open_trackers, require_trackers
 from prism_cli.training.trainer import PrismTrainer, StepSettings
 
@@ -73,8 +81,10 @@ def train(request: TrainRequest) -> dict[str, Any]:
         InterruptedRunError, LimitReachedError: after a checkpoint; the same command resumes.
     """
     request = with_resolved_dtype(request)
-    group = ProcessGroup(on_cpu=resolve_device(request.device).type == "cpu")
-    with output_lock(request.run) if group.main else nullcontext():
+    group = ProcessGroup.of(request.device)
+    with noticing_lost_processes(), ExitStack() as locks:
+        if_main = output_lock(request.run) if group.main else nullcontext()
+        group.together(lambda: locks.enter_context(if_main))
         content = _train(request, group)
     group.leave()
     return {"run": str(request.run), **content}
@@ -82,18 +92,26 @@ def train(request: TrainRequest) -> dict[str, Any]:
 
 def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
     config, run = request.config, request.run
-    shards, dev_shards = find_shards(request.inputs), find_shards(request.dev)
+    shards, dev_shards = group.together(
+        lambda: (find_shards(request.inputs), find_shards(request.dev))
+    )
     start = group.broadcast_from_main(lambda: plan_start(request, shards, dev_shards))
+    check_nodes(group, recorded_settings(request), [*shards, *dev_shards], start.record)
     if start.finished is not None:
-        clear_scratch(run)
+        if group.main:
+            clear_scratch(run)
         request.say(f"{run}: finished before; nothing is left to do")
         return start.finished
-    if config.quantize_base:
-        require_bitsandbytes()
-    require_trackers(config.report_to)
-    base, encoder = base_model(config)
-    if group.main:
-        claim(request, start)
+
+    def prepared() -> tuple[ModelFolder, PromptEncoder]:
+        if config.quantize_base:
+            require_bitsandbytes()
+        require_trackers(config.report_to)
+        return base_model(config)
+
+    base, encoder = group.together(prepared)
+    group.together(lambda: claim(request, start) if group.main else None)
+    require_shared_folder(group, start.record)
     record, folder = start.record, run / "tokens"
     manifest = record.manifest
     digests = [
@@ -101,7 +119,9 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
     ]
 
     def tokenized() -> tuple[TokenizedRows, TokenizedRows | None]:
-        return tokenized_rows(request, encoder, folder, shards, dev_shards, digests)
+        return tokenized_rows(
+            request, encoder, folder, shards, dev_shards, digests, writes=group.main
+        )
 
     def restore() -> None:
         if run.is_dir() and not record.path.exists():
@@ -181,6 +201,11 @@ class _Run:
             dtype=config.dtype,
             profile=config.profile,
             four_bits=config.quantize_base is not None,
+        )
+        require_equal(
+            self.group,
+            [(f"model {config.model}", f"sha256 {loaded.fingerprint}")],
+            "Use the same model on each node, or one in a folder that all nodes share",
         )
         self._forward = RowForward(
             _trainable(loaded, config), self.encoder.yes_id, self.encoder.no_id

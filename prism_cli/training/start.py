@@ -56,11 +56,9 @@ def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Sha
         ModelError, UsageError: as `chosen_checkpoint`.
     """
     run = request.run
-    config = {**to_dict(request.config), "limit": request.limit, "fields": request.fields}
-    del config["report_to"]  # the run is the same wherever it is reported
     record = RunRecord(
         "train",
-        config,
+        recorded_settings(request),
         run,
         run / MANIFEST,
         inputs=shards,
@@ -91,6 +89,13 @@ def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Sha
     if finished:
         return Start(record, finished)
     return _continuation(request, record)
+
+
+def recorded_settings(request: TrainRequest) -> dict[str, Any]:
+    """Return the settings that determine the weights."""
+    config = {**to_dict(request.config), "limit": request.limit, "fields": request.fields}
+    del config["report_to"]  # the run is the same wherever it is reported
+    return config
 
 
 def _continuation(request: TrainRequest, record: RunRecord) -> Start:

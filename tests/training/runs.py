@@ -43,8 +43,8 @@ alpha = 8
 dropout = 0.1
 target_modules = ["q_proj", "v_proj", "down_proj"]
 """
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
     [
         "prism_cli.training.run",
         "prism_cli.commands.train",
@@ -113,19 +113,8 @@ class Toy:
         sharded: bool = False,
     ) -> "list[Child]":
         """Run it in two processes, as torchrun or accelerate launch would start them."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         words = self.words(*more, run=run)
-        return [
-            Child(
-                words,
-                self.folder,
-                (join, rank, port, sharded, (arms or {}).get(rank)),
-                f"child{rank}.log",
-            )
-            for rank in (0, 1)
-        ]
+        return pair(self.folder, words, words, arms, sharded)
 
     def adapter(self, run: str = "run", name: str = "last") -> bytes:
         """The bytes that a run ends in."""
@@ -151,7 +140,7 @@ class Child:
         self, words: list[str], folder: Path, arm: Arm | None, log: str = "child.log"
     ) -> None:
         self._log = folder / log
-        self.process: BaseProcess = _SERVER.Process(
+        self.process: BaseProcess = SERVER.Process(
             target=_in_child, args=(words, folder, dict(os.environ), self._log, arm)
         )
         self.process.start()
@@ -181,14 +170,49 @@ class Child:
         return self._log.read_text() if self._log.exists() else ""
 
 
+def pair(
+    folder: Path,
+    first: list[str],
+    second: list[str],
+    arms: dict[int, Arm] | None = None,
+    sharded: bool = False,
+) -> list[Child]:
+    """Two processes of a run, with the words of each."""
+    port = free_port()
+    return [
+        Child(
+            words,
+            folder,
+            (join, rank, port, sharded, (arms or {}).get(rank)),
+            f"child{rank}.log",
+        )
+        for rank, words in enumerate((first, second))
+    ]
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 def _in_child(
     words: list[str], folder: Path, environment: dict[str, str], log: Path, arm: Arm | None
 ) -> None:
     os.environ.update(environment)
-    os.chdir(folder)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    run_words(words, folder, arm)
+
+
+def run_words(words: list[str], folder: Path, arm: Arm | None, sharded: bool = False) -> None:
+    """Be `prism`, in `folder`."""
+    os.chdir(folder)
+    if sharded:
+        shard()
     if arm:
         arm[0](*arm[1:])
     sys.argv = ["prism", *words]
@@ -246,33 +270,39 @@ def _surround(module: str, function: str, around: Callable[[Callable[[], Any]], 
 
 
 def join(rank: int, port: int, sharded: bool, arm: Arm | None) -> None:
-    """Be one of two processes; `sharded` as `accelerate launch --use_fsdp` sets it.
+    """Be one of two processes, each on a node of its own."""
+    group = {"WORLD_SIZE": 2, "RANK": rank, "GROUP_RANK": rank, "LOCAL_RANK": 0}
+    os.environ.update({name: str(one) for name, one in group.items()})
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    if sharded:
+        shard()
+    if arm:
+        arm[0](*arm[1:])
+
+
+def shard() -> None:
+    """Use FSDP as `accelerate launch --use_fsdp` does.
 
     Accelerate takes FSDP on a CPU for DDP, so it is told that there are several GPUs: all that
     follows is the real thing, over gloo.
     """
-    group = {"WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port}
-    os.environ.update({name: str(one) for name, one in group.items()}, MASTER_ADDR="127.0.0.1")
-    if sharded:
-        os.environ.update(
-            ACCELERATE_USE_FSDP="true",
-            FSDP_VERSION="2",
-            FSDP_AUTO_WRAP_POLICY="TRANSFORMER_BASED_WRAP",
-            FSDP_STATE_DICT_TYPE="FULL_STATE_DICT",
-            FSDP_CPU_RAM_EFFICIENT_LOADING="true",
-        )
-        from accelerate import PartialState
-        from accelerate.utils import DistributedType
+    os.environ.update(
+        ACCELERATE_USE_FSDP="true",
+        FSDP_VERSION="2",
+        FSDP_AUTO_WRAP_POLICY="TRANSFORMER_BASED_WRAP",
+        FSDP_STATE_DICT_TYPE="FULL_STATE_DICT",
+        FSDP_CPU_RAM_EFFICIENT_LOADING="true",
+    )
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType
 
-        joined = PartialState.__init__
+    joined = PartialState.__init__
 
-        def init(self: Any, *args: Any, **more: Any) -> None:
-            joined(self, *args, **more)
-            self.distributed_type = DistributedType.MULTI_GPU
+    def init(self: Any, *args: Any, **more: Any) -> None:
+        joined(self, *args, **more)
+        self.distributed_type = DistributedType.MULTI_GPU
 
-        PartialState.__init__ = init  # type: ignore[method-assign]
-    if arm:
-        arm[0](*arm[1:])
+    PartialState.__init__ = init  # type: ignore[method-assign]
 
 
 def short_of_memory(times: int) -> None:

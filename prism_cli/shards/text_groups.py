@@ -4,7 +4,8 @@ import os
 import tempfile
 import weakref
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
 from typing import IO
 
 import numpy as np
@@ -23,8 +24,14 @@ from prism_cli.domain.near_duplicates import (
 )
 from prism_cli.rows.row import text_key
 from prism_cli.shards.key_numbers import KeyNumbers
-from prism_cli.shards.spill import Spill, spill_errors
-from prism_cli.shards.text_tables import Arrays, signature_rows, texts_of
+from prism_cli.shards.spill import Spill, SpilledObjects, spill_errors
+from prism_cli.shards.text_tables import (
+    Arrays,
+    first_of_equal,
+    in_range,
+    signature_rows,
+    texts_of,
+)
 
 _BUFFER = 4096
 _SLICE = 1 << 22
@@ -62,46 +69,46 @@ class TextGroups:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the arrays that `add` takes."""
-        return ("keys", "rows", "texts", "ends") if self._exact else ("keys", "rows")
-
     def number(self, text: str) -> int:
         """Return the number of a text; a new one for a new text."""
         if text != self._last[0]:
             plain = normalised(text)
-            number, new = self._number(text_key(plain))
-            if new:
+            key = text_key(plain)
+            number = self._numbers.get(key)
+            if number is None:
+                number = len(self.hashes)
+                self.hashes.append(int.from_bytes(key[:8]))
+                self._numbers.put(key, number)
                 self._fresh.append(plain)
                 if len(self._fresh) == _BUFFER:
                     self._flush()
             self._last = (text, number)
         return self._last[1]
 
-    def add(self, table: Arrays) -> NDArray[np.int64]:
-        """Add the texts of a `TextTable`; return the number of each, int64 [texts]."""
-        self._flush()
-        both = [self._number(key.tobytes()) for key in table["keys"]]
-        new = np.array([new for _, new in both], dtype=bool)
-        first = len(self) - int(new.sum())
-        texts = (
-            [text for text, one in zip(texts_of(table), new, strict=True) if one]
-            if self._exact
-            else []
-        )
-        self._store(first, table["rows"][new], texts)
-        return np.array([number for number, _ in both], dtype=np.int64)
+    def add_tables(self, tables: Callable[[], Iterable[Arrays]]) -> NDArray[np.int64]:
+        """Add the texts of all parts, in place of `number`; return their numbers, int64 [texts].
 
-    def _number(self, key: bytes) -> tuple[int, bool]:
-        """Return the number of a key, and whether it is a new one."""
-        number = self._numbers.get(key)
-        if number is not None:
-            return number, False
-        number = len(self.hashes)
-        self.hashes.append(int.from_bytes(key[:8]))
-        self._numbers.put(key, number)
-        return number, True
+        Memory holds 17 bytes of each text of a part.
+
+        Args:
+            tables: gives `TextTable.arrays` of each part; called twice.
+        """
+        place = first_of_equal(SpilledObjects(table["keys"] for table in tables()))
+        new = place == np.arange(len(place))
+        numbers = np.cumsum(new) - 1
+        start = 0
+        for table in tables():
+            end = start + len(table["keys"])
+            self._add(table, new[start:end])
+            place[start:end] = numbers[place[start:end]]
+            start = end
+        return place
+
+    def _add(self, table: Arrays, new: NDArray[np.bool_]) -> None:
+        first = len(self)
+        self.hashes.frombytes(table["keys"][new, :8].view(">u8").astype(np.uint64).tobytes())
+        texts = texts_of(table) if self._exact else ()
+        self._store(first, table["rows"][new], compress(texts, new))
 
     def group(self, excluded: int = 0) -> tuple[Groups, bytearray]:
         """Return groups of near-duplicates, and marks: 1 for each text that is or resembles one of
@@ -218,9 +225,7 @@ def _slice(
     for start in range(0, size, _SLICE):
         raw = os.pread(file.fileno(), 8 * min(_SLICE, size - start), 8 * (band * size + start))
         part = np.frombuffer(raw, dtype=np.uint64)
-        here = np.flatnonzero(
-            (part >> np.uint64(32)) * np.uint64(slices) >> np.uint64(32) == number
-        )
+        here = np.flatnonzero(in_range(part, number, slices))
         keys.append(part[here])
         numbers.append(here + start)
     return np.concatenate(keys), np.concatenate(numbers)

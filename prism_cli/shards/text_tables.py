@@ -15,8 +15,11 @@ from prism_cli.domain.near_duplicates import (
     signatures,
 )
 from prism_cli.rows.row import text_key
+from prism_cli.shards.spill import SpilledObjects
 
 _BUFFER = 4096
+_SLICE = 1 << 22
+"""Number of keys that are sorted in memory at once, 60 bytes each."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -85,6 +88,39 @@ def texts_of(table: Arrays) -> list[str]:
         raw[start:end].decode("utf-8", "surrogatepass")
         for start, end in zip(starts, ends, strict=True)
     ]
+
+
+def first_of_equal(keys: SpilledObjects[NDArray[np.uint8]]) -> NDArray[np.int64]:
+    """Return for each key the place of the first one that equals it, int64 [keys].
+
+    Memory holds 8 bytes of each key, and a slice of the keys.
+
+    Args:
+        keys: hashes in parts, uint8 [keys, 16] each.
+    """
+    first = np.arange(sum(map(len, keys)))
+    slices = -(-len(first) // _SLICE)
+    for number in range(slices):
+        chosen, places, start = [np.zeros((0, 2), np.uint64)], [first[:0]], 0
+        for part in keys:
+            halves = np.ascontiguousarray(part).view(np.uint64)
+            here = np.flatnonzero(in_range(halves[:, 0], number, slices))
+            chosen.append(halves[here])
+            places.append(here + start)
+            start += len(part)
+        both, place = np.concatenate(chosen), np.concatenate(places)
+        order = np.lexsort((both[:, 1], both[:, 0]))  # stable: the first one leads
+        both, place = both[order], place[order]
+        leads = np.concatenate(([True], (both[1:] != both[:-1]).any(axis=1)))[: len(place)]
+        first[place] = place[np.flatnonzero(leads)[np.cumsum(leads) - 1]]
+    return first
+
+
+def in_range(hashes: NDArray[np.uint64], number: int, slices: int) -> NDArray[np.bool_]:
+    """Return which of `hashes` are in one of `slices` equal ranges."""
+    half = np.uint64(32)
+    found: NDArray[np.bool_] = (hashes >> half) * np.uint64(slices) >> half == number
+    return found
 
 
 def packed(arrays: Arrays) -> bytes:

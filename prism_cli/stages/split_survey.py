@@ -14,7 +14,7 @@ from prism_cli.domain.split_plan import Plan, Planner
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import MissingDataError
 from prism_cli.rows.row import Row, document_text, original_query, text_key
-from prism_cli.shards.text_tables import TextTable, packed, unpacked
+from prism_cli.shards.text_tables import TextTable, packed
 from prism_cli.stages.split_texts import Excluded, SplitTexts
 from prism_cli.wording import counted
 
@@ -110,10 +110,7 @@ class SplitSurvey:
         Raises:
             MissingDataError: train or dev would be empty, though there are rows.
         """
-        texts = SplitTexts(self.exclude)
-        for part in parts:
-            texts.add(unpacked(part))
-        texts.group()
+        texts = SplitTexts(self.exclude, parts)
         out, alive, pairs = texts.rows_kept()
         planner = Planner(
             np.array(texts.sources),
@@ -133,8 +130,7 @@ class SplitSurvey:
         ]
         if texts.rows:
             self._refuse_empty(sources, plan, texts.rows, out)
-        keys = texts.keys_by_side(plan, map(unpacked, parts))
-        return Sides(sources, *keys).as_bytes()
+        return Sides(sources, *texts.keys_by_side(plan)).as_bytes()
 
     def shortage(self, sources: Iterable[SourceQueries]) -> Iterator[str]:
         """Yield each source with fewer dev queries than requested, and why."""

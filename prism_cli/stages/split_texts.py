@@ -1,19 +1,21 @@
 """Texts and rows of all parts of the split's survey, with groups of near-duplicates."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from prism_cli.domain.near_duplicates import Groups, document_shingles, query_shingles
+from prism_cli.domain.near_duplicates import Shingles, document_shingles, query_shingles
 from prism_cli.domain.split_plan import Numbers, Plan
-from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.shards.spill import SpilledObjects
 from prism_cli.shards.text_groups import TextGroups
-from prism_cli.shards.text_tables import Arrays
+from prism_cli.shards.text_tables import Arrays, TextTable, first_of_equal, unpacked
+
+_TABLE_TEXTS = 4096
 
 
 class Excluded(Protocol):
@@ -43,72 +45,90 @@ class _Part(NamedTuple):
 class SplitTexts:
     """All texts, the test sets' first. Memory holds 25 bytes a query and 17 a document.
 
+    Args:
+        parts: of `SplitSurvey`.
+
     Attributes:
         queries, documents: their texts.
         query_groups, document_groups: groups of near-duplicates; queries that share a query_id,
-            such as several styles of one, are in one group. After `group`.
+            such as several styles of one, are in one group.
         names: names of the sources.
         sources: number of the source of each query, of several the first by name; -1 for a query
             without a row.
         rows: number of rows.
     """
 
-    def __init__(self, exclude: Iterable[Excluded]) -> None:
+    def __init__(self, exclude: Sequence[Excluded], parts: Sequence[bytes]) -> None:
+        self._arrays = parts
         self.queries = TextGroups(query_shingles, exact=True)
         self.documents = TextGroups(document_shingles, exact=False)
-        for excluded in exclude:
-            for text in excluded.queries():
-                self.queries.number(text)
-            for text in excluded.documents():
-                self.documents.number(text)
-        self._eval_queries, self._eval_documents = len(self.queries), len(self.documents)
-        self.query_groups = self.document_groups = Groups(0)
+        excluded = (text for test_set in exclude for text in test_set.queries())
+        tables = _tables(excluded, query_shingles, exact=True)
+        queries, eval_queries = self._number("query", self.queries, tables)
+        excluded = (text for test_set in exclude for text in test_set.documents())
+        tables = _tables(excluded, document_shingles, exact=False)
+        documents, eval_documents = self._number("document", self.documents, tables)
         self.names: list[str] = []
-        self.sources = array("q")
+        self.sources = array("q", [-1]) * len(self.queries)
         self.rows = 0
         self._source_numbers: dict[str, int] = {}
-        self._ids = KeyNumbers()
-        self._joined = array("q")
         self._parts = SpilledObjects[_Part]()
-        self._query_out = self._document_out = np.zeros(0, dtype=bool)
+        joined = self._add_parts(queries, documents)
+        del queries, documents
+        self.query_groups, marks = self.queries.group(eval_queries)
+        self._query_out = np.frombuffer(marks, dtype=bool)
+        for first, second in joined:
+            self.query_groups.join(first, second)
+        self.document_groups, marks = self.documents.group(eval_documents)
+        self._document_out = np.frombuffer(marks + b"\0", dtype=bool)  # [-1]: no document
 
-    def add(self, part: Arrays) -> None:
-        """Add the texts and rows of a part of `SplitSurvey`."""
-        queries, documents = (
-            texts.add({name: part[f"{kind}_{name}"] for name in texts.columns})
-            for kind, texts in (("query", self.queries), ("document", self.documents))
-        )
-        with_none = np.append(documents, -1)
-        row_queries = queries[part["query"]]
-        rows = _Part(queries, documents, row_queries, with_none[part["document"]], part["positive"])
-        self._parts.append(rows)
-        self.rows += len(row_queries)
-        self._note_sources(orjson.loads(part["sources"].tobytes()), row_queries, part["source"])
-        for key, query in zip(part["ids"], queries[part["id_query"]].tolist(), strict=True):
-            first = self._ids.get(key.tobytes())
-            if first is None:
-                self._ids.put(key.tobytes(), query)
-            elif first != query:
-                self._joined.extend((first, query))
+    def _number(
+        self, kind: str, texts: TextGroups, excluded: SpilledObjects[Arrays]
+    ) -> tuple[Numbers, int]:
+        """Add the texts of a kind; return the numbers of those of all parts, and how many
+        different ones the test sets have."""
+
+        def tables() -> Iterator[Arrays]:
+            yield from excluded
+            for part in map(unpacked, self._arrays):
+                names = [name for name in part if name.startswith(f"{kind}_")]
+                yield {name.removeprefix(f"{kind}_"): part[name] for name in names}
+
+        numbers = texts.add_tables(tables)
+        before = sum(len(table["keys"]) for table in excluded)
+        return numbers[before:], int(numbers[:before].max(initial=-1)) + 1
+
+    def _add_parts(self, queries: Numbers, documents: Numbers) -> Iterator[tuple[int, int]]:
+        """Note the rows of all parts; return pairs of queries that share a query_id."""
+        ids, id_queries = SpilledObjects[NDArray[np.uint8]](), array("q")
+        for part in map(unpacked, self._arrays):
+            size = len(part["query_keys"])
+            own_queries, queries = queries[:size], queries[size:]
+            size = len(part["document_keys"])
+            own_documents, documents = documents[:size], documents[size:]
+            row_queries = own_queries[part["query"]]
+            row_documents = np.append(own_documents, -1)[part["document"]]
+            self._parts.append(
+                _Part(own_queries, own_documents, row_queries, row_documents, part["positive"])
+            )
+            self.rows += len(row_queries)
+            names = orjson.loads(part["sources"].tobytes())
+            self._note_sources(names, row_queries, part["source"])
+            ids.append(part["ids"])
+            id_queries.frombytes(own_queries[part["id_query"]].tobytes())
+        with_id = np.frombuffer(id_queries, dtype=np.int64)
+        first = with_id[first_of_equal(ids)]
+        other = np.flatnonzero(first != with_id)
+        return zip(first[other].tolist(), with_id[other].tolist(), strict=True)
 
     def _note_sources(self, names: list[str], queries: Numbers, sources: Numbers) -> None:
         for name in names:
             if self._source_numbers.setdefault(name, len(self.names)) == len(self.names):
                 self.names.append(name)
-        self.sources.extend([-1] * (len(self.queries) - len(self.sources)))
         for query, index in dict.fromkeys(zip(queries.tolist(), sources.tolist(), strict=True)):
             earlier = self.sources[query]
             if earlier < 0 or names[index] < self.names[earlier]:
                 self.sources[query] = self._source_numbers[names[index]]
-
-    def group(self) -> None:
-        """Find the near-duplicates; no part can be added afterwards."""
-        self.query_groups, marks = self.queries.group(self._eval_queries)
-        self._query_out = np.frombuffer(marks, dtype=bool)
-        for place in range(0, len(self._joined), 2):
-            self.query_groups.join(*self._joined[place : place + 2])
-        self.document_groups, marks = self.documents.group(self._eval_documents)
-        self._document_out = np.frombuffer(marks + b"\0", dtype=bool)  # [-1]: no document
 
     def rows_kept(self) -> tuple[int, NDArray[np.bool_], tuple[Numbers, Numbers]]:
         """Return the number of rows with a text of a test set; whether each query has another row;
@@ -126,17 +146,13 @@ class SplitTexts:
         queries, documents = (np.frombuffer(column, dtype=np.int64) for column in pairs)
         return out_count, alive, (queries, documents)
 
-    def keys_by_side(self, plan: Plan, parts: Iterable[Arrays]) -> Iterator[frozenset[str]]:
+    def keys_by_side(self, plan: Plan) -> Iterator[frozenset[str]]:
         """Yield the keys of the queries of dev, of documents that must not be positive in train,
-        and of queries and documents that stand in a test set.
-
-        Args:
-            parts: those that were added.
-        """
+        and of queries and documents that stand in a test set."""
         dev = np.frombuffer(plan.dev, dtype=bool) & ~self._query_out
         held = np.isin(self.document_groups.roots(), sorted(plan.held)) & ~self._document_out[:-1]
         keys = set[str](), set[str](), set[str](), set[str]()
-        for numbers, part in zip(self._parts, parts, strict=True):
+        for numbers, part in zip(self._parts, map(unpacked, self._arrays), strict=True):
             marked = (
                 ("query_keys", dev[numbers.queries]),
                 ("document_keys", held[numbers.documents]),
@@ -146,3 +162,14 @@ class SplitTexts:
             for side, (name, here) in zip(keys, marked, strict=True):
                 side.update(key.tobytes().hex() for key in part[name][here])
         yield from map(frozenset, keys)
+
+
+def _tables(texts: Iterable[str], shingles: Shingles, *, exact: bool) -> SpilledObjects[Arrays]:
+    """Return tables of some texts each."""
+    tables, source = SpilledObjects[Arrays](), iter(texts)
+    while some := list(islice(source, _TABLE_TEXTS)):
+        table = TextTable(shingles, exact=exact)
+        for text in some:
+            table.number(text)
+        tables.append(table.arrays())
+    return tables

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prism_cli.domain.near_duplicates import document_shingles, query_shingles
 from prism_cli.errors import StorageError
-from prism_cli.shards import text_groups
+from prism_cli.shards import text_groups, text_tables
 from prism_cli.shards.text_groups import TextGroups
 from prism_cli.shards.text_tables import TextTable, packed, unpacked
 
@@ -38,13 +38,16 @@ def test_tables_of_parts_give_the_groups_of_single_texts(
     shingles = query_shingles if exact else document_shingles
     single, merged = (TextGroups(shingles, exact=exact) for _ in range(2))
     expected = [single.number(text) for text in texts]
-    numbers = []
-    for start, end in pairwise(sorted({0, len(texts), *(cut for cut in cuts if cut < len(texts))})):
+    rows, tables, start = [], [], 0
+    for first, end in pairwise(sorted({0, len(texts), *(cut for cut in cuts if cut < len(texts))})):
         table = TextTable(shingles, exact=exact)
-        rows = [table.number(text) for text in texts[start:end]]
-        raw = packed(table.arrays())
-        assert raw == packed(table.arrays())
-        numbers += merged.add(unpacked(raw))[rows].tolist()
+        rows += [start + table.number(text) for text in texts[first:end]]
+        tables.append(packed(table.arrays()))
+        assert packed(table.arrays()) == tables[-1]
+        start += len(unpacked(tables[-1])["keys"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_tables, "_SLICE", texts_at_once)
+        numbers = merged.add_tables(lambda: map(unpacked, tables))[rows].tolist()
     assert numbers == expected
     assert merged.hashes == single.hashes
     with pytest.MonkeyPatch.context() as patch:

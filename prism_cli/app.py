@@ -27,7 +27,7 @@ from prism_cli.errors import (
     stdout_refused,
 )
 from prism_cli.reporting.sanitize import escape_invisible
-from prism_cli.terminal import Log, accept_all_characters
+from prism_cli.terminal import Log, accept_all_characters, leave
 from prism_cli.version import __version__
 from prism_cli.wording import expected, most_similar, wrapped
 
@@ -175,7 +175,7 @@ def main() -> None:
     words = sys.argv[1:]
     log = _log(words)
     if log is None:
-        sys.exit(_flushed(_run(words)))
+        leave(_flushed(_run(words)))
     with _terminated_as_interrupted():
         try:
             log.begin()
@@ -186,7 +186,7 @@ def main() -> None:
             log.end(code)
         except OSError:
             code = code or 141
-    sys.exit(_flushed(code))
+    leave(_flushed(code))
 
 
 def _replace_closed_streams() -> None:

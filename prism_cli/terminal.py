@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from prism_cli.reporting.sanitize import escape_invisible, escape_line
 from prism_cli.wording import counted
@@ -29,6 +29,20 @@ _SECRET_WORD = re.compile(r"(?i)((?:key|token|secret|password)=)[^\s&]+|(://)[^\
 _SHORTEST_SECRET = 6
 
 _amounts: Counter[str] = Counter()
+_ends_at_once = False
+
+
+def end_at_once() -> None:
+    """Let `leave` end the process without the exit handlers of libraries, which would hang."""
+    global _ends_at_once
+    _ends_at_once = True
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with `code`; standard output and error have been flushed."""
+    if _ends_at_once:
+        os._exit(code)
+    sys.exit(code)
 
 
 def count(**amounts: float) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +27,7 @@ from prism_cli.ports import (
     request,
 )
 from prism_cli.rows.row import Dropped, Row, check_pair, string_field
+from prism_cli.shards import lock
 
 
 class EchoStage(RowStage):
@@ -121,6 +123,7 @@ class ScriptedBatch:
     asked: list[list[str]] = field(default_factory=list)
     before_batch: Callable[[int], None] = lambda number: None
     log: Path | None = None
+    poison: str = "\0"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         order = sorted(range(len(payloads)), key=lambda i: (-len(payloads[i]), payloads[i], i))
@@ -131,8 +134,39 @@ class ScriptedBatch:
         self.asked.append(list(payloads))
         if self.log:
             note(self.log, payloads)
+        if any(self.poison in text for text in payloads):
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.seconds)
         return [Reply({"score": score_of(text)}, usage=Usage(len(text), 1)) for text in payloads]
+
+
+def batch_stage(
+    batch_rows: int,
+    seconds: float,
+    log: Path | None,
+    hold: Path | None = None,
+    no_lock: bool = False,
+) -> ScoreStage:
+    """Return a stage with a local model; a worker of another process builds it, too.
+
+    PRISM_TEST_POISON kills the process that scores a document with this word.
+
+    Args:
+        hold: wait for this file before the third batch.
+        no_lock: as on a file system whose locks exclude nobody.
+    """
+    if no_lock:
+        lock._lock = lambda *_: None  # type: ignore[assignment]
+    poison = os.environ.get("PRISM_TEST_POISON")
+
+    def before_batch(number: int) -> None:
+        while hold and number == 2 and not hold.exists():
+            time.sleep(0.02)
+
+    batch = ScriptedBatch(batch_rows, seconds, log=log, before_batch=before_batch)
+    if poison:
+        batch.poison = poison
+    return ScoreStage(batch)
 
 
 class ScriptedServer:

@@ -4,7 +4,6 @@ python tests/stage_runner.py score IN… [-o OUT] --kind batch|calls --log FILE 
 """
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,13 +14,14 @@ import typer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from prism_cli import app as door
-from prism_cli.commands.options import Common, Inputs, with_common
+from prism_cli.commands.options import Inputs, with_common
 from prism_cli.commands.row_run import run_row_stage
+from prism_cli.commands.spreading import SpreadCommon
 from prism_cli.configs.base import StageConfig
 from prism_cli.configs.load import load_config
+from prism_cli.engine.stage_spec import StageSpec
 from prism_cli.errors import PrerequisiteError, ProviderError
-from prism_cli.shards import lock
-from tests.fakes import EchoStage, ScoreStage, ScriptedBatch, ScriptedCalls
+from tests.fakes import EchoStage, ScoreStage, ScriptedCalls, batch_stage
 
 app = typer.Typer(add_completion=False)
 
@@ -37,7 +37,7 @@ class ScoreConfig(StageConfig):
 @with_common
 def score(
     inputs: Inputs,
-    common: Common,
+    common: SpreadCommon,
     kind: str = "batch",
     log: Path | None = None,
     seconds: float = 0.0,
@@ -51,8 +51,6 @@ def score(
     no_lock: Annotated[bool, typer.Option(help="As on a file system without locks.")] = False,
 ) -> None:
     """Score rows by a fake backend."""
-    if no_lock:
-        lock._lock = lambda *_: None  # type: ignore[assignment]
     config = load_config(ScoreConfig, "score", recipe=common.recipe, sets=common.sets)
     if bug:
         raise ZeroDivisionError("on purpose")
@@ -62,13 +60,8 @@ def score(
     if ready:
         ready.touch()
     if kind == "batch":
-
-        def wait(number: int) -> None:
-            while hold and number == 2 and not hold.exists():
-                time.sleep(0.02)
-
-        batch = ScriptedBatch(batch_rows, seconds, log=log, before_batch=wait)
-        run_row_stage(ScoreStage(batch), inputs, common, config)
+        spec = StageSpec.of(batch_stage, batch_rows, seconds, log, hold, no_lock)
+        run_row_stage(spec.build(), inputs, common, config, spec=spec)
         return
     backend = ScriptedCalls(concurrency, seconds, log=log)
     if fail or down:

@@ -43,7 +43,10 @@ MAY_IMPORT = {
         "engine", "files.names", "files.urls", "rows", "shards", "ports", "reporting.sanitize",
         "terminal",
     },
-    "spreads": {"engine", "spreads"},
+    "spreads": {
+        "engine", "reporting.sanitize", "shards.lock", "shards.manifest", "shards.timestamps",
+        "spreads", "terminal", "version",
+    },
     "stages": {
         "engine.stage", "engine.survey", "files", "rows", "domain", "ports", "shards",
         "stages.retries", "stages.sample_survey", "stages.split_survey", "stages.split_texts",

@@ -68,6 +68,7 @@ class RayActors:
                 self.attempts,
                 self.stall_seconds,
                 f"one CPU and {self.gpus:g} GPUs",
+                quiet=self.options.quiet,
             )
             try:
                 for report in pool.run(jobs):

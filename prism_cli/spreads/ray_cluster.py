@@ -1,32 +1,32 @@
 """Connection to a Ray cluster. Ray is imported here only."""
 
-import ipaddress
 import logging
 import os
+import re
 import signal
-import socket
-import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from prism_cli.errors import (
-    MissingPackageError,
-    PrerequisiteError,
-    PrismError,
-    UsageError,
-    first_line,
-)
+from prism_cli import terminal
+from prism_cli.errors import MissingPackageError, PrerequisiteError, PrismError, first_line
+from prism_cli.spreads.cluster import WorkerDiedError
+from prism_cli.spreads.ray_address import answers, check_token, choose_authentication
 from prism_cli.spreads.shard_actor import ActorSetup, ShardActor
-from prism_cli.spreads.worker_pool import WorkerDiedError
+from prism_cli.version import __version__
 
 _HEAD_SECONDS = 10.0
-"""Time for which the head's port must refuse connections before it counts as lost."""
+"""Time for which the head must refuse connections before the cluster counts as lost."""
 _LOOK_SECONDS = 1.0
+_GOODBYE_SECONDS = 3.0
+"""Time that Ray has to end actors and its own connection; both wait for a lost head for ever."""
 _OUTLIVES_HEAD = "86400"
 """Seconds for which Ray's own library waits for a lost head before it ends the process; prism
 notices the loss itself, and ends when the running shards have."""
+_STORE_BYTES = 80_000_000
+"""Least object store that Ray accepts: no rows pass through it."""
 
 
 class RayCluster:
@@ -41,17 +41,19 @@ class RayCluster:
     Raises:
         MissingPackageError: Ray is not installed.
         PrerequisiteError: no cluster answers.
-        UsageError: the cluster is reached over a network and takes commands without a token.
+        UsageError: the cluster is reached over a network and takes commands without a token, or the
+            address is of another kind.
     """
 
     def __init__(self, address: str | None, workers: int, setup: ActorSetup, gpus: float) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _OUTLIVES_HEAD)
+        choose_authentication(address)
         try:
             import ray
         except ImportError:
             raise MissingPackageError("ray", "ray") from None
-        self._ray = ray
+        self._ray: Any = ray
         self._address, self._setup = address, setup
         self._resources = {"num_cpus": 1.0, "num_gpus": gpus}
         self._own_cpus = workers
@@ -59,8 +61,15 @@ class RayCluster:
         self._looked_at = 0.0
 
     def __enter__(self) -> Self:
-        self._check_token(self._address)
-        own: dict[str, Any] = {"num_cpus": self._own_cpus, "include_dashboard": False}
+        check_token(self._address)
+        own: dict[str, Any] = {
+            "num_cpus": self._own_cpus,
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+            "_node_ip_address": "127.0.0.1",
+        }
+        # The raylets' reports of lost workers: prism says that in its own words.
+        self._ray._private.worker.listen_error_messages = lambda *_: None
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._ray.init(
@@ -69,19 +78,22 @@ class RayCluster:
                 logging_level=logging.ERROR,
                 **({} if self._address else own),
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise PrerequisiteError(
-                f"--ray-address {self._address or 'local'}: no cluster can be reached: "
-                f"{first_line(error)}. `ray start --head` starts one; `ray status` shows it"
-            ) from error
+        except (self._ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
+            raise PrerequisiteError(self._not_reached(error)) from error
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         self._actor_class = _actor_class(self._ray)
-        self._head = str(self._ray.get_runtime_context().gcs_address)
+        context = self._ray.get_runtime_context()
+        head, me = str(context.gcs_address), context.get_node_id()
+        self._ports = [head] + [
+            f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+            for node in self._ray.nodes()
+            if node["NodeID"] == me
+        ]
         try:
-            self._check_token(self._head if self._address else None)
-        except UsageError:
+            check_token(head if self._address else None)
+        except PrismError:
             self._ray.shutdown()
             raise
         return self
@@ -92,22 +104,26 @@ class RayCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.lost:  # Ray's own goodbye would wait for the head
-            sys.stdout.flush()
-            return
-        self._ray.shutdown()
+        if not (self.answers and _ended_in(_GOODBYE_SECONDS, self._ray.shutdown)):
+            terminal.end_at_once()
 
     @property
     def lost(self) -> bool:
-        """True once the head's port has refused connections for 10 s."""
+        """True once the head or this machine's node has refused connections for 10 s: without
+        the latter, Ray ends all actors of this process."""
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
-            if _answers(self._head):
+            if self.answers:
                 self._gone_since = None
             elif self._gone_since is None:
                 self._gone_since = now
         return self._gone_since is not None and now - self._gone_since >= _HEAD_SECONDS
+
+    @property
+    def answers(self) -> bool:
+        """True if the head and this machine's node take connections now."""
+        return all(map(answers, self._ports))
 
     def start(self) -> Any:
         """Return the handle of a new actor, which may wait for free resources."""
@@ -135,7 +151,7 @@ class RayCluster:
         """Return the result of a call that has ended.
 
         Raises:
-            PrismError: of the call.
+            PrismError: of the call, or the node lacks prism.
             WorkerDiedError: the actor is gone, or the call raised another error.
         """
         try:
@@ -143,32 +159,58 @@ class RayCluster:
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, PrismError):
                 raise error.cause from None
-            raise WorkerDiedError(f"unexpected {first_line(error.cause or error)}") from None
+            raise WorkerDiedError(f"unexpected {_shown(error.cause or error)}") from None
         except (self._ray.exceptions.RayError, TimeoutError) as error:
+            _check_installed(str(error))
             raise WorkerDiedError(_cause(error)) from None
 
     def kill(self, worker: Any) -> None:
-        """End an actor at once."""
-        if not self.lost:
-            self._ray.kill(worker)
+        """End an actor at once; without the head, ask it to leave."""
+        if not (self.answers and _ended_in(_GOODBYE_SECONDS, lambda: self._ray.kill(worker))):
+            worker.leave.remote()
 
-    @staticmethod
-    def _check_token(address: str | None) -> None:
-        if address in (None, "auto") or os.environ.get("RAY_AUTH_MODE", "token") == "token":
-            return
-        assert address is not None
-        if not _is_loopback(address):
-            raise UsageError(
-                f"--ray-address {address}: who reaches this port can run commands on all nodes, "
-                f"and RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']}. Start the cluster with "
-                "RAY_AUTH_MODE=token (`ray get-auth-token --generate` makes one) and set it here"
+    def _not_reached(self, error: Exception) -> str:
+        if self._address is None:
+            return f"--engine-on ray: no cluster can be started here: {first_line(error)}"
+        reason = first_line(error)
+        if isinstance(error, ConnectionError) and self._address != "auto":
+            reason = (
+                "a server answers there, but takes no commands from here: it is no Ray head, or "
+                "its token is another (RAY_AUTH_MODE=token here and there, and the head's "
+                "~/.ray/auth_token here, or in RAY_AUTH_TOKEN)"
             )
+        return (
+            f"--ray-address {self._address}: no cluster can be reached: {reason}. "
+            "`ray start --head` starts one; `ray status` shows it"
+        )
+
+
+def _shown(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _cause(error: BaseException) -> str:
     """Return the line of Ray's message that says why an actor ended."""
     lines = [line.strip() for line in str(error).splitlines() if "xit detail" in line]
     return (lines or [first_line(error)])[0][:300]
+
+
+def _check_installed(words: str) -> None:
+    """Raise PrerequisiteError if an actor could not be made since its node lacks a module."""
+    if missing := re.search(r"No module named '([\w.]+)'", words):
+        node = re.search(r"ip[=:] ?([\d.:a-f]+)", words)
+        raise PrerequisiteError(
+            f"{node[1] if node else 'a node of the cluster'}: has no module {missing[1]}; its "
+            f"Python environment needs the same packages as this one (prism-cli {__version__})"
+        )
+
+
+def _ended_in(seconds: float, act: Callable[[], Any]) -> bool:
+    """Return whether `act` ends in time; it goes on otherwise, in a thread."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
 
 
 def _actor_class(ray: Any) -> Any:
@@ -180,28 +222,11 @@ def _actor_class(ray: Any) -> Any:
             signal.signal(signal.SIGTERM, self._on_signal)
 
         def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-            self._stop.request()
+            self.stop()
 
-    for name in ("progress", "stop"):
+    for name in ("progress", "stop", "leave"):
         method = ray.method(concurrency_group="io")(getattr(ShardActor, name))
         setattr(RayShardActor, name, method)
     return ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"io": 2})(
         RayShardActor
     )
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=2):
-            return True
-    except OSError:
-        return False
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
-    except (OSError, ValueError):
-        return False

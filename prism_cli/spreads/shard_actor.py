@@ -16,8 +16,15 @@ from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
 from prism_cli.engine.shared_runner import SharedRunner
+from prism_cli.engine.stage import RowStage
 from prism_cli.engine.stage_spec import StageSpec
-from prism_cli.errors import MissingDataError
+from prism_cli.errors import (
+    MissingDataError,
+    MissingPackageError,
+    PrerequisiteError,
+    PrismError,
+)
+from prism_cli.version import __version__
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class ActorSetup:
         surveyed: result of the stage's survey; None if it has none.
         folder: working directory of the command, to which its paths are relative.
         variables: environment variables that decide where prism keeps its state.
+        version: of prism in the process of the command.
     """
 
     spec: StageSpec
@@ -35,6 +43,7 @@ class ActorSetup:
     surveyed: bytes | None
     folder: str
     variables: Mapping[str, str]
+    version: str = __version__
 
 
 class ShardActor:
@@ -52,25 +61,43 @@ class ShardActor:
 
         Raises:
             MissingDataError: the folder of the command is not on this machine.
-            PrismError: as the command itself does where its model or package is missing.
+            PrismError: as the command itself does where its model or package is missing; the
+                message begins with the machine's name.
         """
-        setup = self._setup
-        os.environ.update(setup.variables)
         try:
-            os.chdir(setup.folder)
-        except OSError as error:
-            raise MissingDataError(
-                f"{setup.folder}: is not on {platform.node()}: {error.strerror}; every node needs "
-                "the folders of inputs and outputs under the same path, on a shared file system"
-            ) from error
-        stage = setup.spec.build()
-        if setup.surveyed is not None:
-            stage.use_survey(setup.surveyed)
+            stage = self._build()
+        except ModuleNotFoundError as error:
+            missing = MissingPackageError(str(error.name), "local")
+            raise PrerequisiteError(f"{platform.node()}: {missing}") from error
+        except PrismError as error:
+            error.args = (f"{platform.node()}: {error}",)
+            raise
+        setup = self._setup
         options = replace(setup.options, quiet=True, max_seconds=None)
         control = Control(stop=self._stop)
         runner = SharedRunner(stage.name, options, control)
         self._worker = ShardWorker(RunPlan(stage, options, []), control, runner)
         return {"host": platform.node(), "pid": os.getpid()}
+
+    def _build(self) -> RowStage:
+        setup = self._setup
+        if setup.version != __version__:
+            raise PrerequisiteError(
+                f"prism {__version__} is installed there, and {setup.version} runs the command; "
+                "install the same version on all nodes"
+            )
+        os.environ.update(setup.variables)
+        try:
+            os.chdir(setup.folder)
+        except OSError as error:
+            raise MissingDataError(
+                f"{setup.folder}: is not there: {error.strerror}; every node needs the folders of "
+                "inputs and outputs under the same path, on a shared file system"
+            ) from error
+        stage = setup.spec.build()
+        if setup.surveyed is not None:
+            stage.use_survey(setup.surveyed)
+        return stage
 
     def work(self, job: Job) -> ShardReport:
         """Work one shard and return what became of it."""
@@ -91,3 +118,7 @@ class ShardActor:
     def stop(self) -> None:
         """Ask the work to stop; the shard in work is left pending and its replies are kept."""
         self._stop.request()
+
+    def leave(self) -> None:
+        """End this process at once."""
+        os._exit(0)

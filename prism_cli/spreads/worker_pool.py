@@ -3,101 +3,58 @@
 import itertools
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
-from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import (
     EngineLostError,
     InterruptedRunError,
     LimitReachedError,
     LockedError,
     PrerequisiteError,
-    ShardLostError,
 )
+from prism_cli.reporting.sanitize import escape_line
+from prism_cli.shards.timestamps import now_ms
+from prism_cli.spreads.cluster import Cluster, WorkerDiedError
+from prism_cli.spreads.shard_queue import QueuedShard, ShardQueue
+from prism_cli.wording import counted
 
 _TICK_SECONDS = 0.2
 _POLL_SECONDS = 2.0
-_DRAIN_SECONDS = 25.0
-"""Time that workers have to leave a shard after a stop; their own grace period is 20 s."""
-_BACK_OFF = (1.0, 30.0)
-"""First and longest wait before a shard that another run holds is tried again."""
+_LEAVE_SECONDS = 20.0
+"""Time that workers have to leave their shards after a stop."""
+_SILENT_SECONDS = 30.0
+"""Time without an answer after which a worker of a lost cluster is gone, too."""
 _PATIENCE_SECONDS = 30.0
 """Time without any worker after which the missing resources are named."""
 
 
-class WorkerDiedError(Exception):
-    """A worker's process ended, or raised what prism does not expect."""
-
-
-class Cluster(Protocol):
-    """Where workers run. A call is started at once and its reference is awaited."""
-
-    @property
-    def lost(self) -> bool:
-        """True if no more workers can be started or found."""
-
-    def start(self) -> Any:
-        """Return a new worker, which may wait for free resources."""
-
-    def call(self, worker: Any, method: str, *args: Any) -> Any:
-        """Call a method of `ShardActor`; return the reference of its result."""
-
-    def wait(self, references: Sequence[Any], seconds: float) -> Sequence[Any]:
-        """Return those of the calls that have ended, after at most `seconds`."""
-
-    def result(self, reference: Any) -> Any:
-        """Return the result of a call that has ended.
-
-        Raises:
-            PrismError: of the call.
-            WorkerDiedError: the worker is gone, or the call raised another error.
-        """
-
-    def kill(self, worker: Any) -> None:
-        """End a worker at once."""
-
-
-@dataclass
-class _Waiting:
-    """A shard that is not in work.
-
-    Attributes:
-        held_since: when another run was first found to hold it.
-        not_before: time of the next attempt, for one that another run holds.
-    """
-
-    job: Job
-    held_since: float | None = None
-    not_before: float = 0.0
-    wait: float = _BACK_OFF[0]
-
-
-@dataclass
+@dataclass(eq=False)
 class _Worker:
     """A worker, and the shard that it works on.
 
     Attributes:
         call: reference of the call in progress: of `open`, then of `work`; None for an idle one.
         poll: reference of the call of `progress` in flight.
+        heard_at: when it last answered; None before the first time.
         moved: the last progress that was seen, and `moved_at` when it changed.
     """
 
     name: str
     handle: Any
     call: Any
-    shard: _Waiting | None = None
+    polled_at: float
+    moved_at: float
+    shard: QueuedShard | None = None
     opened: bool = False
     poll: Any = None
-    polled_at: float = field(default_factory=time.monotonic)
+    heard_at: float | None = None
     moved: object = None
-    moved_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -105,12 +62,14 @@ class WorkerPool:
     """Hands the shards of one run to workers.
 
     Attributes:
-        here: of this process: its control says when to stop, its plan what is finished.
+        here: of this process: its control says when to stop, its plan which stage it is.
         size: number of workers.
         attempts: workers that a shard may cost before it is given up.
         stall_seconds: time without progress after which a worker is replaced, and for which a
             shard that another run holds is tried again.
         needs: resources of a worker in words, for messages.
+        quiet: say nothing of lost workers until the end.
+        clock: seconds, as `time.monotonic`.
     """
 
     cluster: Cluster
@@ -120,11 +79,16 @@ class WorkerPool:
     attempts: int
     stall_seconds: float
     needs: str = ""
-    _waiting: deque[_Waiting] = field(default_factory=deque)
+    quiet: bool = False
+    clock: Callable[[], float] = time.monotonic
     _workers: list[_Worker] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _failed_starts: int = 0
-    _began: float = field(default_factory=time.monotonic)
+    _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self._queue = ShardQueue(self.here.plan, self.board, self.attempts, self.stall_seconds)
+        self._name_needs_at = self.clock() + _PATIENCE_SECONDS
 
     def run(self, jobs: Sequence[Job]) -> Iterator[ShardReport]:
         """Yield the report of each shard as it ends.
@@ -134,25 +98,20 @@ class WorkerPool:
             EngineLostError: the cluster is lost; the running shards were waited for.
             PrismError: a worker cannot build the stage.
         """
-        self._waiting.extend(map(_Waiting, jobs))
+        self._queue.add(jobs)
         try:
-            while self._waiting or self._busy:
+            while self._queue or self._busy:
                 self.here.control.check()
                 if self.cluster.lost:
-                    yield from self._finish_running(self.stall_seconds)
-                    raise EngineLostError(
-                        f"the cluster's head is gone; {len(self._waiting):,} shards were not "
-                        "worked. Start the cluster, then run the same command: it goes on there"
-                    )
+                    yield from self._finish_without_head()
                 self._start_workers()
                 self._hand_out()
-                yield from self._ended(_TICK_SECONDS)
-                yield from self._replace_stalled()
                 self.board.save()
+                yield from self._ended(_TICK_SECONDS)
+                self._poll()
+                yield from self._replace_stalled()
         except (InterruptedRunError, LimitReachedError):
-            for worker in self._busy:
-                self.cluster.call(worker.handle, "stop")
-            yield from self._finish_running(_DRAIN_SECONDS)
+            yield from self._leave_shards()
             raise
 
     def close(self) -> None:
@@ -167,34 +126,32 @@ class WorkerPool:
         return [worker for worker in self._workers if worker.shard]
 
     def _start_workers(self) -> None:
-        while len(self._workers) < min(self.size, len(self._waiting) + len(self._busy)):
+        now, wanted = self.clock(), min(self.size, len(self._queue) + len(self._busy))
+        while len(self._workers) < wanted and self.cluster.answers:
             handle = self.cluster.start()
             call = self.cluster.call(handle, "open")
-            self._workers.append(_Worker(f"worker {next(self._numbers)}", handle, call))
-        none_yet = not any(worker.opened for worker in self._workers)
-        if none_yet and time.monotonic() - self._began > _PATIENCE_SECONDS:
-            self._began = float("inf")
-            print(
-                f"prism: no worker has started yet; each needs {self.needs}, and the cluster may "
-                "be busy, or have no such node",
-                file=sys.stderr,
-                flush=True,
+            name = f"worker {next(self._numbers)}"
+            self._workers.append(_Worker(name, handle, call, polled_at=now, moved_at=now))
+        if any(worker.opened for worker in self._workers):
+            self._name_needs_at = float("inf")
+        elif now > self._name_needs_at:
+            self._name_needs_at = float("inf")
+            self._say(
+                f"no worker has started yet; each needs {self.needs}, and the cluster may be busy, "
+                "or have no such node (`ray status` shows its resources)"
             )
 
     def _hand_out(self) -> None:
-        now = time.monotonic()
+        now = self.clock()
         for worker in self._workers:
             if worker.opened and not worker.shard:
-                shard = next((one for one in self._waiting if one.not_before <= now), None)
+                shard = self._queue.take(now)
                 if shard is None:
                     return
-                self._waiting.remove(shard)
-                worker.shard, worker.call = (
-                    shard,
-                    self.cluster.call(worker.handle, "work", shard.job),
-                )
-                worker.moved, worker.moved_at, worker.poll = None, now, None
-                self.board.workers[worker.name]["shard"] = shard.job.record_path.name
+                worker.shard = shard
+                worker.call = self.cluster.call(worker.handle, "work", shard.job)
+                worker.moved, worker.moved_at = None, now
+                self.board.workers[worker.name] |= {"shard": shard.name, "since_ms": now_ms()}
 
     def _ended(self, seconds: float) -> Iterator[ShardReport]:
         """Yield the reports of shards that end within `seconds`."""
@@ -212,88 +169,133 @@ class WorkerPool:
             moved = self.cluster.result(reference)
         except WorkerDiedError:
             return  # its call ends, too
-        if moved != worker.moved:
-            worker.moved, worker.moved_at = moved, time.monotonic()
+        worker.heard_at = self.clock()
+        if moved != worker.moved or not worker.opened:
+            worker.moved, worker.moved_at = moved, worker.heard_at
 
     def _take_call(self, worker: _Worker) -> Iterator[ShardReport]:
         reference, worker.call = worker.call, None
         try:
             result = self.cluster.result(reference)
         except WorkerDiedError as error:
-            self._remove(worker)
-            if worker.shard:
-                yield from self._lost(worker.shard, str(error))
-            else:
-                self._failed_starts += 1
-                if self._failed_starts >= self.attempts:
-                    raise PrerequisiteError(
-                        f"{self._failed_starts} workers died before their first shard: {error}"
-                    ) from None
+            yield from self._died(worker, str(error))
             return
         if not worker.opened:
             worker.opened, self._failed_starts = True, 0
             self.board.workers[worker.name] = result
             return
         shard, worker.shard = worker.shard, None
-        self.board.workers[worker.name].pop("shard", None)
+        for name in ("shard", "since_ms"):
+            self.board.workers[worker.name].pop(name, None)
         assert shard is not None
         yield from self._reported(worker, shard, result)
 
     def _reported(
-        self, worker: _Worker, shard: _Waiting, report: ShardReport
+        self, worker: _Worker, shard: QueuedShard, report: ShardReport
     ) -> Iterator[ShardReport]:
+        queue, now, summary = self._queue, self.clock(), report.summary
         if isinstance(report.error, InterruptedRunError):  # its node is being taken away
             self._remove(worker)
-            self._waiting.append(shard)
-        elif isinstance(report.error, LockedError) and self._may_wait(shard):
-            self._waiting.append(shard)
-        elif report.error or report.summary.unpublished or self.here.plan.finished(shard.job):
+            queue.put_back(shard)
+        elif isinstance(report.error, LockedError):
+            if not queue.put_held(shard, now):
+                yield report
+        elif (
+            report.error
+            or summary.unpublished
+            or queue.published(
+                shard, pending=bool(summary.counts.pending), before=bool(summary.finished_before)
+            )
+        ):
             yield report
+        elif not queue.put_held(shard, now):
+            yield queue.give_up(shard, "its manifest does not say that it is finished")
+
+    def _died(self, worker: _Worker, reason: str) -> Iterator[ShardReport]:
+        """Forget a worker that is gone; queue its shard again, or report it."""
+        where = self.board.workers.get(worker.name, {}).get("host", "")
+        self._remove(worker)
+        if worker.shard is None:
+            self._failed_to_start(reason)
+        elif self._stopping:
+            self._queue.put_back(worker.shard)
         else:
-            yield from self._lost(shard, "its manifest does not say that it is finished")
+            report = self._queue.lost(worker.shard, reason)
+            lost = self.board.attempts[worker.shard.name]
+            self._say(
+                f"{worker.name} on {where} was lost with {worker.shard.job.name} "
+                + (f"(attempt {lost} of {self.attempts})" if lost else "(which is finished)")
+                + f": {reason}"
+            )
+            if report:
+                yield report
 
-    def _may_wait(self, shard: _Waiting) -> bool:
-        """Return whether a shard that another run holds is tried again, and set when."""
-        now = time.monotonic()
-        shard.held_since = shard.held_since or now
-        shard.not_before = now + shard.wait
-        shard.wait = min(2 * shard.wait, _BACK_OFF[1])
-        return shard.not_before - shard.held_since <= self.stall_seconds
-
-    def _lost(self, shard: _Waiting, reason: str) -> Iterator[ShardReport]:
-        """Queue a shard whose worker was lost, or give it up."""
-        name = shard.job.record_path.name
-        self.board.attempts[name] += 1
-        if self.board.attempts[name] < self.attempts:
-            self._waiting.append(shard)
+    def _failed_to_start(self, reason: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts < self.attempts:
             return
-        self.board.given_up[name] = reason
-        error = ShardLostError(f"{shard.job.name}: {self.attempts} workers were lost; {reason}")
-        yield ShardReport(shard.job.name, RunSummary(self.here.plan.stage.name), error=error)
+        if not any(worker.opened for worker in self._workers):
+            raise PrerequisiteError(
+                f"{self._failed_starts} workers died before their first shard: {reason}"
+            )
+        self.size, self._failed_starts = len(self._workers), 0
+        self._say(f"goes on with {self.size} workers, since others do not start: {reason}")
 
-    def _replace_stalled(self) -> Iterator[ShardReport]:
-        """Ask the workers for their progress; end those without any for too long."""
-        now = time.monotonic()
-        for worker in self._busy:
-            if worker.poll is None and now - worker.polled_at >= _POLL_SECONDS:
+    def _poll(self) -> None:
+        """Ask the workers for their progress."""
+        now = self.clock()
+        for worker in self._workers:
+            if worker.poll is None and worker.call and now - worker.polled_at >= _POLL_SECONDS:
                 worker.poll = self.cluster.call(worker.handle, "progress")
                 worker.polled_at = now
-            if worker.shard and now - worker.moved_at >= self.stall_seconds:
-                self._remove(worker)
-                yield from self._lost(worker.shard, f"no progress for {self.stall_seconds:g} s")
 
-    def _finish_running(self, seconds: float) -> Iterator[ShardReport]:
-        """Yield the reports of shards in work that end within `seconds`; no other is begun."""
-        until = time.monotonic() + seconds
-        while self._busy and time.monotonic() < until:
-            for worker in list(self._workers):
-                if not worker.shard:
-                    self._workers.remove(worker)
+    def _replace_stalled(self) -> Iterator[ShardReport]:
+        """End workers without progress for too long. One that builds the stage must only answer;
+        one that waits for its resources has not answered yet."""
+        now = self.clock()
+        for worker in list(self._workers):
+            begun = worker.shard or (worker.heard_at is not None and not worker.opened)
+            if begun and now - worker.moved_at >= self.stall_seconds:
+                yield from self._died(worker, f"no progress for {self.stall_seconds:g} s")
+
+    def _leave_shards(self) -> Iterator[ShardReport]:
+        """Ask the workers to leave their shards; yield the reports of those that end instead."""
+        for worker in self._busy:
+            self.cluster.call(worker.handle, "stop")
+        yield from self._finish_running(self.clock() + _LEAVE_SECONDS)
+
+    def _finish_without_head(self) -> Iterator[ShardReport]:
+        """Yield the reports of the running shards, then raise; give up workers that are silent."""
+        if self._busy:
+            self._say("the cluster's head does not answer; the running shards are waited for")
+        yield from self._finish_running(self.clock() + self.stall_seconds, checks=True)
+        left = len(self._queue) + len(self._busy)
+        raise EngineLostError(
+            f"the cluster's head does not answer; {counted(left, 'shard')} not finished. Start the "
+            "cluster, then run the same command: it goes on there"
+        )
+
+    def _finish_running(self, until: float, *, checks: bool = False) -> Iterator[ShardReport]:
+        """Yield the reports of shards in work that end in time; no other is begun."""
+        self._stopping = True
+        self._workers = self._busy
+        while self._busy and self.clock() < until:
+            if checks:
+                self.here.control.check()
             for report in self._ended(_TICK_SECONDS):
                 if report.error is None:
                     yield report
+            self._poll()
+            for worker in self._busy:
+                if self.clock() - (worker.heard_at or worker.moved_at) > _SILENT_SECONDS:
+                    yield from self._died(worker, "")
+            self.board.save()
 
     def _remove(self, worker: _Worker) -> None:
         self.cluster.kill(worker.handle)
         self._workers.remove(worker)
         self.board.workers.pop(worker.name, None)
+
+    def _say(self, words: str) -> None:
+        if not self.quiet:
+            print(escape_line(f"prism: {words}"), file=sys.stderr, flush=True)

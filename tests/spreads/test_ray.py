@@ -1,0 +1,238 @@
+"""Shards on a real Ray cluster of this machine whose processes are killed, stopped and held: the
+bytes are those of the run without a cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prism_cli.engine.run_board import read_board
+from prism_cli.shards.lock import output_lock
+from tests.factories import make_pair, write_jsonl
+from tests.spreads.ray_nodes import ROOT, RayNodes, alive, ray_nodes, until
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'prism-cli[ray]'")
+pytestmark = pytest.mark.slow
+RUNNER = str(ROOT / "tests" / "stage_runner.py")
+SHARDS, ROWS = 4, 24
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    with ray_nodes() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("given") / "in"
+    folder.mkdir()
+    for shard in range(SHARDS):
+        rows = [make_pair(100 * shard + row, document=f"{shard} {row}") for row in range(ROWS)]
+        write_jsonl(folder / f"{shard}.jsonl", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(given: Path) -> dict[str, bytes]:
+    """Return what one process makes, by file name."""
+    run = Run(given, given.parent / "alone", None)
+    done = run.start()
+    assert run.end(done) == 0, run.words
+    return run.made()
+
+
+class Run:
+    """One command over the shards, on a cluster if there is one."""
+
+    def __init__(self, given: Path, out: Path, nodes: RayNodes | None) -> None:
+        self.given, self.out, self.nodes = given, out, nodes
+        self.log = out.with_suffix(".log")
+        self.words = ""
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *more: str, seconds: float = 0.0, **env: str) -> "subprocess.Popen[str]":
+        spread = ["--engine-on", "ray", "--ray-address", self.nodes.address] if self.nodes else []
+        words = ["score", str(self.given), "-o", str(self.out), "--log", str(self.log)]
+        self.process = subprocess.Popen(
+            [sys.executable, RUNNER, *words, "--seconds", str(seconds), *spread, *more],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(self.nodes.variables if self.nodes else {}), **env},
+        )
+        return self.process
+
+    def end(self, process: "subprocess.Popen[str]", seconds: float = 90) -> int:
+        """Return the exit code; the words on standard error are kept."""
+        _, self.words = process.communicate(timeout=seconds)
+        return process.returncode
+
+    def busy(self, number: int = 1) -> list[int]:
+        """Wait until so many workers are at work; return their processes, by the board."""
+
+        def at_work() -> list[int]:
+            board = read_board(self.out) or {"workers": {}}
+            at = [each["pid"] for each in board["workers"].values() if "shard" in each]
+            asked = self.log.read_text() if self.log.exists() else ""
+            return [pid for pid in at if f"{pid}\t" in asked and alive(pid)]
+
+        def enough() -> list[int]:
+            assert self.process is None or self.process.poll() is None, "it has ended"
+            return at if len(at := at_work()) >= number else []
+
+        found: list[int] = until(enough, 60, lambda: str(read_board(self.out)))
+        return found
+
+    def made(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in sorted(self.out.glob("[0-9].jsonl"))}
+
+
+@pytest.fixture
+def run(given: Path, tmp_path: Path, nodes: RayNodes) -> Iterator[Run]:
+    yield Run(given, tmp_path / "out", nodes)
+    until(lambda: not nodes.actors(), 30, lambda: "actors are left")
+
+
+def test_a_killed_worker_and_one_that_is_taken_away_are_replaced(
+    run: Run, alone: dict[str, bytes]
+) -> None:
+    process = run.start("--workers", "2", seconds=0.6)
+    killed, taken = run.busy(2)
+    os.kill(killed, signal.SIGKILL)
+    os.kill(taken, signal.SIGTERM)
+    assert run.end(process) == 0, run.words
+    assert run.made() == alone
+    assert "(attempt 1 of 3)" in run.words
+    assert run.words.count("was lost") == 1
+    assert "raylet" not in run.words
+    board = read_board(run.out)
+    assert board is not None
+    assert sum(board["attempts"].values()) == 1
+
+
+def test_a_worker_that_hangs_is_ended_and_replaced(run: Run, alone: dict[str, bytes]) -> None:
+    process = run.start("--workers", "1", "--stall-seconds", "4", seconds=0.4)
+    (hung,) = run.busy()
+    os.kill(hung, signal.SIGSTOP)
+    assert run.end(process) == 0, run.words
+    assert run.made() == alone
+    assert "no progress for 4 s" in run.words
+    assert not alive(hung)
+
+
+def test_a_shard_that_kills_its_workers_is_given_up(run: Run, alone: dict[str, bytes]) -> None:
+    process = run.start("--workers", "2", "--shard-attempts", "2", PRISM_TEST_POISON="1 5")
+    assert run.end(process) == 5, run.words
+    assert "1 of 4 outputs was left as it is" in run.words
+    assert "given up" in run.words
+    assert run.made() == {name: made for name, made in alone.items() if name != "1.jsonl"}
+    board = read_board(run.out)
+    assert board is not None
+    assert [*board["given_up"]] == ["1.jsonl"]
+    assert run.end(run.start()) == 0, run.words
+    assert run.made() == alone
+
+
+def test_a_shard_that_another_process_holds_is_tried_again(
+    run: Run, alone: dict[str, bytes]
+) -> None:
+    with output_lock(run.out / "0.jsonl"):
+        process = run.start("--workers", "1")
+        until(lambda: len(run.made()) == SHARDS - 1, 60)
+    assert run.end(process) == 0, run.words
+    assert run.made() == alone
+
+
+def test_a_driver_that_is_stopped_or_killed_leaves_nothing_and_resumes(
+    run: Run, alone: dict[str, bytes], nodes: RayNodes
+) -> None:
+    process = run.start("--workers", "2", seconds=0.3)
+    run.busy()
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert run.end(process) == 143, run.words
+    assert time.monotonic() - began < 25
+    assert "Traceback" not in run.words
+    until(lambda: not nodes.actors(), 5)
+    process = run.start("--workers", "2", seconds=0.3)
+    run.busy()
+    process.kill()
+    run.end(process)
+    until(lambda: not nodes.actors(), 30)
+    assert run.end(run.start("--workers", "2", "-q")) == 0, run.words
+    assert run.words == ""
+    assert run.made() == alone
+
+
+def test_without_locks_a_shard_is_published_whole(run: Run, alone: dict[str, bytes]) -> None:
+    """A second run works the shard that a worker of the first holds."""
+    hold = run.out.with_name("go-on")
+    process = run.start("--workers", "2", "--no-lock", "--hold", str(hold))
+    run.busy()
+    second = Run(run.given, run.out, None)
+    assert second.end(second.start("--no-lock")) == 0, second.words
+    hold.touch()
+    assert run.end(process) in (0, 75), run.words
+    assert run.made() == alone
+    assert run.end(run.start("--workers", "2")) == 0, run.words
+    assert run.made() == alone
+
+
+def test_a_folder_that_the_nodes_lack_ends_the_run(run: Run, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    away.mkdir()
+    command = [sys.executable, "-c", _GONE, str(away), RUNNER, str(run.given), str(run.out)]
+    done = subprocess.run(
+        [*command, run.nodes.address if run.nodes else ""],
+        capture_output=True, text=True, timeout=90,
+        env={**os.environ, **(run.nodes.variables if run.nodes else {})},
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "is not there" in done.stderr
+    assert "every node needs the folders" in done.stderr
+
+
+_GONE = """
+import os, sys, runpy
+away, runner, given, out, address = sys.argv[1:]
+os.chdir(away)
+os.rename(away, away + "-moved")
+os.getcwd = lambda: away
+sys.argv = [runner, "score", given, "-o", out, "--engine-on", "ray", "--ray-address", address]
+runpy.run_path(runner, run_name="__main__")
+"""
+
+
+def test_a_killed_node_is_noticed(run: Run, alone: dict[str, bytes], nodes: RayNodes) -> None:
+    process = run.start("--workers", "2", seconds=0.6)
+    run.busy(2)
+    os.kill(nodes.raylet("127.0.0.4"), signal.SIGKILL)
+    assert run.end(process) == 0, run.words
+    assert run.made() == alone
+    nodes.end_node("127.0.0.4")
+
+
+def test_a_lost_head_ends_the_run_when_its_shards_are_finished(
+    run: Run, alone: dict[str, bytes], nodes: RayNodes
+) -> None:
+    """The last test of the cluster."""
+    process = run.start("--workers", "1", seconds=1.5)
+    run.busy()
+    os.kill(nodes.gcs(), signal.SIGKILL)
+    began = time.monotonic()
+    assert run.end(process) == 6, run.words
+    assert time.monotonic() - began < 40
+    assert "the cluster's head does not answer" in run.words
+    assert "Traceback" not in run.words
+    assert run.made().items() <= alone.items()
+    assert run.made()
+    rest = Run(run.given, run.out, None)
+    assert rest.end(rest.start()) == 0, rest.words
+    assert rest.made() == alone
+    nodes.end()

@@ -71,8 +71,7 @@ class Control:
             InterruptedRunError: SIGINT or SIGTERM was received.
             LimitReachedError: time or budget is used up.
         """
-        if self.signal_number:
-            raise InterruptedRunError(self.signal_number)
+        self.check_signal()
         if self._over_time:
             raise LimitReachedError(
                 f"--max-seconds {self._max_seconds:g} reached; the replies so far are kept, and "
@@ -84,6 +83,11 @@ class Control:
                 "the next call would exceed it; the replies so far are kept, and the same command "
                 "continues from here"
             )
+
+    def check_signal(self) -> None:
+        """Raise InterruptedRunError if a signal asked the run to stop."""
+        if self.signal_number:
+            raise InterruptedRunError(self.signal_number)
 
     def wait(self, seconds: float) -> None:
         """Sleep for `seconds`; raise as `check` as soon as the run must stop."""

@@ -211,12 +211,13 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
     taken: dict[str, str] = {}
     for job in jobs:
         outputs = (job.outputs or {}).values()
-        beside = [f"{job.record_path}{suffix}" for suffix in (MANIFEST_SUFFIX, *SIDE_FILES)]
-        for name in (*map(str, outputs), *beside):
+        record = os.fspath(job.record_path)
+        beside = [f"{record}{suffix}" for suffix in (MANIFEST_SUFFIX, *SIDE_FILES)]
+        for name in (*map(os.fspath, outputs), *beside):
             if real.of(name) in sources:
                 raise UsageError(
-                    f"{name}: is an input of this command, and would be replaced by it; name "
-                    "another output with -o"
+                    f"{StagedPath(name)}: is an input of this command, and would be replaced by "
+                    "it; name another output with -o"
                 )
         for path in outputs:
             if os.path.exists(path) and not os.path.isfile(path):

@@ -24,6 +24,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.surveys import surveyed
 from prism_cli.errors import ShardLostError
 from prism_cli.shards.reader import Source, remove_spooled
+from prism_cli.shards.remote.store import stoppable
 
 
 def run_rows(
@@ -54,6 +55,7 @@ def run_rows(
     try:
         with ExitStack() as stack:
             stack.enter_context(control.handle_signals())
+            stack.enter_context(stoppable(control.check_signal))
             stack.enter_context(rare_collections())
             plan = plan_run(stage, inputs, options)
             shared_runner = SharedRunner(stage.name, options, control)

@@ -31,6 +31,7 @@ from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.remote.inputs import copies_held
+from prism_cli.shards.remote.store import stoppable
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import ledger_path
 
@@ -62,7 +63,7 @@ class ShardWorker:
         included."""
         report = ShardReport(job.name, RunSummary(self.plan.stage.name))
         try:
-            with copies_held(), ExitStack() as held:
+            with copies_held(), stoppable(self.control.check_signal), ExitStack() as held:
                 if begun := self.begin(job, report.summary, held):
                     self.write(*begun, report.summary)
         except (PrismError, OSError) as error:

@@ -169,14 +169,14 @@ class FaultyS3:
             request.close_connection = True
             return
         body = request.rfile.read(size)
+        if fault.call:
+            fault.call()
         if fault.kind == "503":
             request.send_response(503)
             request.send_header("Retry-After", "1")
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
-        if fault.call:
-            fault.call()
         if fault.kind == "dropped":
             request.close_connection = True
             return

@@ -19,10 +19,10 @@ from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import expected, is_row_file
 from prism_cli.shards.formats import format_of
 from prism_cli.shards.formats.documents import is_document
+from prism_cli.shards.remote.client import import_library
 from prism_cli.shards.remote.store import (
     ObjectState,
     OtherState,
-    import_library,
     object_state,
     objects_below,
     read_blocks,

@@ -21,12 +21,12 @@ from prism_cli.errors import LockedError, StorageError
 from prism_cli.files.digest import StreamDigest
 from prism_cli.files.urls import ObjectName, StagedPath
 from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.remote.client import import_library
 from prism_cli.shards.remote.store import (
     ObjectState,
     OtherState,
     attributes,
     delete,
-    import_library,
     object_state,
     objects_below,
     put,

@@ -1,22 +1,17 @@
 """Requests to object stores, repeated while they fail for a time."""
 
-import os
 import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-from prism_cli.errors import MissingDataError, MissingPackageError, PrerequisiteError, StorageError
+from prism_cli.errors import MissingDataError, PrerequisiteError, StorageError
 from prism_cli.files.urls import ObjectName, without_secrets
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+from prism_cli.shards.remote.client import client, import_library
 
 BLOCK_BYTES = 8 << 20
 """Bytes of one request; a block is held in memory."""
@@ -24,22 +19,10 @@ WHOLE_BYTES = 64 << 20
 """Size from which a file is uploaded in several parts, which takes no condition."""
 RETRY_SECONDS = 300.0
 """Time after which a failing request is given up."""
-_REQUEST_SECONDS = 30
 _MAX_WAIT_SECONDS = 10.0
-_RETRIES = {
-    "max_retries": 3,
-    "retry_timeout": timedelta(seconds=2 * _REQUEST_SECONDS),
-    "backoff": {
-        "init_backoff": timedelta(seconds=0.2),
-        "max_backoff": timedelta(seconds=5),
-        "base": 2,
-    },
-}
-"""Of the client library, so that one failed part does not repeat a whole upload."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _AGAIN = (408, 409, 425, 429)
 """Answers below 500 that a later request may not get."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _T = TypeVar("_T")
 
 
@@ -69,6 +52,25 @@ class OtherState(Exception):
     """The object is not in the state that a request expects."""
 
 
+_checks: list[Callable[[], None]] = []
+
+
+@contextmanager
+def stoppable(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check`, which raises to stop the run, between the requests of the block and while one
+    is repeated."""
+    _checks.append(check)
+    try:
+        yield
+    finally:
+        _checks.pop()
+
+
+def _check_stop() -> None:
+    if _checks:
+        _checks[-1]()
+
+
 def object_state(name: ObjectName) -> ObjectState | None:
     """Return the state of an object; None if there is none.
 
@@ -80,7 +82,7 @@ def object_state(name: ObjectName) -> ObjectState | None:
     from obstore import head
 
     try:
-        return _state(_repeated(name, lambda: head(_store(name), name.key)))
+        return _state(_repeated(name, lambda: head(client(name), name.key)))
     except FileNotFoundError:
         return None
 
@@ -93,7 +95,7 @@ def objects_below(folder: ObjectName) -> Iterator[tuple[str, ObjectState]]:
     import_library(folder)
     from obstore import list as list_objects
 
-    pages = list_objects(_store(folder), prefix=folder.key.removesuffix("/") or None)
+    pages = list_objects(client(folder), prefix=folder.key.removesuffix("/") or None)
     while page := _repeated(folder, lambda: next(iter(pages), None)):
         for meta in page:
             yield meta["path"], _state(meta)
@@ -105,6 +107,7 @@ def read_blocks(name: ObjectName, state: ObjectState) -> Iterator[bytes]:
     Raises: as `_read_block`.
     """
     for start in range(0, state.size, BLOCK_BYTES):
+        _check_stop()
         yield _read_block(name, state, start)
 
 
@@ -121,7 +124,7 @@ def _read_block(name: ObjectName, state: ObjectState, start: int) -> bytes:
 
     def block() -> bytes:
         options = {"if_match": state.etag, "range": (start, end)}
-        data = bytes(get(_store(name), name.key, options=options).bytes())  # type: ignore[arg-type]
+        data = bytes(get(client(name), name.key, options=options).bytes())  # type: ignore[arg-type]
         if len(data) != end - start:
             raise _Cut(f"expected {end - start:,} bytes, found {len(data):,}")
         return data
@@ -140,7 +143,7 @@ def attributes(name: ObjectName) -> Mapping[str, str]:
     from obstore import get
 
     try:
-        found = _repeated(name, lambda: get(_store(name), name.key, options={"head": True}))
+        found = _repeated(name, lambda: get(client(name), name.key, options={"head": True}))
     except FileNotFoundError:
         return {}
     return {str(key): str(value) for key, value in found.attributes.items()}
@@ -170,12 +173,12 @@ def put(
     def write() -> Mapping[str, Any]:
         if in_parts:
             now = object_state(name)
-            if (now and now.condition) != (replaced and replaced.condition):
+            if (now and now.etag) != (replaced and replaced.etag):
                 raise OtherState("changed")
         return put_object(
-            _store(name),
+            client(name),
             name.key,
-            content,
+            _blocks(content) if in_parts and isinstance(content, Path) else content,
             mode="overwrite" if in_parts else mode,
             use_multipart=in_parts,
             chunk_size=BLOCK_BYTES,
@@ -187,6 +190,13 @@ def put(
     return ObjectState(size, written["e_tag"] or "", written["version"] or "")
 
 
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(BLOCK_BYTES):
+            _check_stop()  # an error here aborts the upload
+            yield block
+
+
 def delete(name: ObjectName) -> None:
     """Remove an object, if there is one.
 
@@ -194,47 +204,7 @@ def delete(name: ObjectName) -> None:
     """
     from obstore import delete as delete_object
 
-    _repeated(name, lambda: delete_object(_store(name), name.key))
-
-
-def import_library(name: ObjectName) -> None:
-    """Raise MissingPackageError if the client library is not installed."""
-    try:
-        import obstore  # noqa: F401
-    except ImportError:
-        raise MissingPackageError("obstore", "remote", where=str(name)) from None
-
-
-@cache
-def _store(name: ObjectName) -> "ObjectStore":
-    if name.key:
-        return _store(name._replace(key=""))
-    from obstore.store import from_url
-
-    client: dict[str, Any] = {"timeout": f"{_REQUEST_SECONDS}s", "connect_timeout": "10s"}
-    settings: dict[str, Any] = {"client_options": client, "retry_config": _RETRIES}
-    if name.scheme == "s3":
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-        settings |= {"endpoint": endpoint} if endpoint else {}
-        client |= {"allow_http": True} if urlsplit(endpoint).hostname in _LOOPBACK else {}
-        settings |= _profile()
-    store: ObjectStore = from_url(f"{name.scheme}://{name.bucket}", **settings)
-    return store
-
-
-def _profile() -> dict[str, Any]:
-    """Return credentials and region of the user's AWS profile, unless the environment has a key."""
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return {}
-    try:
-        from boto3 import Session
-        from obstore.auth.boto3 import Boto3CredentialProvider
-    except ImportError:
-        return {}
-    session = Session()
-    if session.get_credentials() is None:
-        return {}
-    return {"credential_provider": Boto3CredentialProvider(session)}
+    _repeated(name, lambda: delete_object(client(name), name.key))
 
 
 class _Cut(Exception):
@@ -284,7 +254,10 @@ def _repeated(name: ObjectName, request: Callable[[], _T]) -> _T:
                     "Nothing was published and the replies so far are kept; run the same command "
                     "again when the store answers"
                 ) from None
-            time.sleep(wait * random.uniform(0.5, 1))
+            until = time.monotonic() + wait * random.uniform(0.5, 1)
+            while (left := until - time.monotonic()) > 0:
+                _check_stop()
+                time.sleep(min(left, 0.2))
             wait = min(2 * wait, _MAX_WAIT_SECONDS)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.shards.remote import store
+from prism_cli.shards.remote import client
 from tests.servers.s3 import KEYS, Bucket, FaultyS3, s3_server
 
 
@@ -31,6 +31,6 @@ def proxy(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     with FaultyS3(s3_endpoint) as proxy:
         for name, value in (KEYS | {"AWS_ENDPOINT_URL": proxy.url}).items():
             monkeypatch.setenv(name, value)
-        store._store.cache_clear()
+        client._client.cache_clear()
         yield proxy
-        store._store.cache_clear()
+        client._client.cache_clear()

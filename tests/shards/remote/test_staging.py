@@ -24,7 +24,10 @@ from prism_cli.errors import (
     StorageError,
     UsageError,
 )
-from prism_cli.shards.remote import store
+from prism_cli.files.urls import parse_url
+from prism_cli.shards.reader import find_shards
+from prism_cli.shards.remote import client, store
+from prism_cli.shards.remote.inputs import copies_held
 from tests.factories import jsonl, make_pairs, write_jsonl
 from tests.fakes import EchoStage, RoutedStage
 from tests.servers.s3 import KEYS, Bucket, Fault, FaultyS3
@@ -169,8 +172,13 @@ FAULTS = [
 
 @pytest.mark.parametrize("faults", FAULTS, ids=lambda faults: faults[0].kind)
 def test_faults_of_the_network_do_not_change_a_byte(
-    bucket: Bucket, proxy: FaultyS3, local: dict[str, bytes], faults: list[Fault]
+    bucket: Bucket,
+    proxy: FaultyS3,
+    monkeypatch: pytest.MonkeyPatch,
+    local: dict[str, bytes],
+    faults: list[Fault],
 ) -> None:
+    monkeypatch.setitem(client.RETRIES, "max_retries", 0)  # the library may repeat nothing, too
     bucket.put("in.jsonl", PAIRS)
     proxy.faults = [Fault(fault.kind, fault.method, fault.ending, fault.times) for fault in faults]
     echo(bucket["in.jsonl"], bucket["o.jsonl"])
@@ -190,7 +198,7 @@ def test_a_store_that_stays_down_ends_the_run_and_the_same_command_goes_on(
     ending: str,
 ) -> None:
     monkeypatch.setattr(store, "RETRY_SECONDS", 0.2)
-    monkeypatch.setitem(store._RETRIES, "max_retries", 0)
+    monkeypatch.setitem(client.RETRIES, "max_retries", 0)
     bucket.put("in.jsonl", PAIRS)
     proxy.faults = [Fault("503", method, ending, 1000)]
     with pytest.raises(StorageError) as down:
@@ -259,6 +267,59 @@ def test_a_manifest_that_appears_meanwhile_wins(
     assert bucket.get("o.jsonl.manifest.json") == b"{}"
 
 
+def test_a_manifest_without_its_output_wins_too(bucket: Bucket, proxy: FaultyS3) -> None:
+    bucket.put("in.jsonl", jsonl(make_pairs(5)))
+    other = Fault("", "GET", "in.jsonl", call=lambda: bucket.put("o.jsonl.manifest.json", b"{}"))
+    proxy.faults = [other]
+    with pytest.raises(LockedError):
+        echo(bucket["in.jsonl"], bucket["o.jsonl"])
+    assert bucket.names() == ["in.jsonl", "o.jsonl.manifest.json"]
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_write_replaces_only_what_it_expects(
+    bucket: Bucket, proxy: FaultyS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    monkeypatch.setattr(store, "WHOLE_BYTES", 0 if in_parts else 100)
+    (tmp_path / "file").write_bytes(b"ours")
+    bucket.put("o.jsonl", b"theirs")
+    name = parse_url(bucket["o.jsonl"])
+    theirs = store.object_state(name)
+    assert theirs
+    with pytest.raises(store.OtherState):
+        store.put(name, tmp_path / "file", None)
+    assert bucket.get("o.jsonl") == b"theirs"
+    ours = store.put(name, tmp_path / "file", theirs)
+    with pytest.raises(store.OtherState):
+        store.put(name, tmp_path / "file", theirs)
+    store.put(name, tmp_path / "file", ours)
+    bucket.delete("o.jsonl")
+    with pytest.raises(store.OtherState):
+        store.put(name, tmp_path / "file", ours)
+    assert not bucket.names()
+
+
+def test_an_input_is_not_replaced_by_its_output(bucket: Bucket, proxy: FaultyS3) -> None:
+    bucket.put("in.jsonl", PAIRS)
+    bucket.put("o.jsonl.rejects.jsonl", PAIRS)
+    for given, out in (("in.jsonl", "in.jsonl"), ("o.jsonl.rejects.jsonl", "o.jsonl")):
+        with pytest.raises(UsageError, match=f"{bucket[given]}: is an input of this command"):
+            echo(bucket[given], bucket[out])
+    assert not [path for way, path in proxy.seen if way == "PUT"]
+
+
+def test_a_second_copy_is_the_same_file(bucket: Bucket, proxy: FaultyS3) -> None:
+    bucket.put("in.jsonl", PAIRS)
+    (shard,) = find_shards([bucket["in.jsonl"]])
+    seen = shard.digest()
+    assert b"".join(shard.lines(seen)) == PAIRS, "ChangedInputError otherwise"
+    assert proxy.requests("GET", "in.jsonl") == 2
+    with copies_held():
+        assert shard.digest() == seen
+        assert b"".join(shard.lines(seen)) == PAIRS
+    assert proxy.requests("GET", "in.jsonl") == 3
+
+
 def test_two_runs_that_make_the_same_bytes_end_with_one_manifest(
     bucket: Bucket, proxy: FaultyS3, tmp_path: Path
 ) -> None:
@@ -306,6 +367,23 @@ def test_kill_at_any_request_then_the_same_command(
     assert not copies(), "those of the killed process are removed too"
 
 
+@pytest.mark.parametrize(("method", "ending"), [("GET", "in.jsonl"), ("PUT", "o.jsonl")])
+def test_a_signal_stops_a_run_that_waits_for_the_store(
+    bucket: Bucket, proxy: FaultyS3, local: dict[str, bytes], method: str, ending: str
+) -> None:
+    bucket.put("in.jsonl", PAIRS)
+    process: list[subprocess.Popen[bytes]] = []
+    stop = Fault("503", method, ending, call=lambda: process[0].send_signal(signal.SIGTERM))
+    proxy.faults = [stop, Fault("503", method, ending, 1000)]
+    process.append(start(bucket))
+    assert process[0].wait(30) == 128 + signal.SIGTERM
+    assert not copies()
+    assert "o.jsonl.manifest.json" not in bucket.names()
+    proxy.faults = []
+    echo(bucket["in.jsonl"], bucket["o.jsonl"], config=CONFIG)
+    assert bucket.get("o.jsonl") == local[""]
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -333,8 +411,8 @@ def test_credentials_are_in_no_file_and_no_message(
     bucket.put("in.jsonl", PAIRS)
     echo(bucket["in.jsonl"], bucket["o.jsonl"])
     monkeypatch.setattr(store, "RETRY_SECONDS", 0.0)
-    monkeypatch.setitem(store._RETRIES, "max_retries", 0)
-    store._store.cache_clear()
+    monkeypatch.setitem(client.RETRIES, "max_retries", 0)
+    client._client.cache_clear()
     proxy.faults = [Fault("503", "HEAD", "", 9)]
     with pytest.raises(PrismError) as down:
         echo(bucket["in.jsonl"], bucket["o.jsonl"])

@@ -30,23 +30,25 @@ def commands_in(path: Path) -> list[str]:
     """
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".md":
-        return _of_script(text)
+        return commands_of_script(text)
     lines = []
     for kind, block in _BLOCK.findall(text):
         lines += re.findall(r"^\$ (.*)", block, re.MULTILINE) if kind == "console" else [block]
     inline = _INLINE.findall(" ".join(text.split()))
     lines += [line for line in inline if not _PLACEHOLDER.search(line)]
-    return _of_script("\n".join(lines))
+    return commands_of_script("\n".join(lines))
 
 
-def _of_script(text: str) -> list[str]:
+def commands_of_script(text: str) -> list[str]:
+    """Return every command line of a shell script that runs prism."""
     commands = []
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text.replace("\\\n", " "))
+    text = re.sub(r"\$\(\(.*?\)\)", "2", text)
     for line in text.splitlines():
         words = shlex.split(line, comments=True) if "prism" in line else []
         for start, word in enumerate(words):
             previous = words[start - 1] if start else "&&"
-            run = word == "prism" and previous in (*_OPERATORS, "exec")
+            run = word == "prism" and previous in (*_OPERATORS, "--", "exec")
             if run or (previous, word) == ("-m", "prism_cli"):
                 commands.append(shlex.join(["prism", *_until_operator(words[start + 1 :])]))
     return commands

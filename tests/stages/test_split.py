@@ -338,6 +338,15 @@ def test_sources_are_named_and_counted() -> None:
     ]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_queries_that_share_a_query_id_are_on_one_side(seed: int) -> None:
+    rows = pairs(20) + [row | {"query_id": row["query_id"][:2]} for row in pairs(20, source="t")]
+    sides = split(rows, dev_queries=8, dev_share=0.5, seed=seed)
+    ids = [{row["query_id"] for row in side} for side in (sides.train, sides.dev)]
+    assert all(ids)
+    assert not ids[0] & ids[1]
+
+
 @pytest.mark.parametrize("order", ["abc", "cba", "bca"])
 def test_a_query_of_several_sources_counts_for_the_first_by_name(order: str) -> None:
     rows = [row | {"source": name} for name in order for row in pairs(10)]

@@ -76,6 +76,14 @@ def counted(count: int, singular: str, plural: str = "") -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time span in its natural unit: `45 s`, `12.5 min`, `3.2 h`, `2.1 days`."""
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def expected(message: str) -> str:
     """Convert pydantic's "Input should be X" to "expected X"."""
     before, found, requirement = message.partition("Input should be ")

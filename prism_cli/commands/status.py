@@ -1,5 +1,8 @@
 """`prism status`: the state of runs, finished or in progress. Only reads files."""
 
+import platform
+import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,13 +11,21 @@ import typer
 
 from prism_cli.commands.options import output_path
 from prism_cli.reporting.sanitize import escape_invisible
-from prism_cli.wording import counted, label, value
+from prism_cli.wording import counted, duration, label, value, wrapped
 
 if TYPE_CHECKING:
+    from orjson import Fragment
+
     from prism_cli.engine.status import RunStatus
+    from prism_cli.engine.status_sums import StatusSums
 
 _INPUTS = 3
 """Maximum number of changed inputs listed per output."""
+_CHANGED = "finished, with inputs that changed since"
+_HEADINGS = ("running", "hung", "stopped", "pending", "refused", "given up", _CHANGED)
+"""Headings of outputs that are not simply finished or not yet begun, in order."""
+_LISTED = 20
+"""Most outputs of which each has a line, and most lines under a heading."""
 
 app = typer.Typer(
     add_completion=False,
@@ -40,24 +51,75 @@ def status(
     ] = False,
 ) -> None:
     """Read lock, manifest, progress and ledger of each output."""
-    from prism_cli.engine.status import find_open_batches, read_statuses, sum_statuses
+    from prism_cli.engine.status import find_open_batches, find_outputs, read_statuses
+    from prism_cli.engine.status_sums import StatusSums
     from prism_cli.terminal import print_json
 
-    statuses = read_statuses(paths)
-    sums, batches = sum_statuses(statuses), find_open_batches(statuses)
+    found, sums = find_outputs(paths), StatusSums()
     if json:
-        outputs = [status.to_json() for status in statuses]
-        print_json({"outputs": outputs, "together": sums, "batches": batches})
+        outputs = [_added(status, sums) for status in read_statuses(found)]
+        boards = {id(folder): folder.board for folder, _ in found if folder.board}
+        runs = [{**board, "shards": len(board["shards"])} for board in boards.values()]
+        batches = find_open_batches(found)
+        print_json(
+            {"outputs": outputs, "together": sums.to_json(), "runs": runs, "batches": batches}
+        )
         return
-    if len(statuses) == 1:
-        print(escape_invisible("\n".join(_lines(statuses[0]))))
+    special = {heading: list[str]() for heading in _HEADINGS}
+    lines: list[str] = []
+    for status in read_statuses(found):
+        sums.add(status)
+        if len(found) == 1:
+            lines += _lines(status)
+        elif len(found) <= _LISTED:
+            lines.append(_line(status))
+        else:
+            _sort_in(status, special)
+    if len(found) > 1:
+        lines += _sums(sums)
+    for heading, items in special.items():
+        lines += [f"{heading}:"] * bool(items) + items[:_LISTED]
+        if (more := len(items) - _LISTED) > 0:
+            lines.append(f"  and {more:,} more (--json has all)")
+    for line in [*lines, *map(_batch, find_open_batches(found))]:
+        print(wrapped(escape_invisible(line), sys.stdout))
+
+
+def _added(status: "RunStatus", sums: "StatusSums") -> "Fragment":
+    """Add an output to the sums; return its JSON, which takes less memory than the object."""
+    import orjson
+
+    sums.add(status)
+    return orjson.Fragment(orjson.dumps(status.to_json(), option=orjson.OPT_NON_STR_KEYS))
+
+
+def _sort_in(status: "RunStatus", special: dict[str, list[str]]) -> None:
+    """Add the line of an output that is not simply finished or not yet begun under its heading."""
+    if status.inputs_changed:
+        heading = _CHANGED
+    elif status.state in ("finished", "never started"):
+        return
     else:
-        print(escape_invisible("\n".join(map(_line, statuses))))
-        states = ", ".join(f"{count} {state}" for state, count in sums["states"].items())
-        parts = [f"together: {len(statuses)} outputs ({states})", *_counted(sums["counts"])]
-        print(", ".join([*parts, *_cost(sums["usage"]), f"{sums['seconds']:,.1f} s of work"]))
-    for batch in batches:
-        print(escape_invisible(_batch(batch)))
+        heading = status.state
+    lines = special[heading]
+    lines.append(f"  {_line(status, short=True)}" if len(lines) < _LISTED else "")
+
+
+def _sums(sums: "StatusSums") -> list[str]:
+    """Return the lines on all outputs together."""
+    states = ", ".join(f"{count:,} {state}" for state, count in sums.states.most_common())
+    parts = [f"together: {sums.outputs:,} outputs ({states})", *_counted(sums.counts)]
+    parts += [*_cost(sums.usage), f"{sums.seconds:,.1f} s of work"]
+    lines = [", ".join(parts)]
+    if sums.processes:
+        by = f" on {counted(len(sums.hosts), 'host')}" if len(sums.hosts) > 1 else ""
+        rate = f"{sums.rows_per_second:,.1f} rows/s"
+        working = counted(len(sums.processes), "process", "processes")
+        now = [f"now: {rate} by {working}{by}"]
+        if sums.seconds_left is not None:
+            now.append(f"about {duration(sums.seconds_left)} left for all")
+        lines.append(", ".join(now))
+    return lines
 
 
 def _lines(status: "RunStatus") -> list[str]:
@@ -84,11 +146,18 @@ def _lines(status: "RunStatus") -> list[str]:
     return lines
 
 
-def _line(status: "RunStatus") -> str:
-    parts = [f"{status.path}: {status.stage or 'run'} {status.state}"]
-    if status.state == "running":
-        parts[0] += f" (process {status.process})"
-    if status.label:
+def _line(status: "RunStatus", *, short: bool = False) -> str:
+    """Return the line of an output; a short one stands under a heading that says its state."""
+    name = Path(status.path).name if short else status.path
+    parts = [name if short else f"{name}: {status.stage or 'run'} {status.state}"]
+    if status.reason:
+        parts[0] += f": {status.reason}"
+    if status.state in ("running", "hung"):
+        parts[0] += f" ({_place(status, always_host=short)})"
+        parts += _since(status)
+    if status.lost:
+        parts.append(f"{counted(status.lost, 'attempt')} lost")
+    if status.label and not short:
         parts.append(status.label)
     if status.state != "finished" and (status.total or status.through):
         of = f" of {status.total:,}" if status.total else ""
@@ -97,7 +166,8 @@ def _line(status: "RunStatus") -> str:
     if status.questions:
         of = f" of {status.questions['total']:,}" if status.questions["total"] else ""
         parts.append(f"{status.questions['answered']:,}{of} {status.questions['nouns'][1]}")
-    parts += _counted(status.counts)
+    if not (short and status.state == "running"):
+        parts += _counted(status.counts)
     if status.answered:
         parts.append(f"{status.answered:,} more answered so far")
     if status.state == "running" and status.questions.get("per_second"):
@@ -105,7 +175,8 @@ def _line(status: "RunStatus") -> str:
     elif status.rows_per_second:
         parts.append(f"{status.rows_per_second:,.1f} rows/s")
     if status.seconds_left is not None:
-        parts.append(f"{status.seconds_left / 60:.1f} min left")
+        left = status.seconds_left
+        parts.append(f"{duration(left) if short else f'{left / 60:.1f} min'} left")
     if status.state == "running" and not status.label:
         parts.append("at its start: no row is worked yet")
     parts += status.inputs_changed[:_INPUTS]
@@ -114,6 +185,23 @@ def _line(status: "RunStatus") -> str:
     if status.usage.get("usd"):
         parts.append(f"{status.usage['usd']:.4f} USD")
     return ", ".join(parts)
+
+
+def _place(status: "RunStatus", *, always_host: bool) -> str:
+    parts = [f"process {status.process}"] if status.process else []
+    if status.host and (always_host or status.host != platform.node()):
+        parts.append(f"on {status.host}")
+    if status.worker:
+        parts.append(f"as {status.worker}")
+    return " ".join(parts)
+
+
+def _since(status: "RunStatus") -> list[str]:
+    if not status.since_ms:
+        return []
+    began = datetime.fromtimestamp(status.since_ms / 1000)
+    today = began.date() == datetime.now().date()
+    return [f"since {began:%H:%M}" if today else f"since {began:%Y-%m-%d %H:%M}"]
 
 
 def _batch(batch: dict[str, Any]) -> str:
@@ -131,7 +219,7 @@ def _figure(name: str, content: object) -> str:
     return f"{label(name)} {value(content)}"
 
 
-def _counted(counts: dict[str, object]) -> list[str]:
+def _counted(counts: Mapping[str, object]) -> list[str]:
     parts = []
     for name in ("done", "dropped", "rejected", "pending"):
         value = counts.get(name, 0)
@@ -141,7 +229,7 @@ def _counted(counts: dict[str, object]) -> list[str]:
     return parts
 
 
-def _cost(usage: dict[str, float]) -> list[str]:
+def _cost(usage: Mapping[str, float]) -> list[str]:
     if not usage.get("asked"):
         return []
     asked = counted(int(usage["asked"]), "reply", "replies")

@@ -60,6 +60,7 @@ class Heartbeat:
         }
         self._began = _began.setdefault(self._path, time.monotonic())
         self._samples: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
+        self._moved: tuple[float, int] = (-1.0, 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="heartbeat", daemon=True)
 
@@ -86,10 +87,13 @@ class Heartbeat:
 
     def _write(self) -> None:
         now = self._read()
+        if now["moved"] != self._moved[0]:
+            self._moved = (now["moved"], now_ms())
         content = {
             **self._fixed,
             **now,
             "updated_ms": now_ms(),
+            "moved_ms": self._moved[1],
             "ended": self._ended.is_set(),
             "rows_per_second": round(self._rate(now["moved"] - now.get("found", 0)), 9),
             "seconds": round(time.monotonic() - self._began, 3),
@@ -191,7 +195,7 @@ _NUMBERS = {
 }  # fmt: skip
 """`through`: rows that have ended; `moved`: those, plus the finished fractions of rows in
 progress; `found`: the part of `moved` whose replies were cached."""
-_INTEGERS = {"updated_ms", "started_ms"}
+_INTEGERS = {"updated_ms", "started_ms", "moved_ms"}
 _TEXTS = {"label", "stage", "host", "ledger"}
 _REQUIRED = {"pid", "host", "updated_ms", "ended", "moved"}
 _QUESTIONS = {"answered", "total", "found"}

@@ -1,5 +1,6 @@
 """Changes of a finished output's inputs since it was made."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,19 @@ def _changes(manifest: Mapping[str, Any], file: Path) -> Iterator[str]:
     for entry in manifest.get("inputs") or ():
         if not entry["bytes"] or is_url(entry["path"]):
             continue  # empty, standard input, no file, or in an object store
-        folders = (Path(), *file.absolute().parents)
-        paths = (folder / entry["path"] for folder in folders)
-        path = next((path for path in paths if path.exists()), None)
-        if path is None:
-            yield f"input gone: {entry['path']}"
-            continue
+        if not os.path.exists(path := Path(entry["path"])):
+            paths = (folder / entry["path"] for folder in file.absolute().parents)
+            near = next((path for path in paths if path.exists()), None)
+            if near is None:
+                yield f"input gone: {entry['path']}"
+                continue
+            path = near
         try:
             size, changed_ns = size_and_change(path)
             edited = size != entry["bytes"] or (
-                changed_ns > file.stat().st_mtime_ns and digest_file(path).sha256 != entry["sha256"]
+                changed_ns != entry.get("changed_ns")
+                and changed_ns > file.stat().st_mtime_ns
+                and digest_file(path).sha256 != entry["sha256"]
             )
         except OSError:
             continue  # another user's

@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 
 from prism_cli.engine.jobs import Job
+from prism_cli.engine.skipped_outputs import SkippedOutput
+from prism_cli.errors import LockedError, ShardLostError
 from prism_cli.shards.file_creation import create_file, new_attempt
 from prism_cli.shards.timestamps import now_ms
 from prism_cli.shards.writer import part_path
@@ -39,6 +41,8 @@ class RunBoard:
         """Lost attempts by name of the shard's output."""
         self.given_up: dict[str, str] = {}
         """Why each shard was given up, by name of its output."""
+        self.refused: dict[str, str] = {}
+        """Why each shard was left as it is, likewise."""
         self.workers: dict[str, dict[str, Any]] = {}
         """Where each worker is and what it works on, by its name."""
         folders = {job.record_path.parent for job in jobs}
@@ -54,6 +58,15 @@ class RunBoard:
         }
         self._written_at = -_EVERY_SECONDS
 
+    def add_skipped(self, outputs: Iterable[SkippedOutput]) -> None:
+        """Note the outputs that the run leaves as they are, but for those that others work on."""
+        for output in outputs:
+            name, reason = Path(output.output).name, (*output.reasons, output.kind)[0]
+            if output.exit_code == ShardLostError.exit_code:
+                self.given_up.setdefault(name, reason)
+            elif output.exit_code != LockedError.exit_code:
+                self.refused[name] = reason
+
     def save(self, *, now: bool = False) -> None:
         """Write the board, at most every 2 s unless `now`."""
         if self._path is None or not (now or time.monotonic() - self._written_at > _EVERY_SECONDS):
@@ -63,6 +76,7 @@ class RunBoard:
             "updated_ms": now_ms(),
             "attempts": dict(self.attempts),
             "given_up": self.given_up,
+            "refused": self.refused,
             "workers": self.workers,
         }
         part = part_path(self._path, new_attempt())
@@ -96,6 +110,11 @@ def _is_valid(content: dict[str, Any]) -> bool:
         and all(isinstance(content.get(name), kind) for name, kind in _KINDS.items())
         and all(isinstance(name, str) for name in content["shards"])
         and all(isinstance(count, int) for count in content["attempts"].values())
-        and all(isinstance(reason, str) for reason in content["given_up"].values())
+        and isinstance(content.setdefault("refused", {}), dict)
+        and all(
+            isinstance(reason, str)
+            for name in ("given_up", "refused")
+            for reason in content[name].values()
+        )
         and all(isinstance(worker, dict) for worker in content["workers"].values())
     )

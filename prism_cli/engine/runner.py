@@ -107,10 +107,12 @@ class _Run:
             self.survey(self.plan.stage)
         board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
         try:
+            board.add_skipped(self.skipped.items)
             board.save(now=True)
             for report in spread.work(unfinished, self.worker, board):
                 self._add(report)
         finally:
+            board.add_skipped(self.skipped.items)
             board.save(now=True)
 
     def survey(self, stage: RowStage) -> None:

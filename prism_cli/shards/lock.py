@@ -90,6 +90,17 @@ def lock_holder(output: Path, locks: str | None = None) -> int:
     return 0
 
 
+def locked_inodes() -> set[int]:
+    """Return the inode numbers of the files that processes of this machine have locked, of any file
+    system; empty on a system without /proc."""
+    try:
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return set()
+    places = (line.split()[-3] for line in locks.splitlines() if "FLOCK" in line)
+    return {int(place.rpartition(":")[2]) for place in places}
+
+
 def _has_open(process: int, file: os.stat_result) -> bool:
     """Return whether a process has a file open: files of two disks may share an inode number."""
     try:

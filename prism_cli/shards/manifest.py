@@ -97,7 +97,7 @@ class Manifest:
     @property
     def uses_ledger(self) -> bool:
         """True if runs of the stage may keep replies in a ledger."""
-        return self.stage not in _WITHOUT_LEDGER
+        return uses_ledger(self.stage)
 
     def check_own(self, path: Path) -> None:
         """Make sure that the manifest at `path` is the one that this attempt wrote.
@@ -139,6 +139,11 @@ class Manifest:
         with whole_file(path) as file:
             file.write(data)
         self._written = data
+
+
+def uses_ledger(stage: str) -> bool:
+    """Return whether runs of the stage may keep replies in a ledger."""
+    return stage not in _WITHOUT_LEDGER
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from prism_cli.adapters.runtimes.engines import load_runtime
 from prism_cli.configs.rerank import RerankConfig
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.prompting import PRISM_NO_THINK
-from prism_cli.engine.status import read_statuses
+from prism_cli.engine.status import find_outputs, read_statuses
 from prism_cli.ports import RerankRuntime
 from prism_cli.reranker import Reranker
 from prism_cli.shards.lock import output_lock
@@ -197,7 +197,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     states: list[str] = []
 
     def noting(*arguments: Any) -> RerankRuntime:
-        states.extend(status.state for status in read_statuses([Path("out.jsonl")]))
+        states.extend(status.state for status in read_statuses(find_outputs([Path("out.jsonl")])))
         return load_runtime(*arguments)
 
     monkeypatch.setattr("prism_cli.reranker.load_runtime", noting)

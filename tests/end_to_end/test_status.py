@@ -127,7 +127,7 @@ def test_status_shows_pending_rows_with_their_reasons() -> None:
     write_jsonl(Path("in.jsonl"), rows)
     assert subprocess.run(command("--kind", "calls", "--fail", "bad")).returncode == 5
     entry = one()
-    assert (entry["state"], entry["counts"]["pending"]) == ("stopped", 2)
+    assert (entry["state"], entry["counts"]["pending"]) == ("pending", 2)
     assert entry["pending_reasons"] == {"fake/calls: 503": 2}
     assert "pending: 2 rows: fake/calls: 503" in prism("status", "out.jsonl").stdout
     done = command("--kind", "calls", "--fail", "bad", "--accept-pending")
@@ -171,7 +171,7 @@ def test_status_of_a_folder_of_shards_with_its_total() -> None:
     write_jsonl(Path("in/d.jsonl"), make_pairs(200))
     fourth = subprocess.Popen([*words, "--seconds", "0.05"], stderr=subprocess.DEVNULL)
     try:
-        while len(status("out")["outputs"]) < 4:
+        while "running" not in status("out")["together"]["states"]:
             time.sleep(0.05)
         content = status("out")
         assert [item["state"] for item in content["outputs"]] == ["finished"] * 3 + ["running"]

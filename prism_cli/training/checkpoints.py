@@ -5,11 +5,12 @@ A checkpoint is a folder checkpoint-STEP with a `complete.json` that has each fi
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
 
-from prism_cli.errors import ModelError, UsageError
+from prism_cli.errors import ModelError, StorageError, UsageError
 from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.whole_folder import flush_folder
 from prism_cli.shards.writer import sync_directory, whole_file
@@ -18,14 +19,33 @@ SEAL = "complete.json"
 _NAME = re.compile(r"checkpoint-([0-9]+)")
 
 
-def commit_checkpoint(staged: Path, folder: Path, keep: int) -> Path:
+def commit_checkpoint(
+    staged: Path, folder: Path, keep: int, hashed: Mapping[str, str] | None = None
+) -> Path:
     """Move the folder `staged` (named checkpoint-STEP) into `folder`; keep the newest `keep`.
 
     All files are flushed to disk before the rename; complete.json is written last.
+
+    Args:
+        hashed: SHA-256 of files that the processes of a run wrote, flushed and hashed, by path
+            below `staged`.
+
+    Raises:
+        StorageError: one of these files is not there.
     """
     flush_folder(staged)
-    files = sorted(path for path in staged.rglob("*") if path.is_file())
-    digests = {str(path.relative_to(staged)): digest_file(path).sha256 for path in files}
+    digests = dict(hashed or {})
+    for name in digests:
+        if not (staged / name).is_file():
+            raise StorageError(
+                f"{staged / name}: was written by another process and is not there; the checkpoint "
+                "before it is whole. Expected -o to name a directory that all nodes share"
+            )
+    for path in staged.rglob("*"):
+        name = str(path.relative_to(staged))
+        if path.is_file() and name not in digests:
+            digests[name] = digest_file(path).sha256
+    digests = dict(sorted(digests.items()))
     with whole_file(staged / SEAL) as seal:
         seal.write(orjson.dumps(digests, option=orjson.OPT_INDENT_2))
     final = folder / staged.name

@@ -27,17 +27,19 @@ class ProcessGroup:
     Attributes:
         rank, size: number of this process, from 0, and of all processes.
         first_of_node: True in one process of each node.
+        control: the group of all processes for objects and files, over gloo; None if there is one.
         main: True in the process that writes files and messages.
     """
 
     def __init__(self, on_cpu: bool) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.control: Any = None
         if self.size > 1:
             from accelerate import PartialState
 
             with noticing_lost_processes():
                 PartialState(cpu=on_cpu)  # joins the group; transformers finds it joined
-                self._control: Any = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
+                self.control = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
         self.rank: int = distributed.get_rank() if self.size > 1 else 0
         self.main = self.rank == 0
         self.first_of_node = self.main or os.environ.get("LOCAL_RANK", "0") == "0"
@@ -85,7 +87,7 @@ class ProcessGroup:
         if self.size == 1:
             return cast(T, result)
         shared = [result]
-        distributed.broadcast_object_list(shared, group=self._control)
+        distributed.broadcast_object_list(shared, group=self.control)
         return cast(T, shared[0])
 
     def gather(self, value: T) -> list[T]:
@@ -93,7 +95,7 @@ class ProcessGroup:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        distributed.all_gather_object(values, value, group=self._control)
+        distributed.all_gather_object(values, value, group=self.control)
         return values
 
     def main_first(self, work: Callable[[], T]) -> T:
@@ -110,13 +112,13 @@ class ProcessGroup:
         if self.size == 1:
             return flag
         count = torch.tensor([int(flag)])
-        distributed.all_reduce(count, group=self._control)
+        distributed.all_reduce(count, group=self.control)
         return bool(count.item())
 
     def wait(self) -> None:
         """Wait for all processes."""
         if self.size > 1:
-            distributed.barrier(group=self._control)
+            distributed.barrier(group=self.control)
 
     def leave(self) -> None:
         """Destroy the group, after the last exchange."""

@@ -8,6 +8,7 @@ the same number of passes, and gradients are summed in float32.
 """
 
 import shutil
+from collections import ChainMap
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 import orjson
 import torch
-from accelerate.utils import save_fsdp_optimizer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -38,7 +38,12 @@ from prism_cli.training.gradients import GradientSums
 from prism_cli.training.meter import TIMED, Meter, merged
 from prism_cli.training.process_group import ProcessGroup
 from prism_cli.training.publish import save_weights
-from prism_cli.training.sharded_weights import full_state_dict
+from prism_cli.training.sharded_checkpoints import (
+    has_shards,
+    load_shards,
+    own_digests,
+    save_shards,
+)
 
 _SIMILARITY = 0.8
 """`similarity` of `token_batches` for a model that pads rows."""
@@ -231,33 +236,40 @@ class PrismTrainer(Trainer):
         return norm
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save adapter or weights, unsharded; every process calls it."""
+        """Save adapter or weights, if they are not sharded; every process calls it."""
         assert output_dir is not None
-        state_dict = full_state_dict(self._forward)
-        if self.args.should_save:
-            save_weights(self._forward.model, Path(output_dir), state_dict)
+        if self.args.should_save and not self.is_fsdp_enabled:
+            save_weights(self._forward.model, Path(output_dir))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_fsdp_enabled:
             super()._save_optimizer_and_scheduler(output_dir)
             return
-        # Like transformers', without a second copy of all weights.
-        plugin: Any = self.accelerator.state.fsdp_plugin
-        save_fsdp_optimizer(plugin, self.accelerator, self.optimizer, self.model, output_dir)
+        assert self.optimizer is not None
+        save_shards(Path(output_dir), self._forward, self.optimizer, self._group)
         if self.args.should_save:
             assert self.lr_scheduler is not None
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
-    def _prepare_for_training(self, max_steps: Any, dataloader: Any, resume: Any) -> Any:
-        if resume and self.is_fsdp_enabled:
-            self._load_weights(resume)  # before they are sharded
-        return super()._prepare_for_training(  # type: ignore[no-untyped-call]
-            max_steps, dataloader, resume
-        )
-
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if not self.is_fsdp_enabled:
-            self._load_weights(resume_from_checkpoint)
+        if has_shards(Path(resume_from_checkpoint)):
+            return  # loaded with the optimizer's state, when that exists
+        if self.is_fsdp_enabled:
+            raise ModelError(
+                f"{resume_from_checkpoint}: was written without FSDP, and a run with FSDP cannot "
+                "resume from it. Resume without FSDP; a checkpoint of FSDP can be resumed by both"
+            )
+        self._load_weights(resume_from_checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not has_shards(Path(checkpoint)):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        assert self.optimizer is not None
+        assert self.lr_scheduler is not None
+        load_shards(Path(checkpoint), self._forward, self.optimizer, self._group)
+        state = torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+        self.lr_scheduler.load_state_dict(state)
 
     def _load_weights(self, resume_from_checkpoint: str) -> None:
         inner: Any = self._forward.model
@@ -286,10 +298,13 @@ class PrismTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         with storage_errors(self._checkpoints / name, "the checkpoint before it is whole"):
             super()._save_checkpoint(model, trial)
-            meters = self._group.gather(self._meter.state())
+            digests = own_digests(staging / name, self._group.rank)
+            by_rank = self._group.gather((self._meter.state(), digests))
             if self.args.should_save:
-                (staging / name / _METER).write_bytes(orjson.dumps(merged(meters)))
-                commit_checkpoint(staging / name, self._checkpoints, self._keep)
+                meter = merged([state for state, _ in by_rank])
+                (staging / name / _METER).write_bytes(orjson.dumps(meter))
+                others = dict(ChainMap(*(files for _, files in by_rank)))
+                commit_checkpoint(staging / name, self._checkpoints, self._keep, others)
 
 
 def _only(items: Sequence[list[TokenizedRow]]) -> list[TokenizedRow]:

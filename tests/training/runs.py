@@ -290,7 +290,6 @@ def shard() -> None:
         ACCELERATE_USE_FSDP="true",
         FSDP_VERSION="2",
         FSDP_AUTO_WRAP_POLICY="TRANSFORMER_BASED_WRAP",
-        FSDP_STATE_DICT_TYPE="FULL_STATE_DICT",
         FSDP_CPU_RAM_EFFICIENT_LOADING="true",
     )
     from accelerate import PartialState

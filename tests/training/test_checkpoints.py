@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from prism_cli.training.checkpoints import (
     is_complete,
     newest_complete,
 )
+from prism_cli.training.sharded_checkpoints import own_digests
+from tests.training.runs import die_within
 
 
 def staged(folder: Path, step: int) -> Path:
@@ -91,6 +95,61 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage: object) -> 
     damage(folder / "checkpoint-9")
     assert not is_complete(folder / "checkpoint-9")
     assert newest_complete(folder) == folder / "checkpoint-5"
+
+
+def staged_by_two(folder: Path, step: int) -> tuple[Path, dict[str, str]]:
+    """A checkpoint with a file of each of two processes, and what these say of their files."""
+    path = staged(folder, step)
+    (path / "shards").mkdir()
+    digests: dict[str, str] = {}
+    for rank in (0, 1):
+        (path / "shards" / f"__{rank}_0.distcp").write_bytes(bytes([step, rank]) * 100)
+        (path / f"rng_state_{rank}.pth").write_bytes(bytes([rank]))
+        digests |= own_digests(path, rank)
+    return path, digests
+
+
+def test_a_checkpoint_without_the_file_of_a_process_is_none(tmp_path: Path) -> None:
+    folder = committed(tmp_path, 5)
+    path, digests = staged_by_two(tmp_path, 9)
+    assert len(digests) == 4
+    commit_checkpoint(path, folder, 9, digests)
+    assert newest_complete(folder) == folder / "checkpoint-9"
+    (folder / "checkpoint-9" / "shards" / "__1_0.distcp").unlink()
+    assert newest_complete(folder) == folder / "checkpoint-5"
+    path, digests = staged_by_two(tmp_path, 12)
+    (path / "shards" / "__1_0.distcp").unlink()  # on the disk of another node
+    with pytest.raises(StorageError, match=r"__1_0.distcp: was written by another process"):
+        commit_checkpoint(path, folder, 9, digests)
+    assert newest_complete(folder) == folder / "checkpoint-5"
+
+
+def test_a_kill_during_the_commit_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    call, newest, code = 0, [], -signal.SIGKILL
+    while code == -signal.SIGKILL:
+        folder = tmp_path / str(call)
+        committed(folder, 4)
+        path, digests = staged_by_two(folder, 6)
+        child = os.fork()
+        if child == 0:
+            die_within(call + 1)
+            commit_checkpoint(path, folder / "checkpoints", 1, digests)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        left = newest_complete(folder / "checkpoints")
+        assert left is not None
+        newest.append(left.name)
+        call += 4
+        # The same step is committed again.
+        if left.name == "checkpoint-4":
+            shutil.rmtree(folder / "staging")
+            path, digests = staged_by_two(folder, 6)
+            commit_checkpoint(path, folder / "checkpoints", 1, digests)
+            assert newest_complete(folder / "checkpoints") == folder / "checkpoints/checkpoint-6"
+    assert code == 0
+    assert call > 50
+    assert newest == sorted(newest)
+    assert set(newest) == {"checkpoint-4", "checkpoint-6"}
 
 
 def test_a_named_checkpoint_must_be_whole_and_of_the_run(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Two processes against one: the same losses and model, whatever happens to one of them."""
 
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from prism_cli.modeling.loading import load_model
 from prism_cli.training.checkpoints import newest_complete
 from tests.factories import read_jsonl
 from tests.training.runs import Child, Toy, die_at, make_toy, short_of_memory, slow_down
@@ -124,15 +126,26 @@ def test_a_signal_to_one_process_ends_a_measurement_in_both(
 def test_sharded_weights_train_stop_and_go_on(
     toy: Toy, alone: dict[str, Path], method: str
 ) -> None:
-    die: Any = (die_at, TRAINER, "commit_checkpoint", 2, True)
-    children = toy.children(*settings(toy, method), arms={0: die}, sharded=True)
+    """The second process dies with its part of the third checkpoint written. Two processes go on
+    from the second one, and so does one."""
+    die: Any = (die_at, TRAINER, "own_digests", 3, False)
+    children = toy.children(*settings(toy, method), arms={1: die}, sharded=True)
     codes = ended(children)
-    assert codes[0] == -signal.SIGKILL, said(children)
-    assert codes[1] != 0
+    assert codes == [6, -signal.SIGKILL], said(children)
+    checkpoints = toy.run / "checkpoints"
+    saved = newest_complete(checkpoints)
+    assert saved is not None
+    assert saved.name == "checkpoint-4"
+    parts = sorted(path.name for path in saved.glob("shards/*"))
+    assert {"__0_0.distcp", "__1_0.distcp"} < set(parts)
+    shutil.copytree(toy.run, toy.folder / "one")
+    one = toy.child(*settings(toy, method), run="one")
     again = toy.children(*settings(toy, method), sharded=True)
-    assert ended(again) == [0, 0], said(again)
-    assert "going on from step 4 of 8" in said(again)
-    assert_same(toy.run, alone[method])
+    assert (one.end(), ended(again)) == (0, [0, 0]), one.said + said(again)
+    for text, run in ((one.said, toy.folder / "one"), (said(again), toy.run)):
+        assert "going on from step 4 of 8" in text
+        assert_same(run, alone[method])
+        load_model(str(run), device="cpu", dtype="float32")
 
 
 def test_sharded_weights_and_too_little_memory_are_told(toy: Toy) -> None:

@@ -125,6 +125,9 @@ def work_rows(
         batch=paid.batch,
         part=(0, 1) if shared else _part(common.quiet),
         shared=shared,
+        shard_attempts=common.shard_attempts
+        if isinstance(common, SpreadOptions) and common.join
+        else None,
         if_changed=common.if_changed,
         quiet=common.quiet,
         config=recorded(config) | dict(extra_config or {}),

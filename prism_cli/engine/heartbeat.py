@@ -172,13 +172,13 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def take_killed_seconds(record_path: Path) -> float:
-    """Return the seconds that the last attempt worked if it was killed, else 0; remove its record,
-    since a new attempt begins."""
+def take_killed_seconds(record_path: Path) -> float | None:
+    """Return the seconds that the last attempt worked if it was killed, else None; remove its
+    record, since a new attempt begins."""
     record = read_heartbeat(record_path) or {"ended": True}
     _began.pop(heartbeat_path(record_path), None)
     remove_heartbeat(record_path)
-    return 0.0 if record["ended"] else worked_seconds(record)
+    return None if record["ended"] else worked_seconds(record)
 
 
 def worked_seconds(record: Mapping[str, Any]) -> float:

@@ -26,6 +26,8 @@ class RunOptions:
         batch: send requests as batch files to models that take them.
         part: (index of this process, number of processes); each processes different outputs.
         shared: other processes work on the same outputs.
+        shard_attempts: killed attempts in a row after which an output is left as it is; None for
+            any number.
         if_changed: "redo" makes outputs again whose input or config changed; "refuse" keeps them.
     """
 
@@ -43,6 +45,7 @@ class RunOptions:
     batch: bool = False
     part: tuple[int, int] = (0, 1)
     shared: bool = False
+    shard_attempts: int | None = None
     if_changed: IfChanged = "refuse"
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -28,7 +28,7 @@ from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.survey import LocatedRow
-from prism_cli.errors import LockedError, PrismError
+from prism_cli.errors import LockedError, PrismError, ShardLostError
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.remote.inputs import copies_held
 from prism_cli.shards.remote.store import stoppable
@@ -90,6 +90,12 @@ class ShardWorker:
             self.shared_runner.for_output(record).mark if options.retry_final else None,
         )
         self._leftovers.remove(job)
+        lost = record.manifest.lost
+        if options.shard_attempts is not None and lost >= options.shard_attempts:
+            raise ShardLostError(
+                f"{job.name}: {lost} attempts in a row were killed; it was left as it is. "
+                f"--shard-attempts {lost + 1} tries again"
+            )
         crash_point("after-claim")
         return job, record
 
@@ -162,6 +168,8 @@ class ShardWorker:
             summary.outputs += outputs
             if not counts.pending:
                 remove_heartbeat(job.record_path)
+                if job.of > 1:  # a single file may grow, and then needs the replies
+                    self.shared_runner.forget_local(record)
 
     def _job_info(self, job: Job, record: RunRecord) -> dict[str, Any]:
         """Return the fixed part of the job's heartbeat."""

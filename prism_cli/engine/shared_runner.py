@@ -13,6 +13,7 @@ from prism_cli.shards.local_ledger import (
     clear_local_ledger,
     local_ledger_path,
     open_local_ledger,
+    remove_local_ledger,
 )
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import LEDGER_NAME, state_directory
@@ -49,6 +50,12 @@ class SharedRunner:
         """Clear the output's replies of models of this process; see `RunRecord.begin`."""
         clear_local_ledger(local_path(record.home, record.record_path))
         return self.for_output(record).mark()
+
+    def forget_local(self, record: RunRecord) -> None:
+        """Delete the replies of models of this process for an output that is finished."""
+        if self._runner is not None and self._runner.local is not None:
+            self._runner.local.close()
+        remove_local_ledger(local_path(record.home, record.record_path))
 
     def close(self) -> None:
         """Close what was opened."""

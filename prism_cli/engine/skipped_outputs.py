@@ -30,7 +30,7 @@ _SPLIT_QUERIES = (
     "--sort-queries, or one file as -o, makes one output of all; or, where these are rankings of "
     "their own, run one file at a time)"
 )
-_LOST = "given up, since they cost too many workers (the same command tries them again)"
+_LOST = "given up, since too many workers were lost on them (rows are pending)"
 _INVALID_NAME = "with names that cannot be used"
 _OTHER = "that could not be worked"
 _NAMES = 5

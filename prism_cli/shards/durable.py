@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.shards.file_creation import make_private
+from prism_cli.shards.host_mark import HostMark
 from prism_cli.shards.state import is_network_file_system
 from prism_cli.shards.storage_errors import storage_errors
 
@@ -33,7 +35,16 @@ class DurableFile:
 
     Args:
         schema: CREATE … IF NOT EXISTS statements.
+
+    Attributes:
+        of_one_output: True if only the holder of an output's lock opens the file; others are
+            refused on a network file system while another host uses them.
+
+    Raises:
+        LockedError: another host uses it.
     """
+
+    of_one_output: ClassVar[bool] = False
 
     def __init__(self, path: Path, schema: str) -> None:
         self.path = path
@@ -52,6 +63,8 @@ class DurableFile:
                 file=sys.stderr,
             )
         with self._guarded():
+            shared = network and not self.of_one_output
+            self._mark = HostMark(path) if shared else None
             make_private(path)
             self._db = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -72,6 +85,8 @@ class DurableFile:
         """Release the file."""
         with self._guarded():
             self._db.close()
+        if self._mark is not None:
+            self._mark.close()
 
     def _set_journal(self, mode: str) -> None:
         """Set the journal mode; retries, as SQLite does not wait for exclusive access."""

@@ -54,6 +54,8 @@ class StoredReply(NamedTuple):
 class LocalLedger(SpendingFile):
     """One SQLite file, for one thread at a time."""
 
+    of_one_output = True
+
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
 
@@ -103,10 +105,15 @@ def open_local_ledger(path: Path) -> LocalLedger:
         return LocalLedger(path)
     except DamagedFileError as error:
         print(f"prism: {error}; its replies are computed again", file=sys.stderr)
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            with suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").unlink()
+        remove_local_ledger(path)
         return LocalLedger(path)
+
+
+def remove_local_ledger(path: Path) -> None:
+    """Delete the ledger at `path`, which is closed, if it exists."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").unlink()
 
 
 def clear_local_ledger(path: Path) -> None:

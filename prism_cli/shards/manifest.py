@@ -57,6 +57,7 @@ class Manifest:
             the sequence number of their replies.)
         refused_since: with --retry-final, likewise; earlier final refusals are not used.
         finished: every row is done, and the output is the one recorded here.
+        lost: attempts that were killed, since one ended in another way.
         attempt: name of the last attempt that wrote this; "" in earlier versions.
         outputs: files that this attempt publishes, by name; {} if there are none yet.
         replaces: files that existed at their paths before, by name.
@@ -76,6 +77,7 @@ class Manifest:
     fresh_since: int | None = None
     refused_since: int | None = None
     finished: bool = False
+    lost: int = 0
     attempt: str = field(default_factory=new_attempt)
     outputs: dict[str, OutputRecord] = field(default_factory=dict)
     replaces: dict[str, OutputRecord] = field(default_factory=dict)
@@ -169,15 +171,15 @@ def _with_earlier_cuts(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "config": {**config, "long_documents": "cut"}}
 
 
-_ADDED: Mapping[str, Any] = {"refused_since": None, "attempt": "", "outputs": {}, "replaces": {},
-    "absent": [],
+_ADDED: Mapping[str, Any] = {
+    "refused_since": None, "lost": 0, "attempt": "", "outputs": {}, "replaces": {}, "absent": [],
 }  # fmt: skip
 """Fields that manifests of earlier versions lack, with their defaults."""
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "stage": str, "config": dict, "config_fingerprint": str, "inputs": list, "dependencies": list,
     "counts": dict, "usage": dict, "figures": dict, "batch_plan": dict, "seconds": (int, float),
-    "attempts": int, "finished": bool, "attempt": str, "outputs": dict, "replaces": dict,
-    "absent": list,
+    "attempts": int, "lost": int, "finished": bool, "attempt": str, "outputs": dict,
+    "replaces": dict, "absent": list,
 }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class RunRecord:
         inputs_may_grow: whether inputs that only grew make the run unfinished, not changed.
         bookkeeping: settings that an attempt may change, as they do not affect the outputs.
         libraries: packages whose versions are recorded.
-        killed_seconds: returns the seconds of the previous attempt if it was killed.
+        killed_seconds: returns the seconds of the previous attempt if it was killed, else None.
         plan: the stage's part of the batch plan, set before `begin`; that of an unfinished attempt
             is reused.
     """
@@ -58,7 +58,7 @@ class RunRecord:
     bookkeeping: Collection[str] = ()
     libraries: Collection[str] = ()
     batch_plan: Mapping[str, int] = field(default_factory=dict)
-    killed_seconds: Callable[[], float] | None = None
+    killed_seconds: Callable[[], float | None] | None = None
     plan: Mapping[str, int] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _seconds_before: float = 0.0
@@ -147,7 +147,7 @@ class RunRecord:
         """
         now, previous = self.manifest, read_manifest(self.path)
         now.batch_plan |= self.plan
-        killed = self.killed_seconds() if self.killed_seconds else 0.0
+        killed = self.killed_seconds() if self.killed_seconds else None
         if previous and not changed_settings(self._comparable(previous), now):
             self._resume(previous, killed)
         for out in self._files:
@@ -160,10 +160,11 @@ class RunRecord:
         now.refused_since = _mark(now.refused_since, retry)
         self.write()
 
-    def _resume(self, previous: Mapping[str, Any], killed: float) -> None:
+    def _resume(self, previous: Mapping[str, Any], killed: float | None) -> None:
         now = self.manifest
         now.attempts = previous["attempts"] + 1
-        self._seconds_before = previous["seconds"] + killed
+        now.lost = previous["lost"] + (killed is not None)
+        self._seconds_before = previous["seconds"] + (killed or 0.0)
         now.seconds = round(self._seconds_before, 3)
         now.usage = previous["usage"]
         if not previous["finished"]:
@@ -199,7 +200,7 @@ class RunRecord:
         Raises: as `Manifest.check_own`.
         """
         self.check_own()
-        self.manifest.finished = finished
+        self.manifest.finished, self.manifest.lost = finished, 0
         self._add_seconds()
         if self.manifest.outputs:
             self.manifest.replaces, self.manifest.absent = {}, []
@@ -208,6 +209,7 @@ class RunRecord:
     def stopped(self, usage: Mapping[str, float] | None = None) -> None:
         """Record the usage and time of a stopped attempt, if the manifest can be written."""
         self.manifest.usage = dict(usage or {})
+        self.manifest.lost = 0
         self._add_seconds()
         # A full disk or another run may be the reason for the stop.
         with suppress(StorageError, LockedError, ChangedInputError):

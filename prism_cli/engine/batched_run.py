@@ -13,6 +13,7 @@ from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
 from prism_cli.engine.sinks import Sinks
 from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS
+from prism_cli.engine.spread import Spread
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import PrismError, UsageError
@@ -27,7 +28,7 @@ class _Begun:
         self.from_batches = 0
 
 
-class Batched:
+class Batched(Spread):
     """Spread of a run with batch files: all shards are locked, asked for together, and written.
 
     Args:

@@ -17,7 +17,7 @@ from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
 from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS, SkippedOutputs
-from prism_cli.engine.split_queries import split_queries
+from prism_cli.engine.split_queries import split_queries, unsurveyed
 from prism_cli.engine.spread import Here, Spread
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
@@ -62,7 +62,9 @@ def run_rows(
             stack.callback(shared_runner.close)
             run = _Run(plan, ShardWorker(plan, control, shared_runner), summary)
             jobs = jobs_of_process(plan.jobs, options.part)
-            run.process(jobs, spread or (Batched(run.survey) if options.batch else Here()))
+            spread = spread or (Batched(run.survey) if options.batch else Here())
+            stack.callback(spread.close)
+            run.process(jobs, spread)
             summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
             summary.refused = run.skipped.error(len(jobs), run.processed)
             if summary.refused and not (run.processed or summary.finished_before):
@@ -101,11 +103,12 @@ class _Run:
                 job.check_names()
                 if not self.plan.is_finished(job, self.summary, listed=True):
                     unfinished.append(job)
+        board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
         if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:
+            spread.survey(unsurveyed(self.plan, self.worker.rows), self.worker, board)
             unfinished = self._refuse_split_queries(unfinished)
         if unfinished:
             self.survey(self.plan.stage)
-        board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
         try:
             board.add_skipped(self.skipped.items)
             board.save(now=True)

@@ -85,6 +85,18 @@ class SplitQueries:
         return shlex.join(["prism", "shard", *names, "-o", f"{output}.sharded", *options])
 
 
+def unsurveyed(plan: RunPlan, rows: Rows) -> list[Job]:
+    """Return the jobs that `survey_queries` would read."""
+    parts = SurveyParts(plan, QuerySurvey(plan.stage.group_of), rows)
+    return [job for job in plan.jobs if parts.lacks(job)]
+
+
+def survey_queries(plan: RunPlan, rows: Rows) -> None:
+    """Store the hashes of the queries of all shards in the state directory, for `split_queries` in
+    another process."""
+    SurveyParts(plan, QuerySurvey(plan.stage.group_of), rows).share()
+
+
 def split_queries(
     plan: RunPlan, rows: Rows, guard: Callable[[Job], AbstractContextManager[None]]
 ) -> SplitQueries:
@@ -98,6 +110,8 @@ def split_queries(
     survey = QuerySurvey(plan.stage.group_of)
     found = SplitQueries()
     parts = SurveyParts(plan, survey, rows)
+    if plan.options.shared:
+        parts.share()
     ends = []
     for job in plan.jobs:
         with guard(job):

@@ -38,8 +38,17 @@ class Spread(Protocol):
             InterruptedRunError, LimitReachedError: the run must stop.
         """
 
+    def survey(self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard) -> None:
+        """Have other workers look for the queries of shards, so that this process need not read
+        them; called before `work`. Nothing by default."""
+        return
 
-class Here:
+    def close(self) -> None:
+        """End what `survey` and `work` have started."""
+        return
+
+
+class Here(Spread):
     """One shard after another, in this process."""
 
     name = "here"
@@ -52,7 +61,7 @@ class Here:
             yield worker.work(job)
 
 
-class Join:
+class Join(Spread):
     """Shards that several processes work together, each started by the same command: a shard
     belongs to who holds its output's lock, and is looked at again until it is finished."""
 

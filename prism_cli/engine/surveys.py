@@ -45,6 +45,8 @@ def surveyed(plan: RunPlan, survey: Survey, rows: Rows) -> bytes:
         PrismError: of `survey`, or of the reading of the rows.
     """
     parts = SurveyParts(plan, survey, rows)
+    if plan.options.shared:
+        parts.share()
     for job in plan.jobs:
         parts.read(job)
     return survey.merge(parts)
@@ -63,10 +65,6 @@ class SurveyParts(Sequence[bytes]):
         self._rows = rows
         self._places: list[tuple[Path | None, int, int]] = []
         self._uncached = SpilledParts()
-        if plan.options.shared:
-            for job in rotated(plan.jobs):
-                with suppress(*OUTPUT_ERRORS):  # raised again when the shard's turn comes
-                    self.cache(job)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -85,16 +83,22 @@ class SurveyParts(Sequence[bytes]):
             file.seek(offset)
             return file.read(size)
 
-    def cache(self, job: Job) -> None:
-        """Store the parts of a job in the state directory where they are not; processes that share
-        a run thus read each shard once.
+    def share(self) -> None:
+        """Store the parts of all jobs in the state directory where they are not: processes that
+        share a run thus read each shard once."""
+        for job in rotated(self._plan.jobs):
+            with suppress(*OUTPUT_ERRORS):  # raised again by `read`
+                for path, alone in self._cached(job):
+                    self._fill(path, alone)
 
-        Raises:
-            PrismError: as for `surveyed`.
-        """
-        for source in job.inputs:
-            if path := self._cache_path(source):
-                self._fill(path, replace(job, inputs=[source]))
+    def lacks(self, job: Job) -> bool:
+        """Return whether `share` would read the job."""
+        return any(not _starts_with(path, _state(one)) for path, one in self._cached(job))
+
+    def _cached(self, job: Job) -> list[tuple[Path, Job]]:
+        """Return each input that is cached as a job, and the path of its parts."""
+        paths = [(self._cache_path(source), source) for source in job.inputs]
+        return [(path, replace(job, inputs=[source])) for path, source in paths if path]
 
     def read(self, job: Job) -> None:
         """Add the parts of a job.
@@ -125,9 +129,7 @@ class SurveyParts(Sequence[bytes]):
     def _fill(self, path: Path, job: Job) -> int:
         """Write the parts of a job with one input to `path` unless they are there; return where
         they begin."""
-        (source,) = job.inputs
-        assert isinstance(source, Shard)
-        state = b"".join(_packed(number) for number in source.size_and_change())
+        state = _state(job)
         if not _starts_with(path, state):
             with whole_file(path) as cache:
                 cache.write(state)
@@ -172,6 +174,13 @@ class SurveyParts(Sequence[bytes]):
         ]
         key = sha256(repr(settings).encode()).hexdigest()[:32]
         return state_directory(self._plan.jobs[0].home) / "surveys" / key
+
+
+def _state(job: Job) -> bytes:
+    """Return size and time of the only input of a job."""
+    (source,) = job.inputs
+    assert isinstance(source, Shard)
+    return b"".join(_packed(number) for number in source.size_and_change())
 
 
 def _packed(number: int) -> bytes:

@@ -6,7 +6,8 @@ and returns counts. A shard is done when its manifest says so.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prism_cli.engine.jobs import Job
@@ -15,15 +16,16 @@ from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
+from prism_cli.engine.spread import Spread
 from prism_cli.engine.stage_spec import StageSpec
 from prism_cli.spreads.ray_cluster import RayCluster
 from prism_cli.spreads.shard_actor import ActorSetup
 from prism_cli.spreads.worker_pool import WorkerPool
 
 
-@dataclass(frozen=True)
-class RayActors:
-    """Spread over the actors of a Ray cluster.
+@dataclass
+class RayActors(Spread):
+    """Spread over the actors of a Ray cluster, which is reached when the first shard needs it.
 
     Attributes:
         spec: how an actor builds the stage.
@@ -42,6 +44,22 @@ class RayActors:
     attempts: int
     stall_seconds: float
     name = "ray"
+    _opened: WorkerPool | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def survey(self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard) -> None:
+        """Have the actors store the hashes of queries; a shard that costs too many of them is left
+        to this process.
+
+        Raises: as `work`.
+        """
+        if not jobs:
+            return
+        pool, quiet = self._pool(worker, board), self.options.quiet
+        with show_progress(f"{self._label(worker)} look for queries", len(jobs), quiet=quiet) as p:
+            p.unit = "shards"
+            for _ in pool.run(jobs, "survey"):
+                p.advance(1, 0.0)
 
     def work(
         self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
@@ -52,15 +70,28 @@ class RayActors:
         """
         if not jobs:
             return
-        variables = {name: v for name, v in os.environ.items() if name.startswith("PRISM_")}
-        setup = ActorSetup(self.spec, self.options, worker.surveyed, str(Path.cwd()), variables)
-        label = f"{worker.plan.stage.name} by {self.workers} workers"
-        with (
-            RayCluster(self.address, self.workers, setup, self.gpus) as cluster,
-            show_progress(label, len(jobs), quiet=self.options.quiet) as progress,
-        ):
+        pool, quiet = self._pool(worker, board), self.options.quiet
+        with show_progress(self._label(worker), len(jobs), quiet=quiet) as progress:
             progress.unit = "shards"
-            pool = WorkerPool(
+            for report in pool.run(jobs):
+                progress.advance(1, 0.0)
+                yield report
+
+    def close(self) -> None:
+        """End the actors and the connection."""
+        self._stack.close()
+
+    def _label(self, worker: ShardWorker) -> str:
+        return f"{worker.plan.stage.name} by {self.workers} workers"
+
+    def _pool(self, worker: ShardWorker, board: RunBoard) -> WorkerPool:
+        if self._opened is None:
+            variables = {name: v for name, v in os.environ.items() if name.startswith("PRISM_")}
+            setup = ActorSetup(self.spec, self.options, worker.surveyed, str(Path.cwd()), variables)
+            cluster = self._stack.enter_context(
+                RayCluster(self.address, self.workers, setup, self.gpus)
+            )
+            self._opened = WorkerPool(
                 cluster,
                 worker,
                 board,
@@ -70,9 +101,5 @@ class RayActors:
                 f"one CPU and {self.gpus:g} GPUs",
                 quiet=self.options.quiet,
             )
-            try:
-                for report in pool.run(jobs):
-                    progress.advance(1, 0.0)
-                    yield report
-            finally:
-                pool.close()
+            self._stack.callback(self._opened.close)
+        return self._opened

@@ -16,8 +16,10 @@ from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
 from prism_cli.engine.shared_runner import SharedRunner
+from prism_cli.engine.split_queries import survey_queries
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.stage_spec import StageSpec
+from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import (
     MissingDataError,
     MissingPackageError,
@@ -99,16 +101,25 @@ class ShardActor:
             stage.use_survey(setup.surveyed)
         return stage
 
+    def survey(self, job: Job) -> ShardReport:
+        """Store the hashes of a shard's queries; return an empty report."""
+        worker = self._on(job)
+        survey_queries(worker.plan, worker.rows)
+        return ShardReport(job.name, RunSummary(worker.plan.stage.name))
+
     def work(self, job: Job) -> ShardReport:
         """Work one shard and return what became of it."""
-        worker = self._worker
-        assert worker is not None, "open was not called"
-        self._job = job.name
-        worker.plan = replace(worker.plan, jobs=[job])
+        worker = self._on(job)
         report = worker.work(job)
         report.counted = worker.plan.stage.take_counted()
         report.summary.figures = worker.plan.stage.summary() if report.worked else {}
         return report
+
+    def _on(self, job: Job) -> ShardWorker:
+        assert self._worker is not None, "open was not called"
+        self._job = job.name
+        self._worker.plan = replace(self._worker.plan, jobs=[job])
+        return self._worker
 
     def progress(self) -> tuple[str, float]:
         """Return the shard in work and how far it is: its rows, plus finished fractions."""

@@ -85,19 +85,24 @@ class WorkerPool:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _failed_starts: int = 0
     _stopping: bool = False
+    _method: str = "work"
 
     def __post_init__(self) -> None:
         self._queue = ShardQueue(self.here.plan, self.board, self.attempts, self.stall_seconds)
         self._name_needs_at = self.clock() + _PATIENCE_SECONDS
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[ShardReport]:
+    def run(self, jobs: Sequence[Job], method: str = "work") -> Iterator[ShardReport]:
         """Yield the report of each shard as it ends.
+
+        Args:
+            method: `work`, or `survey`, whose results are taken as they are.
 
         Raises:
             InterruptedRunError, LimitReachedError: after the workers have left their shards.
             EngineLostError: the cluster is lost; the running shards were waited for.
             PrismError: a worker cannot build the stage.
         """
+        self._method = method
         self._queue.add(jobs)
         try:
             while self._queue or self._busy:
@@ -149,7 +154,7 @@ class WorkerPool:
                 if shard is None:
                     return
                 worker.shard = shard
-                worker.call = self.cluster.call(worker.handle, "work", shard.job)
+                worker.call = self.cluster.call(worker.handle, self._method, shard.job)
                 worker.moved, worker.moved_at = None, now
                 self.board.workers[worker.name] |= {"shard": shard.name, "since_ms": now_ms()}
 
@@ -202,6 +207,7 @@ class WorkerPool:
                 yield report
         elif (
             report.error
+            or self._method == "survey"
             or summary.unpublished
             or queue.published(
                 shard, pending=bool(summary.counts.pending), before=bool(summary.finished_before)

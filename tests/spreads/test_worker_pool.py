@@ -497,3 +497,21 @@ def _cycle(values: list[float]) -> Iterator[float]:
 
 def _killed(*_: object) -> None:
     raise WorkerDiedError("half")
+
+
+def test_surveys_are_handed_out_before_the_work(run: Run) -> None:
+    surveyed: list[str] = []
+
+    def survey(_worker: ScriptedWorker, job: Job) -> ShardReport:
+        surveyed.append(job.name)
+        return ShardReport(job.name, RunSummary("echo"))
+
+    cluster = ScriptedCluster(survey)
+    pool = run.pool(cluster)
+    assert len(list(pool.run(run.plan.jobs, "survey"))) == len(run.plan.jobs)
+    assert sorted(surveyed) == [job.name for job in run.plan.jobs]
+    assert run.made() == {}
+    cluster.work = run.work
+    run.reports = list(pool.run(run.plan.jobs))
+    pool.close()
+    run.assert_whole()

@@ -12,6 +12,7 @@ from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.engine.surveys import Rows, SurveyParts
+from prism_cli.files.urls import is_url
 from prism_cli.rows.row import Row, query_id
 from prism_cli.shards.folder import is_row_file
 from prism_cli.shards.shared_keys import HASH_BYTES, common, hashes_of, shared_hashes
@@ -74,11 +75,17 @@ class SplitQueries:
     def mending_command(self, plan: RunPlan) -> str:
         """Return the command that writes the inputs as shards without split queries."""
         names = [source.name for job in plan.jobs for source in job.inputs]
-        parent, fields = Path(names[0]).parent, plan.options.fields
+        fields = plan.options.fields
         output = Path(names[0]).name.partition(".")[0]
-        in_folder = set(filter(is_row_file, parent.iterdir() if parent.is_dir() else ()))
-        if set(map(Path, names)) == in_folder or len(names) > _NAMED_INPUTS:
-            names, output = [str(parent)], str(parent if parent.name else "shards")
+        if is_url(names[0]):
+            if len(names) > _NAMED_INPUTS:
+                folder = names[0].rpartition("/")[0]
+                names, output = [f"{folder}/"], Path(folder).name
+        else:
+            parent = Path(names[0]).parent
+            in_folder = set(filter(is_row_file, parent.iterdir() if parent.is_dir() else ()))
+            if set(map(Path, names)) == in_folder or len(names) > _NAMED_INPUTS:
+                names, output = [str(parent)], str(parent if parent.name else "shards")
         options = ["--sort-queries"] if self.scattered else []
         for name in ("query", "query_id"):
             options += ["--field", f"{name}={fields[name]}"] if name in fields else []

@@ -14,12 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_cli.engine import split_queries
+from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_options import RunOptions
+from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.runner import run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import RefusedOutputsError
 from prism_cli.rows.row import Row, query_key
 from prism_cli.shards import shared_keys
+from prism_cli.shards.reader import Shard
 from tests.factories import make_pair, write_jsonl
 from tests.fakes import EchoStage
 
@@ -76,6 +79,23 @@ def test_scattered_rows_are_mended_by_gathering_them(
 
 def test_rows_of_one_query_over_several_whole_shards_are_adjacent(tmp_path: Path) -> None:
     assert "--sort-queries`" not in refusal(tmp_path, "ab", "b", "", "bc")
+
+
+@pytest.mark.parametrize(
+    ("names", "command"),
+    [
+        (["a.jsonl", "b c.jsonl.gz"], "prism shard a.jsonl 'b c.jsonl.gz' -o a.sharded"),
+        ([f"s3://b/in/{n}.jsonl" for n in range(21)], "prism shard s3://b/in/ -o in.sharded"),
+        (["s3://b/in/0.jsonl", "1.jsonl"], "prism shard s3://b/in/0.jsonl 1.jsonl -o 0.sharded"),
+    ],
+    ids=["files", "many objects", "objects"],
+)
+def test_the_mend_names_the_inputs_as_they_were_typed(names: list[str], command: str) -> None:
+    jobs = [Job([Shard(Path("x"), name)], None, Path("x")) for name in names]
+    options = RunOptions(fields={"query": "question", "document": "passage"})
+    plan = RunPlan(Ranking(), options, jobs)
+    found = split_queries.SplitQueries().mending_command(plan)
+    assert found == f"{command} --field query=question"
 
 
 def test_shards_without_the_query_are_worked(tmp_path: Path) -> None:

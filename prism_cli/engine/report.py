@@ -45,11 +45,17 @@ def summary_lines(
         for out in _by_folder([out for out in summary.finished_before if out not in reported_apart])
     ]
     if summary.exit_code != REJECTS_EXIT_CODE:
-        lines += _rejects_before(summary)
-    lines += [
-        f"{out}: its input {source} no longer exists; it was left as it is"
-        for out, source in summary.inputs_gone
-    ]
+        lines += _first(_rejects_before(summary), "finished before with rejected rows")
+    lines += _first(
+        [
+            f"{out}: its input {source} no longer exists; it was left as it is"
+            for out, source in summary.inputs_gone
+        ],
+        "outputs whose input no longer exists",
+    )
+    if summary.by_others:
+        worked = counted(len(summary.outputs) + len(summary.unpublished), "output")
+        lines.append(f"{worked} worked by this process, {summary.by_others:,} by others meanwhile")
     if not summary.outputs and not summary.unpublished and summary.finished_before:
         return lines
     parts = [f"{counted(counts.rows, 'row')} in", f"{counted(counts.written, 'row')} out"]
@@ -76,10 +82,10 @@ def summary_lines(
     lines += [
         f"not published, rows are pending: {out}; the same command asks for these alone, "
         "--accept-pending writes the others without them"
-        for out in summary.unpublished
+        for out in _by_folder(summary.unpublished)
     ]
     lines += [f"wrote {out}" for out in _by_folder(summary.outputs)]
-    lines += [f"set aside in {side}" for side in summary.side_files]
+    lines += _first([f"set aside in {side}" for side in summary.side_files], "files of rows")
     if verbose:
         lines.append(f"exit code {summary.exit_code}")
     return lines
@@ -97,11 +103,18 @@ def _by_folder(paths: Sequence[str]) -> list[str]:
     ]
 
 
+def _first(lines: list[str], noun: str) -> list[str]:
+    """Return the first of many lines, and how many more there are."""
+    more = len(lines) - _FILES
+    return [*lines[:_FILES], f"and {more:,} more {noun} (--json has all)"] if more > 0 else lines
+
+
 def rejects_lines(summary: "RunSummary") -> list[str]:
     """Return the reason for exit code 4; empty for another code."""
     if summary.exit_code != REJECTS_EXIT_CODE:
         return []
-    counts, lines = summary.counts, _rejects_before(summary)
+    counts = summary.counts
+    lines = _first(_rejects_before(summary), "finished before with rejected rows")
     if counts.rejected:
         files = [side for side in summary.side_files if side.endswith(_REJECTS)]
         names = ", ".join(files[:_NAMES] + ["…"] * bool(files[_NAMES:]))

@@ -129,6 +129,7 @@ class _Run:
         self.summary.add(report.summary)
         self.plan.stage.add_counted(report.counted)
         self.processed += report.worked
+        self.summary.by_others += bool(report.summary.finished_before)
         kinds = (*OUTPUT_ERRORS, ShardLostError)
         if isinstance(report.error, kinds) and len(self.plan.jobs) > 1:
             self.skipped.add(report.name, report.error)

@@ -19,6 +19,8 @@ class RunSummary:
         refused: error that lists the outputs left as they are; None if there are none.
         rejects_before: (rejected rows, all rows) of outputs finished before, by file of rejects;
             only outputs with rejects.
+        by_others: outputs that other processes finished while this run worked; they are in
+            `finished_before`.
         inputs_gone: outputs in the same folder whose input no longer exists, with its name.
     """
 
@@ -37,6 +39,7 @@ class RunSummary:
     accept_pending: bool = False
     rows_before: int = 0
     rejected_before: int = 0
+    by_others: int = 0
     rejects_before: dict[str, tuple[int, int]] = field(default_factory=dict)
     refused: RefusedOutputsError | None = None
     inputs_gone: list[tuple[str, str]] = field(default_factory=list)
@@ -97,6 +100,7 @@ class RunSummary:
             "counts": self.counts.as_dict(),
             "rows_before": self.rows_before,
             "rejected_before": self.rejected_before,
+            "by_others": self.by_others,
             "usage": asdict(self.usage),
             "figures": self.figures,
             "pending_reasons": self.pending_reasons,

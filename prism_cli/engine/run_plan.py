@@ -42,10 +42,12 @@ class RunPlan:
             StorageError, PrerequisiteError: the store cannot be read.
         """
         if staged := self.staged(job):
-            folder = str(job.record_path.parent)
-            many = listed and len(self.jobs) >= _LISTED_JOBS
-            staged.refresh(self._folders[folder] if many else None)
+            staged.refresh(self._listed(job) if listed else None)
         return job_record(job, self.stage.name, self.options.settings, self.options.dependencies)
+
+    def _listed(self, job: Job) -> Mapping[str, ObjectState] | None:
+        many = len(self.jobs) >= _LISTED_JOBS
+        return self._folders[str(job.record_path.parent)] if many else None
 
     @cached_property
     def _folders(self) -> dict[str, dict[str, ObjectState]]:
@@ -74,7 +76,9 @@ class RunPlan:
             return None
         staged = self.staged(job)
         with ExitStack() as held:
-            if staged and record is None:
+            states = self._listed(job) if staged and listed else None
+            current = staged and states is not None and staged.is_current(states)
+            if staged and record is None and not current:
                 try:
                     held.enter_context(output_lock(job.record_path))
                 except LockedError:

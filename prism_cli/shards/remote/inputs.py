@@ -107,12 +107,13 @@ def find_remote_shards(url: str, *, plain: bool) -> list[Shard]:
         problem = f"no such object, and no row files in a folder of that name; {expected()}"
     if not found:
         raise MissingDataError(f"{url}: {problem}")
-    return [_shard(object_name, state, plain) for object_name, state in found]
+    folder = state_directory(None)
+    return [_shard(object_name, state, folder, plain) for object_name, state in found]
 
 
-def _shard(name: ObjectName, state: ObjectState, plain: bool) -> RemoteShard:
+def _shard(name: ObjectName, state: ObjectState, folder: Path, plain: bool) -> RemoteShard:
     url = str(name)
-    path = staged_path(url, state_directory(None))
+    path = staged_path(url, folder)
     if is_document(path) and not plain:
         raise MissingDataError(
             f"{url}: documents are read from local folders; download it, or name objects of rows. "

@@ -68,19 +68,13 @@ class StagedOutputs:
         Raises:
             StorageError, PrerequisiteError: the store cannot be read.
         """
-        names = [*self._outputs, *self._sides, self._manifest]
-        now = {
-            path.name: object_state(path.object_name)
-            if listed is None
-            else listed.get(path.object_name.key)
-            for path in names
-        }
+        now = self._states(listed)
         base, published = self._read_base()
         if base is not None and _conditions(base) == _conditions(now):
             if listed is None and base != now:  # a list lacks versions
                 self._write_base(now, published)
             return
-        for path in names:
+        for path in self._paths:
             if path.exists():
                 remove_file(path)
         if state := now[self._manifest.name]:
@@ -94,6 +88,21 @@ class StagedOutputs:
             if (state := now[path.name]) and (manifest or not _is_leftover(path.object_name)):
                 _place(path, state.size, state.changed_ns)
         self._write_base(now, self._manifest_digest())
+
+    def is_current(self, listed: Mapping[str, ObjectState]) -> bool:
+        """Return whether the folder mirrors a finished job of the store; needs no lock."""
+        base, _ = self._read_base()
+        same = base is not None and _conditions(base) == _conditions(self._states(listed))
+        return same and self.published
+
+    @property
+    def _paths(self) -> list[StagedPath]:
+        return [*self._outputs, *self._sides, self._manifest]
+
+    def _states(self, listed: Mapping[str, ObjectState] | None) -> _States:
+        if listed is not None:
+            return {path.name: listed.get(path.object_name.key) for path in self._paths}
+        return {path.name: object_state(path.object_name) for path in self._paths}
 
     def _stands(
         self, path: StagedPath, state: ObjectState, manifest: Mapping[str, Any] | None

@@ -18,6 +18,7 @@ PRISM = '#!/bin/sh\necho "prism $*"\nexit "$PRISM_CODE"\n'
 SCONTROL = '#!/bin/sh\n[ "$1" = show ] && echo node1 || echo "scontrol $*"\n'
 SRUN = '#!/bin/sh\necho "srun $*"\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
 RAY = "#!/bin/sh\necho a-token\n"
+TORCHRUN = '#!/bin/sh\necho "torchrun $*"\nexit "$PRISM_CODE"\n'
 
 
 def gold(script: str, *files: Path) -> list[dict[str, object]]:
@@ -29,6 +30,7 @@ def gold(script: str, *files: Path) -> list[dict[str, object]]:
 def run_script(path: Path, folder: Path, prism_code: int) -> tuple[int, list[str]]:
     """Return exit code and calls of a script, with fake commands that print their arguments."""
     fakes = {"prism": PRISM, "scontrol": SCONTROL, "srun": SRUN, "ray": RAY}
+    fakes["torchrun"] = TORCHRUN
     for name, text in fakes.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -124,6 +126,17 @@ def test_slurm_starts_ray_on_all_nodes_and_requeues_after_a_lost_head(
     )
     parse(calls[1])
     assert calls[2:] == (["scontrol requeue 4711"] if prism_code in (6, 7) else [])
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_slurm_starts_one_torchrun_on_each_node(tmp_path: Path, code: int) -> None:
+    ended, calls = run_script(RECIPES / "cluster/slurm-train.sbatch", tmp_path, code)
+    assert ended == code
+    assert calls[0].startswith("srun --nodes=4 --ntasks=4 --kill-on-bad-exit=1 -- torchrun ")
+    assert calls[1:] == [
+        "torchrun --nnodes 4 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d "
+        "--rdzv-id 4711 --rdzv-endpoint node1:29500 -m prism_cli train data/train.jsonl -o runs/2b --size 2b"
+    ]
 
 
 def read_yaml(name: str) -> dict[str, Any]:

@@ -135,7 +135,8 @@ def test_slurm_starts_one_torchrun_on_each_node(tmp_path: Path, code: int) -> No
     assert calls[0].startswith("srun --nodes=4 --ntasks=4 --kill-on-bad-exit=1 -- torchrun ")
     assert calls[1:] == [
         "torchrun --nnodes 4 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d "
-        "--rdzv-id 4711 --rdzv-endpoint node1:29500 -m prism_cli train data/train.jsonl -o runs/2b --size 2b"
+        "--rdzv-id 4711 --rdzv-endpoint node1:29500 -m prism_cli train "
+        "data/train.jsonl -o runs/2b --size 2b"
     ]
 
 

@@ -4,9 +4,11 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -72,12 +74,13 @@ class RayCluster:
         self._ray._private.worker.listen_error_messages = lambda *_: None
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._ray.init(
-                address=self._address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **({} if self._address else own),
-            )
+            with _silent_errors():
+                self._ray.init(
+                    address=self._address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **({} if self._address else own),
+                )
         except (self._ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
             raise PrerequisiteError(self._not_reached(error)) from error
         finally:
@@ -183,6 +186,21 @@ class RayCluster:
             f"--ray-address {self._address}: no cluster can be reached: {reason}. "
             "`ray start --head` starts one; `ray status` shows it"
         )
+
+
+@contextmanager
+def _silent_errors() -> Iterator[None]:
+    """Hide what Ray's compiled part writes to standard error: a line a second while it is refused,
+    of which the exception tells the outcome."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _shown(error: BaseException) -> str:

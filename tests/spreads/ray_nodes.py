@@ -52,7 +52,7 @@ class RayNodes:
                 env={**os.environ, **self.variables},
                 start_new_session=True,
             )
-        until(lambda: b"Ray runtime started" in log.read_bytes(), 60, log.read_text)
+        until(lambda: b"Ray runtime started" in log.read_bytes(), 120, log.read_text)
 
     def add_node(self, host: str, cpus: int = 1) -> None:
         """Start a node with workers."""

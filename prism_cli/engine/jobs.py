@@ -272,13 +272,18 @@ def outputs_without_input(
         isinstance(item, str) and not Path(item).is_file() for item in inputs
     )
     orphans: list[tuple[str, str]] = []
-    current = {path for job in jobs for path in (job.outputs or {}).values()}
-    for folder in sorted({path.parent for path in current}) if shards else ():
-        for path in sorted(folder.glob(f"*{MANIFEST_SUFFIX}")):
-            output = path.with_name(path.name.removesuffix(MANIFEST_SUFFIX))
-            if output in current or not output.is_file():
+    current: dict[Path, set[str]] = {}
+    for job in jobs if shards else ():
+        for path in (job.outputs or {}).values():
+            current.setdefault(path.parent, set()).add(path.name)
+    for folder in sorted(filter(Path.is_dir, current)):
+        there = set(os.listdir(folder))
+        outputs = {name.removesuffix(MANIFEST_SUFFIX) for name in there}
+        for name in sorted((outputs & there) - current[folder]):
+            output = folder / name
+            if f"{name}{MANIFEST_SUFFIX}" not in there or not output.is_file():
                 continue
-            if (content := read_manifest(path)) is None:
+            if (content := read_manifest(manifest_path(output))) is None:
                 continue
             names = [entry["path"] for entry in content["inputs"]]
             gone = [name for name in names if not (is_url(name) or Path(name).exists())]

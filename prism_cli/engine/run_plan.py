@@ -13,6 +13,7 @@ from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import ChangedInputError, LockedError
+from prism_cli.files.urls import StagedPath
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Source
@@ -55,6 +56,8 @@ class RunPlan:
 
     def staged(self, job: Job) -> StagedOutputs | None:
         """Return the objects behind the outputs of a job; None if they are local files."""
+        if not isinstance(job.record_path, StagedPath):
+            return None
         sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
         return staged_outputs(job.record_path, list((job.outputs or {}).values()), sides)
 

@@ -152,7 +152,8 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     """Return the manifest at `path`, also of an earlier version, as a JSON object; None if there is
     none or it is not valid."""
     try:
-        content = orjson.loads(path.read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            content = orjson.loads(file.readall())
     except (OSError, orjson.JSONDecodeError):
         return None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:

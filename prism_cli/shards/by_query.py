@@ -50,8 +50,9 @@ class SortedByQuery:
         )
         spill.fill("INSERT INTO spill VALUES (?, ?, ?, ?, ?)", self._entries())
         query = (
-            "SELECT line, field, reason FROM spill JOIN (SELECT query AS q, min(number) AS first "
-            "FROM spill GROUP BY query) ON query = q ORDER BY first, number"
+            "SELECT line, field, reason FROM (SELECT number AS n, min(number) OVER "
+            "(PARTITION BY query) AS first FROM spill) CROSS JOIN spill ON number = n "
+            "ORDER BY first, n"
         )
         for line, field, reason in spill.rows(query):
             yield line if reason is None else Unreadable(line, field, reason)

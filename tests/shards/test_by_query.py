@@ -1,6 +1,7 @@
 """Rows of a query put together."""
 
 import gzip
+import time
 from pathlib import Path
 
 import orjson
@@ -23,3 +24,15 @@ def test_rows_stand_by_query_in_order_of_first_rows(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert b"broken" in lines
     assert len(source.fingerprint) == 64
+
+
+def test_the_time_grows_with_the_rows_not_with_their_square(tmp_path: Path) -> None:
+    rows = 20_000
+    lines = b"".join(
+        b'{"query":"%d","document":"%d"}\n' % (number * 7919 % rows // 2, number)
+        for number in range(rows)
+    )
+    (tmp_path / "rows.jsonl").write_bytes(lines)
+    started = time.process_time()
+    assert len(list(SortedByQuery(find_shards([str(tmp_path)]), {}).lines())) == rows
+    assert time.process_time() - started < 8.0  # 1 s; a join without an index: 20 s

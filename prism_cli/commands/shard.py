@@ -39,14 +39,15 @@ def shard(
     """
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.errors import UsageError
-    from prism_cli.files.names import shown_name
+    from prism_cli.files.names import is_folder, shown_name
     from prism_cli.files.urls import is_url
     from prism_cli.shards.by_query import input_sources
-    from prism_cli.shards.folder import line_suffix
+    from prism_cli.shards.folder import is_row_file
     from prism_cli.stages.shard import ShardStage
 
     folder = common.output
-    if folder is None or folder.is_file() or str(folder) == "-" or line_suffix(folder):
+    is_file = folder and (folder.is_file() or (is_row_file(folder) and not is_folder(folder)))
+    if folder is None or str(folder) == "-" or is_file:
         raise UsageError("shard writes a folder of files; name it with -o DIR")
     if is_url(shown_name(folder)):
         raise UsageError(

@@ -105,6 +105,12 @@ def spread_of(
             f"{option} and set --concurrency; models of your own behind several servers are one "
             "base_url behind a router"
         )
+    if common.join and options.overwrite:
+        raise UsageError(
+            "--join: not with --overwrite, --fresh or --retry-final, with which each process would "
+            "make all shards again. Delete those to be made again, or use --if-changed redo for "
+            "those whose input or settings changed"
+        )
     if common.join:
         return Join()
     from prism_cli.spreads.ray_actors import RayActors

@@ -1,5 +1,6 @@
 """Queries whose rows are in more than one shard."""
 
+import os
 import shlex
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -74,22 +75,15 @@ class SplitQueries:
 
     def mending_command(self, plan: RunPlan) -> str:
         """Return the command that writes the inputs as shards without split queries."""
-        names = [source.name for job in plan.jobs for source in job.inputs]
-        fields = plan.options.fields
-        output = Path(names[0]).name.partition(".")[0]
-        if is_url(names[0]):
-            if len(names) > _NAMED_INPUTS:
-                folder = names[0].rpartition("/")[0]
-                names, output = [f"{folder}/"], Path(folder).name
-        else:
-            parent = Path(names[0]).parent
-            in_folder = set(filter(is_row_file, parent.iterdir() if parent.is_dir() else ()))
-            if set(map(Path, names)) == in_folder or len(names) > _NAMED_INPUTS:
-                names, output = [str(parent)], str(parent if parent.name else "shards")
+        names = _shown_inputs([source.name for job in plan.jobs for source in job.inputs])
+        first, fields = Path(names[0]), plan.options.fields
+        output = str(first) if first.is_dir() else first.name.partition(".")[0]
+        output = output if output.strip("./") else "shards"
         options = ["--sort-queries"] if self.scattered else []
         for name in ("query", "query_id"):
             options += ["--field", f"{name}={fields[name]}"] if name in fields else []
-        return shlex.join(["prism", "shard", *names, "-o", f"{output}.sharded", *options])
+        paths = [_not_an_option(name) for name in (*names, f"{output}.sharded")]
+        return shlex.join(["prism", "shard", *paths[:-1], "-o", paths[-1], *options])
 
 
 def unsurveyed(plan: RunPlan, rows: Rows) -> list[Job]:
@@ -102,6 +96,29 @@ def survey_queries(plan: RunPlan, rows: Rows) -> None:
     """Store the hashes of the queries of all shards in the state directory, for `split_queries` in
     another process."""
     SurveyParts(plan, QuerySurvey(plan.stage.group_of), rows).share()
+
+
+def _shown_inputs(names: Sequence[str]) -> list[str]:
+    """Return the names of inputs; a folder in place of all its row files, or of too many."""
+    folders = [_folder(name) for name in names]
+    given, whole = {Path(name) for name in names}, dict[str, bool]()
+    for folder in set(folders):
+        files = set(filter(is_row_file, Path(folder).iterdir() if os.path.isdir(folder) else ()))
+        whole[folder] = bool(files) and files <= given
+    shown = dict.fromkeys(
+        folder if whole[folder] else name for folder, name in zip(folders, names, strict=True)
+    )
+    if len(shown) > _NAMED_INPUTS:
+        shown = dict.fromkeys(folders)
+    return list(shown)
+
+
+def _folder(name: str) -> str:
+    return f"{name.rpartition('/')[0]}/" if is_url(name) else str(Path(name).parent)
+
+
+def _not_an_option(path: str) -> str:
+    return f"./{path}" if path.startswith("-") else path
 
 
 def split_queries(

@@ -4,6 +4,7 @@ A spread places work and nothing else: outputs, manifests and resume are the wor
 calls `ShardWorker.work`, so that the bytes do not depend on the way.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
 from prism_cli.errors import LockedError
+from prism_cli.reporting.sanitize import escape_invisible
+from prism_cli.wording import counted
 
 _LOOK_SECONDS = (0.5, 15.0)
 """First and longest wait before shards that others hold are looked at again."""
@@ -73,6 +76,7 @@ class Join(Spread):
         """Yield the report of each shard once it is finished, by this process or another."""
         waiting = rotated(jobs)
         wait, longest = _LOOK_SECONDS
+        quiet = worker.plan.options.quiet
         while waiting:
             held = []
             for job in waiting:
@@ -83,6 +87,14 @@ class Join(Spread):
                     wait = _LOOK_SECONDS[0]
                     yield report
             if len(held) == len(waiting):
+                if wait > _LOOK_SECONDS[0] and not quiet:
+                    quiet = True
+                    shards = f"{counted(len(held), 'shard')}, such as {held[0].name}"
+                    print(
+                        escape_invisible(f"prism: waiting for other processes on {shards}"),
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 worker.control.wait(wait)
                 wait = min(2 * wait, longest)
             waiting = held

@@ -24,6 +24,7 @@ from prism_cli.rows.row import Row
 from prism_cli.shards import lock
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.timestamps import now_ms
+from tests.door import prism
 from tests.factories import make_pair, make_pairs, write_jsonl
 from tests.fakes import EchoStage
 
@@ -201,3 +202,22 @@ def test_servers_and_standard_output_are_refused(tmp_path: Path) -> None:
     out = subprocess.run([*word, "--judge", "source", "-o", "-"], capture_output=True, text=True)
     assert out.returncode == 2
     assert "--join: not with -o -" in out.stderr
+
+
+@pytest.mark.parametrize("option", ["--overwrite", "--fresh"])
+def test_options_with_which_each_process_makes_all_shards_again_are_refused(option: str) -> None:
+    Path("in").mkdir()
+    write_jsonl(Path("in/a.jsonl"), make_pairs(1))
+    done = prism("convert", "in", "-o", "out", "--to", "kalm", "--join", option)
+    assert done.returncode == 2
+    assert "--if-changed redo" in done.stderr
+    assert not Path("out").exists()
+
+
+def test_what_a_process_waits_for_is_said(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = RunOptions(shards.with_name("out"), shared=True, max_seconds=1.5, shard_attempts=3)
+    with output_lock(shards.with_name("out") / "2.jsonl"), pytest.raises(LimitReachedError):
+        run_rows(EchoStage(), [str(shards)], options, Join())
+    said = capsys.readouterr().err
+    assert said.count("waiting for other processes on 1 shard, such as ") == 1
+    assert "out/2.jsonl" in said

@@ -149,3 +149,33 @@ def test_many_small_shards_are_surveyed_quickly(tmp_path: Path) -> None:
     started = time.process_time()
     assert refusal(tmp_path, *(f"{chr(0x4E00 + n)}{chr(0x4E01 + n)}" for n in range(1000)))
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("names", "command"),
+    [
+        (["a/1.jsonl", "b/1.jsonl"], "prism shard a b -o a.sharded"),
+        (["a/1.jsonl", "b/1.jsonl", "b/2.jsonl"], "prism shard a b/1.jsonl b/2.jsonl -o a.sharded"),
+        ([f"a/{n}.jsonl" for n in range(1, 25)] + ["b/1.jsonl"], "prism shard a b -o a.sharded"),
+        (["-a/1.jsonl"], "prism shard ./-a -o ./-a.sharded"),
+        (["../c/1.jsonl"], "prism shard ../c -o ../c.sharded"),
+        (["s3://x/y/1.jsonl", "s3://x/y/2.jsonl"],
+         "prism shard s3://x/y/1.jsonl s3://x/y/2.jsonl -o 1.sharded"),
+        ([f"s3://x/y/{n}.jsonl" for n in range(30)], "prism shard s3://x/y/ -o y.sharded"),
+    ],
+)  # fmt: skip
+def test_the_command_names_all_inputs(
+    names: list[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "work"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    for name in names:
+        if not name.startswith("s3:"):
+            Path(name).parent.mkdir(exist_ok=True)
+            write_jsonl(Path(name), rows_of("a"))
+    if "b/2.jsonl" in names:
+        write_jsonl(Path("b/3.jsonl"), rows_of("a"))
+    jobs = [Job([Shard(Path(name), name)], None, Path("out.jsonl")) for name in names]
+    plan = RunPlan(Ranking(), RunOptions(), jobs)
+    assert split_queries.SplitQueries().mending_command(plan) == command

@@ -186,6 +186,9 @@ def _drive(folder: str, kind: str) -> None:
             yield from pool.run(jobs)
             pool.close()
 
+        def close(self) -> None:
+            pass
+
     options = RunOptions(output=Path(folder) / "out", quiet=True, shared=True)
     began, spent = time.monotonic(), time.process_time()
     summary = run_rows(EchoStage(), [str(Path(folder) / "in")], options, Scripted())
@@ -210,6 +213,7 @@ def driver(folder: Path, most: int = 100_000) -> None:
             process = get_context("spawn").Process(target=_drive, args=(str(place), kind))
             process.start()
             process.join()
+            assert process.exitcode == 0
         count *= 10
 
 

@@ -177,10 +177,12 @@ class SurveyParts(Sequence[bytes]):
 
 
 def _state(job: Job) -> bytes:
-    """Return size and time of the only input of a job."""
+    """Return a digest of size and times of the only input of a job."""
     (source,) = job.inputs
     assert isinstance(source, Shard)
-    return b"".join(_packed(number) for number in source.size_and_change())
+    state: tuple[int | str, ...] = source.size_and_change()
+    state += (source.version or source.path.stat().st_ctime_ns,)
+    return sha256(repr(state).encode()).digest()
 
 
 def _packed(number: int) -> bytes:

@@ -26,6 +26,8 @@ class FileDigest:
         changed_ns: time of last change, in nanoseconds since the epoch.
         settled_ns: the same if any later change has another time; 0 if the file was read so soon
             after its change that a second one may go unnoticed, and for folders.
+        inode_changed_ns: time of last change of the file or of its attributes, which no program
+            can set back: it differs after an edit that keeps size and `changed_ns`.
     """
 
     bytes: int
@@ -33,6 +35,7 @@ class FileDigest:
     line_ends: int
     changed_ns: int
     settled_ns: int = 0
+    inode_changed_ns: int = 0
 
 
 def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:
@@ -42,14 +45,15 @@ def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:
     digest, size, ends = StreamDigest(), 0, 0
     left = first_bytes if first_bytes is not None else sys.maxsize
     with path.open("rb", buffering=0) as file:
-        now, changed = time.time_ns(), os.fstat(file.fileno()).st_mtime_ns
+        now, state = time.time_ns(), os.fstat(file.fileno())
         while left > size and (chunk := file.read(min(left - size, _CHUNK_BYTES))):
             digest.update(chunk)
             size += len(chunk)
             ends += chunk.count(b"\n")
+    changed = state.st_mtime_ns
     tick = _TICK_NS if changed % 1_000_000_000 else _COARSE_TICK_NS
     settled = changed if changed + tick < now else 0
-    return FileDigest(size, digest.hexdigest(), ends, changed, settled)
+    return FileDigest(size, digest.hexdigest(), ends, changed, settled, state.st_ctime_ns)
 
 
 _digests: dict[tuple[str, int, int], FileDigest] = {}

@@ -32,6 +32,7 @@ class InputRecord:
         changed_ns: time of last change, in nanoseconds since the epoch, at which size and time
             identify the content; 0 where they do not (see `FileDigest.settled_ns`), for what is no
             file, and in earlier versions.
+        inode_changed_ns: as in `FileDigest`, for `changed_ns`; 0 without it.
     """
 
     path: str
@@ -39,6 +40,7 @@ class InputRecord:
     sha256: str
     version: str = ""
     changed_ns: int = 0
+    inode_changed_ns: int = 0
 
 
 @dataclass

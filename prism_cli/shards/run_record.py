@@ -289,16 +289,17 @@ def _dependency(file: Shard | Path, before: Mapping[str, Mapping[str, Any]]) -> 
 
 def _input_record(name: str, version: str, digest: FileDigest) -> InputRecord:
     changed = 0 if version else digest.settled_ns
-    return InputRecord(name, digest.bytes, digest.sha256, version, changed)
+    inode_changed = digest.inode_changed_ns if changed else 0
+    return InputRecord(name, digest.bytes, digest.sha256, version, changed, inode_changed)
 
 
 def _unchanged(entry: Mapping[str, Any] | None, file: Shard | Path) -> InputRecord | None:
     """Return the record of a manifest if the file is still the same: by its version if it is an
-    object in a store, else by size and time."""
+    object in a store, else by size and times."""
     if entry is None:
         return None
     version, path = (file.version, file.path) if isinstance(file, Shard) else ("", file)
-    changed = entry.get("changed_ns", 0)
+    times = entry.get("changed_ns", 0), entry.get("inode_changed_ns", 0)
     if version or entry.get("version"):
         same = entry.get("version") == version
     else:
@@ -306,7 +307,7 @@ def _unchanged(entry: Mapping[str, Any] | None, file: Shard | Path) -> InputReco
             now = os.stat(path)
         except OSError:
             return None
-        same = (now.st_size, now.st_mtime_ns) == (entry["bytes"], changed)
+        same = now.st_size == entry["bytes"] and times == (now.st_mtime_ns, now.st_ctime_ns)
     if not same:
         return None
-    return InputRecord(entry["path"], entry["bytes"], entry["sha256"], version, changed)
+    return InputRecord(entry["path"], entry["bytes"], entry["sha256"], version, *times)

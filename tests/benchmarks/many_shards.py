@@ -46,6 +46,7 @@ def make_shards(folder: Path, count: int) -> None:
         entry |= {"path": f"in/{name}", "bytes": len(data), "sha256": sha256(data).hexdigest()}
         if "changed_ns" in entry:
             entry["changed_ns"] = source.stat().st_mtime_ns
+            entry["inode_changed_ns"] = source.stat().st_ctime_ns
         changed = out.stat().st_mtime_ns
         record = {"bytes": len(data), "sha256": entry["sha256"], "changed_ns": changed}
         manifest["outputs"] = {name: record}

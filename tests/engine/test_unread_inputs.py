@@ -67,6 +67,15 @@ def test_change_of_equal_size_is_noticed(pairs: Path, tmp_path: Path) -> None:
         echo(pairs, out)
 
 
+def test_change_that_keeps_size_and_time_is_noticed(pairs: Path, tmp_path: Path) -> None:
+    out, changed = tmp_path / "out.jsonl", pairs.stat().st_mtime_ns
+    echo(pairs, out)
+    pairs.write_bytes(pairs.read_bytes().replace(b"d", b"D", 1))
+    os.utime(pairs, ns=(changed, changed))  # as from an archive whose files all have one time
+    with pytest.raises(ChangedInputError, match="its bytes changed"):
+        echo(pairs, out)
+
+
 def test_input_that_was_touched_is_read_and_found_equal(
     pairs: Path, tmp_path: Path, reads: list[str]
 ) -> None:

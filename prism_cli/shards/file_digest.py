@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prism_cli.files.digest import StreamDigest
@@ -35,7 +35,7 @@ class FileDigest:
     line_ends: int
     changed_ns: int
     settled_ns: int = 0
-    inode_changed_ns: int = 0
+    inode_changed_ns: int = field(default=0, compare=False)
 
 
 def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:

@@ -39,7 +39,8 @@ class ShardSet:
 
     def planned_files(self, folder: Path) -> tuple[str, ...]:
         """Return the names of the first file, and of those of a set that exist in `folder`, also
-        unpublished, or that its manifest lists."""
+        unpublished, or that its manifest lists, and those of another set that a killed run
+        began to replace."""
         pattern = re.compile(re.escape(self.name) + rf"-\d{{{_DIGITS}}}\.jsonl(\.\w+)?")
         existing = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         names = filter(pattern.fullmatch, (*existing, *leftover_parts(folder)))
@@ -69,4 +70,4 @@ def _manifest_of(folder: Path) -> Path:
 
 def _listed(folder: Path) -> list[str]:
     manifest = read_manifest(_manifest_of(folder))
-    return list(manifest["outputs"]) if manifest else []
+    return [*manifest["outputs"], *manifest["replaces"]] if manifest else []

@@ -100,6 +100,19 @@ def test_a_killed_run_is_finished_by_the_same_command(point: str) -> None:
     assert contents("in") == contents("whole")
 
 
+@pytest.mark.parametrize("point", ["after-claim", "after-publish-before-manifest:2"])
+def test_a_set_that_a_killed_run_began_to_replace_is_removed(point: str) -> None:
+    for name in ("old", "new"):
+        write_jsonl(Path(f"{name}.jsonl"), rows_of("abc" if name == "old" else "xyz"))
+    assert prism("shard", "old.jsonl", "-o", "in", "--rows", "1").returncode == 0
+    words = ("shard", "new.jsonl", "-o", "in", "--rows", "1", "--if-changed", "redo")
+    environment = os.environ | {"PRISM_CRASH_AT": point, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-m", "prism_cli", *words], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert prism(*words).returncode == 0
+    assert set(contents("in")) == {f"new-0000{number}.jsonl" for number in range(3)}
+
+
 def test_a_set_without_one_of_its_shards_is_refused() -> None:
     write_jsonl(Path("in.jsonl"), rows_of("abc"))
     words = ("shard", "in.jsonl", "-o", "in", "--rows", "1")

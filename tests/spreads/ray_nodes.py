@@ -69,8 +69,9 @@ class RayNodes:
         return process
 
     def actors(self) -> list[int]:
-        """Return the processes of actors of prism."""
-        return processes("ray::RayShardActor")
+        """Return the processes of actors of prism; other clusters of this machine may have some."""
+        found = processes("ray::RayShardActor")
+        return [process for process in found if _output(process).is_relative_to(self.folder)]
 
     def end_node(self, host: str) -> None:
         """End a node's processes at once."""
@@ -91,6 +92,14 @@ def processes(*words: str) -> list[int]:
             if all(word in line for word in words) and path.name != str(os.getpid()):
                 found.append(int(path.name))
     return found
+
+
+def _output(process: int) -> Path:
+    """Return the file that is the standard output of a process."""
+    try:
+        return Path(f"/proc/{process}/fd/1").readlink()
+    except OSError:
+        return Path()
 
 
 def alive(process: int) -> bool:

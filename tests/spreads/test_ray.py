@@ -110,6 +110,8 @@ def test_a_killed_worker_and_one_that_is_taken_away_are_replaced(
 ) -> None:
     process = run.start_held("--workers", "2")
     killed, taken = run.busy(2)
+    assert run.nodes
+    assert {killed, taken} <= {*run.nodes.actors()}
     os.kill(killed, signal.SIGKILL)
     os.kill(taken, signal.SIGTERM)
     run.go_on.touch()

@@ -41,11 +41,12 @@ class SpreadOptions:
         ),
     ] = None
     workers: Annotated[
-        int, _spread_option("--workers", min=1, help="Actors at work; default 1.")
-    ] = 1
+        int | None, _spread_option("--workers", min=1, help="Actors at work; default 1.")
+    ] = None
     gpus_per_worker: Annotated[
-        float, _spread_option("--gpus-per-worker", min=0, help="GPUs of each actor; default 0.")
-    ] = 0.0
+        float | None,
+        _spread_option("--gpus-per-worker", min=0, help="GPUs of each actor; default 0."),
+    ] = None
     shard_attempts: Annotated[
         int,
         _spread_option(
@@ -88,7 +89,12 @@ def spread_of(
     from prism_cli.engine.spread import Join
     from prism_cli.errors import UsageError
 
-    if not isinstance(common, SpreadOptions) or not (common.join or common.engine_on):
+    if not isinstance(common, SpreadOptions):
+        return None
+    for name in ("workers", "gpus_per_worker", "ray_address"):
+        if getattr(common, name) is not None and not common.engine_on:
+            raise UsageError(f"--{name.replace('_', '-')}: of a cluster; add --engine-on ray")
+    if not (common.join or common.engine_on):
         return None
     option = "--join" if common.join else f"--engine-on {common.engine_on}"
     if common.join and common.engine_on:
@@ -119,8 +125,8 @@ def spread_of(
         spec,
         options,
         address=common.ray_address,
-        workers=common.workers,
-        gpus=common.gpus_per_worker,
+        workers=common.workers or 1,
+        gpus=common.gpus_per_worker or 0.0,
         attempts=common.shard_attempts,
         stall_seconds=common.stall_seconds,
     )

@@ -23,23 +23,23 @@ class Progress:
     Args:
         label: name of the work.
         total: rows expected; None if unknown.
+        unit: name of what is counted, if not rows.
 
     Attributes:
         rows: rows that have ended, plus the finished fractions of those in progress.
         cached: the part of `rows` that was cached; the rate is that of the others.
         questions: set if there are more questions than rows.
-        unit: name of what `rows` counts.
         nouns: names of rows and questions if `questions` is set.
     """
 
-    def __init__(self, label: str, total: int | None) -> None:
+    def __init__(self, label: str, total: int | None, unit: str = "rows") -> None:
         self.label = label
         self.total = total
         self.rows = 0.0
         self.cached = 0.0
         self.questions: QuestionCounts | None = None
         self.nouns = ("rows", "questions")
-        self.unit = "rows"
+        self.unit = unit
         self.usd = 0.0
         self.started = time.monotonic()
 

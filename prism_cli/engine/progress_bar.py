@@ -17,8 +17,8 @@ _NARROW = 100
 
 
 class _Bar(Progress):
-    def __init__(self, label: str, total: int | None, rich: RichProgress) -> None:
-        super().__init__(label, total)
+    def __init__(self, label: str, total: int | None, unit: str, rich: RichProgress) -> None:
+        super().__init__(label, total, unit)
         self._rich = rich
         self._task = rich.add_task(
             escape_invisible(label), total=total, note=escape_invisible(self.words)
@@ -29,7 +29,7 @@ class _Bar(Progress):
 
 
 @contextmanager
-def progress_bar(label: str, total: int | None) -> Iterator[Progress]:
+def progress_bar(label: str, total: int | None, unit: str = "rows") -> Iterator[Progress]:
     """Show a rich bar on stderr during the block."""
     console = Console(stderr=True)
     label_column = TextColumn(
@@ -44,4 +44,4 @@ def progress_bar(label: str, total: int | None) -> Iterator[Progress]:
         console=console,
         transient=True,
     ) as rich:
-        yield _Bar(label, total, rich)
+        yield _Bar(label, total, unit, rich)

@@ -14,8 +14,8 @@ LINE_SECONDS = 60.0
 
 
 class _Lines(Progress):
-    def __init__(self, label: str, total: int | None) -> None:
-        super().__init__(label, total)
+    def __init__(self, label: str, total: int | None, unit: str) -> None:
+        super().__init__(label, total, unit)
         self._next = self.started + LINE_SECONDS
 
     def _changed(self) -> None:
@@ -32,25 +32,31 @@ def announce_load(model: str, *, quiet: bool) -> None:
 
 @contextmanager
 def show_progress(
-    label: str, total: int | None, *, quiet: bool, record_path: Path | None = None
+    label: str,
+    total: int | None,
+    *,
+    quiet: bool,
+    record_path: Path | None = None,
+    unit: str = "rows",
 ) -> Iterator[Progress]:
     """Show progress during the block: a bar on a terminal, lines elsewhere.
 
     Args:
+        unit: what is counted.
         record_path: also write the heartbeat of that output.
     """
     if record_path is not None:
         with (
-            show_progress(label, total, quiet=quiet) as progress,
+            show_progress(label, total, quiet=quiet, unit=unit) as progress,
             Heartbeat(record_path, progress.snapshot),
         ):
             yield progress
     elif quiet:
-        yield Progress(label, total)
+        yield Progress(label, total, unit)
     elif sys.stderr.isatty():
         from prism_cli.engine.progress_bar import progress_bar
 
-        with progress_bar(label, total) as bar:
+        with progress_bar(label, total, unit) as bar:
             yield bar
     else:
-        yield _Lines(label, total)
+        yield _Lines(label, total, unit)

@@ -71,7 +71,8 @@ def run_rows(
                 raise summary.refused
             if run.processed:
                 stage.end_shards()
-                summary.figures = stage.summary()
+                # Of another process, figures such as that of the model are those of its last shard.
+                summary.figures |= stage.summary()
     finally:
         remove_spooled()
         terminal.count(**summary.counts.ended())
@@ -127,6 +128,7 @@ class _Run:
 
     def _add(self, report: ShardReport) -> None:
         self.summary.add(report.summary)
+        self.summary.figures |= report.summary.figures
         self.plan.stage.add_counted(report.counted)
         self.processed += report.worked
         self.summary.by_others += bool(report.summary.finished_before)

@@ -86,6 +86,15 @@ def _state_folder(output: Path | None) -> Path:
     return (output.parent if output and beside else Path.cwd()) / ".prism"
 
 
+@cache
+def _mounts() -> str:
+    """Return the file systems of this process, as they were at the first call."""
+    try:
+        return Path("/proc/mounts").read_text()
+    except OSError:
+        return ""
+
+
 def is_network_file_system(path: Path, mounts: str | None = None) -> bool:
     """Return whether `path` is on a network file system.
 
@@ -93,11 +102,7 @@ def is_network_file_system(path: Path, mounts: str | None = None) -> bool:
         path: an existing path.
         mounts: the text of /proc/mounts, for tests; read from there by default.
     """
-    if mounts is None:
-        try:
-            mounts = Path("/proc/mounts").read_text()
-        except OSError:
-            return False
+    mounts = _mounts() if mounts is None else mounts
     best, kind = "", ""
     target = str(path.resolve())
     for line in mounts.splitlines():

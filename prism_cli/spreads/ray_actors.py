@@ -5,6 +5,7 @@ and returns counts. A shard is done when its manifest says so.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -56,10 +57,10 @@ class RayActors(Spread):
         if not jobs:
             return
         pool, quiet = self._pool(worker, board), self.options.quiet
-        with show_progress(f"{self._label(worker)} look for queries", len(jobs), quiet=quiet) as p:
-            p.unit = "shards"
+        label = f"{self._label(worker)} look for queries"
+        with show_progress(label, len(jobs), quiet=quiet, unit="shards") as progress:
             for _ in pool.run(jobs, "survey"):
-                p.advance(1, 0.0)
+                progress.advance(1, 0.0)
 
     def work(
         self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
@@ -71,8 +72,7 @@ class RayActors(Spread):
         if not jobs:
             return
         pool, quiet = self._pool(worker, board), self.options.quiet
-        with show_progress(self._label(worker), len(jobs), quiet=quiet) as progress:
-            progress.unit = "shards"
+        with show_progress(self._label(worker), len(jobs), quiet=quiet, unit="shards") as progress:
             for report in pool.run(jobs):
                 progress.advance(1, 0.0)
                 yield report
@@ -86,6 +86,8 @@ class RayActors(Spread):
 
     def _pool(self, worker: ShardWorker, board: RunBoard) -> WorkerPool:
         if self._opened is None:
+            if self.address is None and not self.options.quiet:
+                print("prism: starting Ray on this machine …", file=sys.stderr, flush=True)
             variables = {name: v for name, v in os.environ.items() if name.startswith("PRISM_")}
             setup = ActorSetup(self.spec, self.options, worker.surveyed, str(Path.cwd()), variables)
             cluster = self._stack.enter_context(

@@ -209,8 +209,9 @@ def _shown(error: BaseException) -> str:
 
 def _cause(error: BaseException) -> str:
     """Return the line of Ray's message that says why an actor ended."""
-    lines = [line.strip() for line in str(error).splitlines() if "xit detail" in line]
-    return (lines or [first_line(error)])[0][:300]
+    words = " ".join(str(error).split())
+    detail = re.search(r"exit detail: (.+?)(?: Some common causes|\. The process|$)", words)
+    return (detail[1] if detail else first_line(error))[:200].rstrip(".")
 
 
 def _check_installed(words: str) -> None:

@@ -30,6 +30,9 @@ _LEAVE_SECONDS = 20.0
 """Time that workers have to leave their shards after a stop."""
 _SILENT_SECONDS = 30.0
 """Time without an answer after which a worker of a lost cluster is gone, too."""
+_LEAST_PATIENCE_SECONDS = 60.0
+"""Least time for which a held shard is tried again: a worker that hung may hold it until its node
+has ended it."""
 _PATIENCE_SECONDS = 30.0
 """Time without any worker after which the missing resources are named."""
 
@@ -65,8 +68,8 @@ class WorkerPool:
         here: of this process: its control says when to stop, its plan which stage it is.
         size: number of workers.
         attempts: workers that a shard may cost before it is given up.
-        stall_seconds: time without progress after which a worker is replaced, and for which a
-            shard that another run holds is tried again.
+        stall_seconds: time without progress after which a worker is replaced, and for which, or
+            for a minute, a shard that another run holds is tried again.
         needs: resources of a worker in words, for messages.
         quiet: say nothing of lost workers until the end.
         clock: seconds, as `time.monotonic`.
@@ -88,7 +91,8 @@ class WorkerPool:
     _method: str = "work"
 
     def __post_init__(self) -> None:
-        self._queue = ShardQueue(self.here.plan, self.board, self.attempts, self.stall_seconds)
+        patience = max(self.stall_seconds, _LEAST_PATIENCE_SECONDS)
+        self._queue = ShardQueue(self.here.plan, self.board, self.attempts, patience)
         self._name_needs_at = self.clock() + _PATIENCE_SECONDS
 
     def run(self, jobs: Sequence[Job], method: str = "work") -> Iterator[ShardReport]:

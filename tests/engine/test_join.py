@@ -202,6 +202,10 @@ def test_servers_and_standard_output_are_refused(tmp_path: Path) -> None:
     out = subprocess.run([*word, "--judge", "source", "-o", "-"], capture_output=True, text=True)
     assert out.returncode == 2
     assert "--join: not with -o -" in out.stderr
+    words = [*word[:-1], "--judge", "source", "--workers", "2"]
+    out = subprocess.run(words, capture_output=True, text=True)
+    assert out.returncode == 2
+    assert "--workers: of a cluster; add --engine-on ray" in out.stderr
 
 
 @pytest.mark.parametrize("option", ["--overwrite", "--fresh"])

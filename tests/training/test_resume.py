@@ -183,7 +183,7 @@ def test_a_damaged_checkpoint_is_passed_over(toy: Toy, undisturbed: dict[str, An
 
 FULL = {
     "while rows are tokenized": ("prism_cli.training.data", "training_labels", 20, 3000),
-    "from the start": ("prism_cli.shards.run_record", "digest_file", 1, 500),
+    "from the start": ("prism_cli.shards.run_record", "_input_record", 1, 500),
     "at the first checkpoint": (TRAINER, "save_weights", 1, 3000),
     "at the second checkpoint": (TRAINER, "save_weights", 2, 3000),
     "at a log line": ("prism_cli.training.journal", "_encoded", 5, 1700),

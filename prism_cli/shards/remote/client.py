@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from prism_cli.errors import MissingPackageError
+from prism_cli.errors import MissingPackageError, PrerequisiteError, first_line
 from prism_cli.files.urls import ObjectName
 
 if TYPE_CHECKING:
@@ -60,10 +60,17 @@ def _profile() -> dict[str, Any]:
         return {}
     try:
         from boto3 import Session
+        from botocore.exceptions import BotoCoreError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
         return {}
-    session = Session()
-    if session.get_credentials() is None:
-        return {}
+    try:
+        session = Session()
+        if session.get_credentials() is None:
+            return {}
+    except BotoCoreError as error:
+        raise PrerequisiteError(
+            f"AWS credentials: {first_line(error)}. Correct AWS_PROFILE or the files of the "
+            "profiles; nothing was done"
+        ) from error
     return {"credential_provider": Boto3CredentialProvider(session)}

@@ -26,6 +26,7 @@ from prism_cli.shards.remote.store import (
     ObjectState,
     OtherState,
     attributes,
+    check_bucket,
     delete,
     object_state,
     objects_below,
@@ -66,9 +67,12 @@ class StagedOutputs:
             listed: states of all objects in their folder, by key, where they are known.
 
         Raises:
-            StorageError, PrerequisiteError: the store cannot be read.
+            StorageError, PrerequisiteError: the store cannot be read, or has no such bucket.
         """
         now = self._states(listed)
+        if not any(now.values()):
+            name = self._manifest.object_name
+            check_bucket(name._replace(key=name.key.rpartition("/")[0]))
         base, published = self._read_base()
         if base is not None and _conditions(base) == _conditions(now):
             if listed is None and base != now:  # a list lacks versions

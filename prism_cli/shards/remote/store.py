@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -99,6 +100,20 @@ def objects_below(folder: ObjectName) -> Iterator[tuple[str, ObjectState]]:
     while page := _repeated(folder, lambda: next(iter(pages), None)):
         for meta in page:
             yield meta["path"], _state(meta)
+
+
+@cache
+def check_bucket(name: ObjectName) -> None:
+    """Make sure, once, that the bucket of an output exists.
+
+    Raises:
+        StorageError: it does not, or the store does not answer.
+        PrerequisiteError: the store refuses.
+    """
+    try:
+        next(objects_below(name), None)
+    except MissingDataError as error:
+        raise StorageError(f"{error}. Create it, or name another output with -o") from None
 
 
 def read_blocks(name: ObjectName, state: ObjectState) -> Iterator[bytes]:

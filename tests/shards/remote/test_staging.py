@@ -20,6 +20,7 @@ from prism_cli.errors import (
     LockedError,
     MissingDataError,
     MissingPackageError,
+    PrerequisiteError,
     PrismError,
     StorageError,
     UsageError,
@@ -133,6 +134,17 @@ def test_names_choose_objects_as_they_choose_files(
             echo(bucket[name], "x.jsonl")
     with pytest.raises(MissingDataError, match="there is no bucket no-such-bucket"):
         echo("s3://no-such-bucket/a/", "x.jsonl")
+    with pytest.raises(StorageError, match=r"no bucket no-such-bucket.*Create it"):
+        echo(bucket["a/*.jsonl"], "s3://no-such-bucket/out/")
+    assert not list(tmp_path.rglob("no-such-bucket/out/*.manifest.json"))
+
+
+def test_a_profile_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("boto3", reason="profiles are read by boto3 (extra remote)")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    with pytest.raises(PrerequisiteError, match=r"credentials: .*nope.*Correct AWS_PROFILE"):
+        client._profile()
 
 
 def test_parquet_goes_in_and_out(bucket: Bucket, proxy: FaultyS3, tmp_path: Path) -> None:

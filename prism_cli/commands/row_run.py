@@ -105,7 +105,8 @@ def work_rows(
     from prism_cli.engine.runner import RunOptions, run_rows
 
     paid = common if isinstance(common, Paid) else Paid()
-    shared = isinstance(common, SpreadOptions) and bool(common.join or common.engine_on)
+    spreading = common if isinstance(common, SpreadOptions) else SpreadOptions()
+    shared = spreading.join or spreading.engine_on is not None
     check_inputs(
         inputs, common.field_names, plain=stage.plain_lines, documents=stage.takes_documents
     )
@@ -125,9 +126,7 @@ def work_rows(
         batch=paid.batch,
         part=(0, 1) if shared else _part(common.quiet),
         shared=shared,
-        shard_attempts=common.shard_attempts
-        if isinstance(common, SpreadOptions) and common.join
-        else None,
+        shard_attempts=spreading.shard_attempts if spreading.join else None,
         if_changed=common.if_changed,
         quiet=common.quiet,
         config=recorded(config) | dict(extra_config or {}),

@@ -1,4 +1,4 @@
-"""Which jobs a process works, and in which order, of several that run the same command."""
+"""Choice and order of the jobs of one process, of several that run the same command."""
 
 import os
 import platform

@@ -44,7 +44,7 @@ class RunBoard:
         self.refused: dict[str, str] = {}
         """Why each shard was left as it is, likewise."""
         self.workers: dict[str, dict[str, Any]] = {}
-        """Where each worker is and what it works on, by its name."""
+        """Host, process and shard of each worker, by its name."""
         folders = {job.record_path.parent for job in jobs}
         self._path = folders.pop() / BOARD_NAME if len(folders) == 1 and len(jobs) > 1 else None
         self._fixed = {

@@ -1,4 +1,4 @@
-"""What became of one shard, as its worker tells the run."""
+"""Report of a worker on one shard."""
 
 from dataclasses import dataclass, field
 from typing import Any

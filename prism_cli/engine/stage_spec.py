@@ -1,4 +1,5 @@
-"""How a worker in another process builds the stage: by the command's own function, from settings.
+"""Specification by which a worker in another process builds the stage: a function of the command,
+and its settings.
 
 No stage and no model is ever pickled: the worker imports the function and loads what it needs.
 """

@@ -10,7 +10,6 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import overload
 
 from prism_cli.engine.job_order import rotated
 from prism_cli.engine.jobs import Input, Job
@@ -19,7 +18,7 @@ from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS
 from prism_cli.engine.survey import LocatedRow, Survey
 from prism_cli.shards.file_digest import size_and_change
 from prism_cli.shards.reader import STDIN, Shard
-from prism_cli.shards.spilled_parts import SpilledParts
+from prism_cli.shards.spilled_parts import SpilledParts, StoredParts
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.writer import whole_file
 from prism_cli.version import __version__
@@ -29,8 +28,8 @@ PART_ROWS = 20_000
 _CACHED_BYTES = 1 << 20
 """Size of the smallest input whose parts are cached; a smaller one is read again as quickly."""
 _NUMBER = 8
-"""Bytes of a number in a file of parts: the size and the time of the input, then before each part
-its size."""
+"""Bytes of the size that stands before each part in a file of parts, which begins with a digest of
+the input's state."""
 
 Rows = Callable[[Sequence[Job]], Iterator[LocatedRow]]
 
@@ -52,7 +51,7 @@ def surveyed(plan: RunPlan, survey: Survey, rows: Rows) -> bytes:
     return survey.merge(parts)
 
 
-class SurveyParts(Sequence[bytes]):
+class SurveyParts(StoredParts):
     """The parts of a survey, on disk.
 
     Args:
@@ -69,13 +68,8 @@ class SurveyParts(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def read_part(self, index: int) -> bytes:
+        """Return one part."""
         path, offset, size = self._places[index]
         if path is None:
             return self._uncached[offset]

@@ -1,8 +1,9 @@
-"""A list of byte strings on disk."""
+"""Lists of byte strings on disk."""
 
 import os
 import tempfile
 import weakref
+from abc import abstractmethod
 from array import array
 from collections.abc import Sequence
 from typing import overload
@@ -10,7 +11,24 @@ from typing import overload
 from prism_cli.shards.storage_errors import storage_errors
 
 
-class SpilledParts(Sequence[bytes]):
+class StoredParts(Sequence[bytes]):
+    """Byte strings of which each access reads one."""
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return [self.read_part(place) for place in range(*index.indices(len(self)))]
+        return self.read_part(index)
+
+    @abstractmethod
+    def read_part(self, index: int) -> bytes:
+        """Return one byte string; raise IndexError as a list does."""
+
+
+class SpilledParts(StoredParts):
     """Byte strings in a temporary file, which is deleted with the object."""
 
     def __init__(self) -> None:
@@ -33,13 +51,8 @@ class SpilledParts(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
-    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def read_part(self, index: int) -> bytes:
+        """Return one byte string."""
         start, end = self._ends[index], self._ends[index + 1]
         self._file.seek(start)
         return self._file.read(end - start)

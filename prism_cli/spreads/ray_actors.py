@@ -54,13 +54,10 @@ class RayActors(Spread):
 
         Raises: as `work`.
         """
-        if not jobs:
-            return
-        pool, quiet = self._pool(worker, board), self.options.quiet
-        label = f"{self._label(worker)} look for queries"
-        with show_progress(label, len(jobs), quiet=quiet, unit="shards") as progress:
-            for _ in pool.run(jobs, "survey"):
-                progress.advance(1, 0.0)
+        for _ in self._run(
+            "survey", f"{self._label(worker)} look for queries", jobs, worker, board
+        ):
+            pass
 
     def work(
         self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
@@ -69,17 +66,23 @@ class RayActors(Spread):
 
         Raises: as `RayCluster` and `WorkerPool.run`.
         """
-        if not jobs:
-            return
-        pool, quiet = self._pool(worker, board), self.options.quiet
-        with show_progress(self._label(worker), len(jobs), quiet=quiet, unit="shards") as progress:
-            for report in pool.run(jobs):
-                progress.advance(1, 0.0)
-                yield report
+        yield from self._run("work", self._label(worker), jobs, worker, board)
 
     def close(self) -> None:
         """End the actors and the connection."""
         self._stack.close()
+
+    def _run(
+        self, method: str, label: str, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
+    ) -> Iterator[ShardReport]:
+        """Yield what the actors' `method` returns for each shard, with progress in shards."""
+        if not jobs:
+            return
+        pool = self._pool(worker, board)
+        with show_progress(label, len(jobs), quiet=self.options.quiet, unit="shards") as progress:
+            for report in pool.run(jobs, method):
+                progress.advance(1, 0.0)
+                yield report
 
     def _label(self, worker: ShardWorker) -> str:
         return f"{worker.plan.stage.name} by {self.workers} workers"

@@ -16,7 +16,7 @@ _LARGEST = (1 << 31) - 1  # more terms take indices of 64 bits
 
 
 class CorpusStatistics:
-    """What the weights of a document depend on besides its own terms.
+    """Statistics of a corpus on which the weights of each document depend.
 
     Attributes:
         documents: number of documents.

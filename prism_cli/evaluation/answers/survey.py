@@ -24,8 +24,8 @@ def group_key(row: Row) -> bytes:
 
 @dataclass(frozen=True)
 class AnswersSurvey:
-    """Whether rows of a query are together, the gold speaks of some of them, and there are texts to
-    read; arguments as for `AnswersStage`."""
+    """Survey of three conditions: rows of a query are together, the gold speaks of some, and there
+    are texts to read; arguments as for `AnswersStage`."""
 
     gold: GoldRows
     contexts: Sequence[str]

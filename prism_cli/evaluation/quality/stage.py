@@ -32,7 +32,7 @@ Rate = Callable[[VerdictTexts], RequestSteps]
 
 @dataclass(frozen=True)
 class GoldSurvey:
-    """Whether the gold matches at least one row."""
+    """Survey of one condition: the gold matches at least one row."""
 
     gold: GoldRows
 

@@ -129,7 +129,7 @@ class StagedOutputs:
 
     @property
     def published(self) -> bool:
-        """Whether the store has the manifest of this folder."""
+        """True if the store has the manifest of this folder."""
         base, digest = self._read_base()
         return base is not None and digest != "" and digest == self._manifest_digest()
 

@@ -162,7 +162,9 @@ def _line(status: "RunStatus", *, short: bool = False) -> str:
         parts.append(f"{counted(status.lost, 'attempt')} lost")
     if status.label and not short:
         parts.append(status.label)
-    if status.state != "finished" and (status.total or status.through):
+    if status.state == "running" and not status.through:
+        parts.append("no row finished yet" + (f" (of {status.total:,})" if status.total else ""))
+    elif status.state != "finished" and (status.total or status.through):
         of = f" of {status.total:,}" if status.total else ""
         rows = status.questions["nouns"][0] if status.questions else "rows"
         parts.append(f"{status.through:,}{of} {rows} through")
@@ -180,8 +182,6 @@ def _line(status: "RunStatus", *, short: bool = False) -> str:
     if status.seconds_left is not None:
         left = status.seconds_left
         parts.append(f"{duration(left) if short else f'{left / 60:.1f} min'} left")
-    if status.state == "running" and not status.label:
-        parts.append("at its start: no row is worked yet")
     parts += status.inputs_changed[:_INPUTS]
     if more := len(status.inputs_changed[_INPUTS:]):
         parts.append(f"and {more:,} more inputs changed or gone")

@@ -33,6 +33,29 @@ _RATE_RECORDS = 13
 """Records over which the rate is computed: replies from the ledger come first, and fast."""
 
 
+class RowRate:
+    """Rows a second over the last records of a process, also of those of earlier outputs."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
+        self._ended = 0.0
+        self._rows = 0.0
+
+    def begin(self) -> None:
+        """Begin another output."""
+        self._ended += self._rows
+        self._rows = 0.0
+
+    def of(self, rows: float) -> float:
+        """Note the rows of the current output so far; return the rate."""
+        if rows < self._rows:  # rows turned out to be cached
+            self._samples.clear()
+        self._rows = rows
+        self._samples.append((time.monotonic(), self._ended + rows))
+        (then, before), (at, now) = self._samples[0], self._samples[-1]
+        return max(0.0, (now - before) / (at - then)) if at > then else 0.0
+
+
 _began: dict[Path, float] = {}
 """Time when this process began to work on an output, by heartbeat file."""
 
@@ -44,11 +67,16 @@ class Heartbeat:
         record_path: path from which the names of manifest and lock are made.
         read: returns the current progress as plain JSON; called from the thread. The rate is that
             of `moved`, a count of rows, less `found`, the cached ones.
+        rate: that of the process, which works one output after another; a new one by default.
         fixed: constant entries.
     """
 
     def __init__(
-        self, record_path: Path, read: Callable[[], dict[str, Any]], **fixed: object
+        self,
+        record_path: Path,
+        read: Callable[[], dict[str, Any]],
+        rate: RowRate | None = None,
+        **fixed: object,
     ) -> None:
         self._path = heartbeat_path(record_path)
         self._read = read
@@ -59,7 +87,8 @@ class Heartbeat:
             "started_ms": now_ms(),
         }
         self._began = _began.setdefault(self._path, time.monotonic())
-        self._samples: deque[tuple[float, float]] = deque(maxlen=_RATE_RECORDS)
+        self._rate = rate or RowRate()
+        self._rate.begin()
         self._moved: tuple[float, int] = (-1.0, 0)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="heartbeat", daemon=True)
@@ -95,7 +124,7 @@ class Heartbeat:
             "updated_ms": now_ms(),
             "moved_ms": self._moved[1],
             "ended": self._ended.is_set(),
-            "rows_per_second": round(self._rate(now["moved"] - now.get("found", 0)), 9),
+            "rows_per_second": round(self._rate.of(now["moved"] - now.get("found", 0)), 9),
             "seconds": round(time.monotonic() - self._began, 3),
         }
         part = part_path(self._path, new_attempt())
@@ -106,13 +135,6 @@ class Heartbeat:
                 part.replace(self._path)
             finally:
                 part.unlink(missing_ok=True)
-
-    def _rate(self, rows: float) -> float:
-        if self._samples and rows < self._samples[-1][1]:  # rows turned out to be cached
-            self._samples.clear()
-        self._samples.append((time.monotonic(), rows))
-        (then, before), (at, now) = self._samples[0], self._samples[-1]
-        return max(0.0, (now - before) / (at - then)) if at > then else 0.0
 
 
 def remove_heartbeat(record_path: Path) -> None:

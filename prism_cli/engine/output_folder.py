@@ -87,5 +87,9 @@ class OutputFolder:
     def driver_lives(self) -> bool:
         """Return whether a cluster's driver renewed the board recently, so that `workers` says who
         works now."""
-        age = now_ms() - self.board.get("updated_ms", 0)
-        return self.board.get("engine") == "ray" and abs(age) <= STALE_SECONDS * 1000
+        return any(
+            process["engine"] == "ray"
+            and abs(now_ms() - process["updated_ms"]) <= STALE_SECONDS * 1000
+            for process in (self.board.get("processes") or {"": self.board}).values()
+            if process
+        )

@@ -105,6 +105,8 @@ class _Run:
                 if not self.plan.is_finished(job, self.summary, listed=True):
                     unfinished.append(job)
         board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
+        if unfinished:
+            board.begin()
         if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:
             spread.survey(unsurveyed(self.plan, self.worker.rows), self.worker, board)
             unfinished = self._refuse_split_queries(unfinished)
@@ -115,9 +117,11 @@ class _Run:
             board.save(now=True)
             for report in spread.work(unfinished, self.worker, board):
                 self._add(report)
+                if report.error:
+                    board.add_skipped(self.skipped.items[-1:])
+                board.save()
         finally:
-            board.add_skipped(self.skipped.items)
-            board.save(now=True)
+            board.save(now=True, ended=True)
 
     def survey(self, stage: RowStage) -> None:
         """Tell the stage what its survey found, if it has one."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from prism_cli.engine.control import AT_ONCE, Control
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.heartbeat import Heartbeat, refuse_claimed, remove_heartbeat
+from prism_cli.engine.heartbeat import Heartbeat, RowRate, refuse_claimed, remove_heartbeat
 from prism_cli.engine.job_record import count_lines
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.located_rows import well_formed_rows
@@ -57,6 +57,7 @@ class ShardWorker:
     surveyed: bytes | None = None
     work_shown: ShardPass | None = None
     _leftovers: Leftovers = field(default_factory=Leftovers)
+    _rate: RowRate = field(default_factory=RowRate)
 
     def work(self, job: Job) -> ShardReport:
         """Work one shard from its lines to published files; return what became of it, errors
@@ -143,7 +144,8 @@ class ShardWorker:
             progress = stack.enter_context(show_progress(label, total, quiet=options.quiet))
             work = ShardPass(stage, runner, files.sinks(), progress, options.fields)
             self.work_shown = work
-            with Heartbeat(job.record_path, work.snapshot, **self._job_info(job, record)):
+            info = self._job_info(job, record)
+            with Heartbeat(job.record_path, work.snapshot, self._rate, **info):
                 try:
                     counts = work.run(self.plan.lines(job, record.digests))
                 finally:

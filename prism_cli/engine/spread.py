@@ -71,7 +71,7 @@ class Join(Spread):
     name = "join"
 
     def work(
-        self, jobs: Sequence[Job], worker: ShardWorker, _board: RunBoard
+        self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
     ) -> Iterator[ShardReport]:
         """Yield the report of each shard once it is finished, by this process or another."""
         waiting = rotated(jobs)
@@ -95,6 +95,7 @@ class Join(Spread):
                         file=sys.stderr,
                         flush=True,
                     )
+                board.save()
                 worker.control.wait(wait)
                 wait = min(2 * wait, longest)
             waiting = held

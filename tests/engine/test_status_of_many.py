@@ -175,3 +175,13 @@ def test_folder_is_listed_once_and_each_manifest_read_once(
     monkeypatch.setattr(orjson, "loads", counted)
     assert len(statuses()) == 30
     assert len(opened) <= 30 + 3  # the board of the folder, of its parent, and one more manifest
+
+
+def test_a_shard_says_what_is_true_before_and_after_its_first_row() -> None:
+    with output_lock(OUT / SHARDS[0]), output_lock(OUT / SHARDS[1]):
+        beat(SHARDS[0], through=0, moved=0.0, rows_per_second=0.0, counts={"dropped": {}})
+        beat(SHARDS[1])
+        lines = prism("status", "out").stdout.splitlines()
+    first, second = lines[lines.index("running:") + 1 :]
+    assert first.endswith(", no row finished yet (of 10)")
+    assert second.endswith(", 4 of 10 rows through, 2.0 rows/s, 3 s left")

@@ -442,7 +442,8 @@ def test_the_board_says_at_any_moment_who_works_where(run: Run) -> None:
     busy = next(board for board in seen if board["workers"].get("worker 1", {}).get("shard"))
     worker = busy["workers"]["worker 1"]
     assert worker == {
-        "host": "node1", "pid": 1, "shard": "0.jsonl", "since_ms": worker["since_ms"]
+        "host": "node1", "pid": 1, "shard": "0.jsonl", "since_ms": worker["since_ms"],
+        "of": worker["of"],
     }  # fmt: skip
     assert busy["started_ms"] <= worker["since_ms"] <= busy["updated_ms"]
     after = next(board for board in seen if board["attempts"])

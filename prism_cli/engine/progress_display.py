@@ -30,6 +30,12 @@ def announce_load(model: str, *, quiet: bool) -> None:
         print(escape_invisible(f"prism: loading {model} …"), file=sys.stderr, flush=True)
 
 
+def show_notice(line: str, *, quiet: bool) -> None:
+    """Print a line about what a run waits for."""
+    if not quiet:
+        print(escape_invisible(line), file=sys.stderr, flush=True)
+
+
 @contextmanager
 def show_progress(
     label: str,

@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from prism_cli import terminal
 from prism_cli.engine.batched_run import Batched
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.job_order import jobs_of_process
 from prism_cli.engine.jobs import Job, outputs_without_input
+from prism_cli.engine.progress_display import show_notice
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.run_plan import RunPlan, plan_run
@@ -24,7 +26,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.surveys import surveyed
 from prism_cli.errors import ShardLostError
 from prism_cli.shards.reader import Source, remove_spooled
-from prism_cli.shards.remote.store import stoppable
+from prism_cli.shards.remote.requests import stoppable
 
 
 def run_rows(
@@ -55,7 +57,8 @@ def run_rows(
     try:
         with ExitStack() as stack:
             stack.enter_context(control.handle_signals())
-            stack.enter_context(stoppable(control.check_signal))
+            notify = partial(show_notice, quiet=options.quiet)
+            stack.enter_context(stoppable(control.check_signal, notify))
             stack.enter_context(rare_collections())
             plan = plan_run(stage, inputs, options)
             shared_runner = SharedRunner(stage.name, options, control)

@@ -19,7 +19,7 @@ from prism_cli.engine.located_rows import well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.numbered_files import output_files
 from prism_cli.engine.output_files import Leftovers
-from prism_cli.engine.progress_display import show_progress
+from prism_cli.engine.progress_display import show_notice, show_progress
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shard import ShardPass
@@ -31,7 +31,7 @@ from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError, ShardLostError
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.remote.inputs import copies_held
-from prism_cli.shards.remote.store import stoppable
+from prism_cli.shards.remote.requests import stoppable
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import ledger_path
 
@@ -63,8 +63,13 @@ class ShardWorker:
         """Work one shard from its lines to published files; return what became of it, errors
         included."""
         report = ShardReport(job.name, RunSummary(self.plan.stage.name))
+        notify = partial(show_notice, quiet=self.plan.options.quiet)
         try:
-            with copies_held(), stoppable(self.control.check_signal), ExitStack() as held:
+            with (
+                copies_held(),
+                stoppable(self.control.check_signal, notify),
+                ExitStack() as held,
+            ):
                 if begun := self.begin(job, report.summary, held):
                     self.write(*begun, report.summary)
         except (PrismError, OSError) as error:

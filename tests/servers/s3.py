@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +53,14 @@ class Bucket:
     def put(self, key: str, data: bytes) -> None:
         self._request("PUT", key, data)
 
+    def put_many(self, keys: Iterable[str]) -> None:
+        """Put objects without content, without a request for each."""
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
+
+        for key in keys:
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(self.name, key, b"")
+
     def get(self, key: str) -> bytes:
         return self._request("GET", key)
 
@@ -84,9 +92,10 @@ class Fault:
     """What happens to the first `times` requests with this method whose path ends so.
 
     Attributes:
-        kind: "503"; "cut download": half of the body, then the end; "slow": the body in pieces;
-            "cut upload": half of the request is read; "lost reply": the request is done, and its
-            reply lost; "dropped": it is not done.
+        kind: a status, with the store's word for it ("503", "403 AccessDenied"), which a reply to
+            HEAD lacks; "silent": no reply for two seconds, then none; "cut download": half of the
+            body, then the end; "slow": the body in pieces; "cut upload": half of the request is
+            read; "lost reply": the request is done, and its reply lost; "dropped": it is not done.
         call: called when the request is read.
     """
 
@@ -160,6 +169,14 @@ class FaultyS3:
                     return fault
         return Fault("")
 
+    def _refuse(self, request: BaseHTTPRequestHandler, status: str, code: str = "") -> None:
+        text = f"<Error><Code>{code}</Code><Message>words</Message></Error>" if code else ""
+        body = b"" if request.command == "HEAD" else text.encode()
+        request.send_response(int(status))
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
     def serve(self, request: BaseHTTPRequestHandler) -> None:
         """Pass one request on, or fail."""
         fault = self._fault(request.command, unquote(urlsplit(request.path).path))
@@ -171,13 +188,11 @@ class FaultyS3:
         body = request.rfile.read(size)
         if fault.call:
             fault.call()
-        if fault.kind == "503":
-            request.send_response(503)
-            request.send_header("Retry-After", "1")
-            request.send_header("Content-Length", "0")
-            request.end_headers()
+        if fault.kind[:3].isdigit():
+            self._refuse(request, *fault.kind.split())
             return
-        if fault.kind == "dropped":
+        if fault.kind in ("dropped", "silent"):
+            time.sleep(2 * (fault.kind == "silent"))
             request.close_connection = True
             return
         connection = http.client.HTTPConnection(urlsplit(self.upstream).netloc, timeout=30)

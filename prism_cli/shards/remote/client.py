@@ -12,7 +12,7 @@ from prism_cli.files.urls import ObjectName
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_REQUEST_SECONDS = 30
+_REQUEST_SECONDS = 60
 RETRIES = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=2 * _REQUEST_SECONDS),
@@ -60,17 +60,26 @@ def _profile() -> dict[str, Any]:
         return {}
     try:
         from boto3 import Session
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError
         from obstore.auth.boto3 import Boto3CredentialProvider
     except ImportError:
         return {}
     try:
         session = Session()
-        if session.get_credentials() is None:
-            return {}
-    except BotoCoreError as error:
+        credentials = session.get_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()  # renews those of a role or single sign-on
+    except (BotoCoreError, ClientError) as error:
         raise PrerequisiteError(
             f"AWS credentials: {first_line(error)}. Correct AWS_PROFILE or the files of the "
-            "profiles; nothing was done"
+            "profiles, or renew them (such as with `aws sso login`); nothing was done"
         ) from error
+    if credentials is None:
+        if os.environ.get("AWS_SKIP_SIGNATURE"):
+            return {}
+        raise PrerequisiteError(
+            "AWS credentials: there are none, neither in the environment, nor in a profile, nor "
+            "from this machine's role. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY (for a public bucket AWS_SKIP_SIGNATURE=true); nothing was done"
+        )
     return {"credential_provider": Boto3CredentialProvider(session)}

@@ -20,9 +20,9 @@ from prism_cli.shards.folder import expected, is_row_file
 from prism_cli.shards.formats import format_of
 from prism_cli.shards.formats.documents import is_document
 from prism_cli.shards.remote.client import import_library
+from prism_cli.shards.remote.requests import OtherState
 from prism_cli.shards.remote.store import (
     ObjectState,
-    OtherState,
     object_state,
     objects_below,
     read_blocks,

@@ -22,9 +22,9 @@ from prism_cli.files.digest import StreamDigest
 from prism_cli.files.urls import ObjectName, StagedPath
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.remote.client import import_library
+from prism_cli.shards.remote.requests import OtherState
 from prism_cli.shards.remote.store import (
     ObjectState,
-    OtherState,
     attributes,
     check_bucket,
     delete,

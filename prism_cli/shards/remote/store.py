@@ -1,30 +1,21 @@
-"""Requests to object stores, repeated while they fail for a time."""
+"""Objects in stores: their states, and whole reads and writes."""
 
-import random
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from prism_cli.errors import MissingDataError, PrerequisiteError, StorageError
-from prism_cli.files.urls import ObjectName, without_secrets
+from prism_cli.errors import MissingDataError, StorageError
+from prism_cli.files.urls import ObjectName
 from prism_cli.shards.remote.client import client, import_library
+from prism_cli.shards.remote.refusals import error_status
+from prism_cli.shards.remote.requests import Cut, OtherState, check_stop, repeated
 
 BLOCK_BYTES = 8 << 20
 """Bytes of one request; a block is held in memory."""
 WHOLE_BYTES = 64 << 20
 """Size from which a file is uploaded in several parts, which takes no condition."""
-RETRY_SECONDS = 300.0
-"""Time after which a failing request is given up."""
-_MAX_WAIT_SECONDS = 10.0
-_STATUS = re.compile(r"status code: (\d{3})")
-_AGAIN = (408, 409, 425, 429)
-"""Answers below 500 that a later request may not get."""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -49,29 +40,6 @@ class ObjectState:
         return {name: value for name, value in both.items() if value}
 
 
-class OtherState(Exception):
-    """The object is not in the state that a request expects."""
-
-
-_checks: list[Callable[[], None]] = []
-
-
-@contextmanager
-def stoppable(check: Callable[[], None]) -> Iterator[None]:
-    """Call `check`, which raises to stop the run, between the requests of the block and while one
-    is repeated."""
-    _checks.append(check)
-    try:
-        yield
-    finally:
-        _checks.pop()
-
-
-def _check_stop() -> None:
-    if _checks:
-        _checks[-1]()
-
-
 def object_state(name: ObjectName) -> ObjectState | None:
     """Return the state of an object; None if there is none.
 
@@ -80,12 +48,21 @@ def object_state(name: ObjectName) -> ObjectState | None:
         PrerequisiteError: it refuses.
     """
     import_library(name)
-    from obstore import head
-
     try:
-        return _state(_repeated(name, lambda: head(client(name), name.key)))
+        return _state(repeated(name, "reading", lambda: _head(name)))
     except FileNotFoundError:
         return None
+
+
+def _head(name: ObjectName) -> Any:
+    from obstore import exceptions, get, head
+
+    try:
+        return head(client(name), name.key)
+    except exceptions.BaseError as error:
+        if error_status(str(error)) in (400, 401, 403):  # why is said only in a body
+            get(client(name), name.key, options={"range": (0, 1)})
+        raise
 
 
 def objects_below(folder: ObjectName) -> Iterator[tuple[str, ObjectState]]:
@@ -96,10 +73,22 @@ def objects_below(folder: ObjectName) -> Iterator[tuple[str, ObjectState]]:
     import_library(folder)
     from obstore import list as list_objects
 
-    pages = list_objects(client(folder), prefix=folder.key.removesuffix("/") or None)
-    while page := _repeated(folder, lambda: next(iter(pages), None)):
+    prefix, last = folder.key.removesuffix("/") or None, ""
+    pages: Any = None
+
+    def next_page() -> Any:
+        nonlocal pages
+        stream, pages = pages, None  # a stream ends with its first error
+        if stream is None:
+            stream = iter(list_objects(client(folder), prefix=prefix, offset=last or None))
+        page = next(stream, None)
+        pages = stream
+        return page
+
+    while page := repeated(folder, "listing", next_page):
         for meta in page:
             yield meta["path"], _state(meta)
+        last = page[-1]["path"]
 
 
 @cache
@@ -122,7 +111,7 @@ def read_blocks(name: ObjectName, state: ObjectState) -> Iterator[bytes]:
     Raises: as `_read_block`.
     """
     for start in range(0, state.size, BLOCK_BYTES):
-        _check_stop()
+        check_stop()
         yield _read_block(name, state, start)
 
 
@@ -141,11 +130,11 @@ def _read_block(name: ObjectName, state: ObjectState, start: int) -> bytes:
         options = {"if_match": state.etag, "range": (start, end)}
         data = bytes(get(client(name), name.key, options=options).bytes())  # type: ignore[arg-type]
         if len(data) != end - start:
-            raise _Cut(f"expected {end - start:,} bytes, found {len(data):,}")
+            raise Cut(f"expected {end - start:,} bytes, found {len(data):,}")
         return data
 
     try:
-        return _repeated(name, block)
+        return repeated(name, "reading", block)
     except FileNotFoundError:
         raise OtherState("was removed") from None
 
@@ -158,7 +147,9 @@ def attributes(name: ObjectName) -> Mapping[str, str]:
     from obstore import get
 
     try:
-        found = _repeated(name, lambda: get(client(name), name.key, options={"head": True}))
+        found = repeated(
+            name, "reading", lambda: get(client(name), name.key, options={"head": True})
+        )
     except FileNotFoundError:
         return {}
     return {str(key): str(value) for key, value in found.attributes.items()}
@@ -201,14 +192,14 @@ def put(
             attributes=metadata,
         )
 
-    written = _repeated(name, write)
+    written = repeated(name, "writing", write, may_take_long=in_parts)
     return ObjectState(size, written["e_tag"] or "", written["version"] or "")
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK_BYTES):
-            _check_stop()  # an error here aborts the upload
+            check_stop()  # an error here aborts the upload
             yield block
 
 
@@ -219,71 +210,7 @@ def delete(name: ObjectName) -> None:
     """
     from obstore import delete as delete_object
 
-    _repeated(name, lambda: delete_object(client(name), name.key))
-
-
-class _Cut(Exception):
-    """A body that ended early."""
-
-
-def _repeated(name: ObjectName, request: Callable[[], _T]) -> _T:
-    """Return what a request returns; repeat it while the store fails for a time.
-
-    Raises:
-        FileNotFoundError: no such object.
-        OtherState: the condition of the request does not hold.
-        MissingDataError: no such bucket.
-        PrerequisiteError: the store refuses.
-        StorageError: it failed for RETRY_SECONDS.
-    """
-    from obstore import exceptions
-
-    refusals = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-    deadline = time.monotonic() + RETRY_SECONDS
-    wait, tries = 0.2, 0
-    while True:
-        tries += 1
-        try:
-            return request()
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise OtherState("changed") from None
-        except refusals as error:
-            raise PrerequisiteError(
-                f"{name}: the store refuses: {_words(error)}. Nothing was published; check the "
-                "credentials in the environment and their rights to read, list and write there "
-                "(`prism help storage`)"
-            ) from None
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise _no_bucket(name) from None
-            raise
-        except (exceptions.BaseError, _Cut, OSError) as error:
-            match = _STATUS.search(str(error))
-            status = int(match[1]) if match else 500
-            if "NoSuchBucket" in str(error):
-                raise _no_bucket(name) from None
-            over = time.monotonic() + wait > deadline
-            if over or (status < 500 and status not in _AGAIN):
-                raise StorageError(
-                    f"{name}: the store failed {tries} time{'s' * (tries != 1)}: {_words(error)}. "
-                    "Nothing was published and the replies so far are kept; run the same command "
-                    "again when the store answers"
-                ) from None
-            until = time.monotonic() + wait * random.uniform(0.5, 1)
-            while (left := until - time.monotonic()) > 0:
-                _check_stop()
-                time.sleep(min(left, 0.2))
-            wait = min(2 * wait, _MAX_WAIT_SECONDS)
-
-
-def _no_bucket(name: ObjectName) -> MissingDataError:
-    return MissingDataError(f"{name}: there is no bucket {name.bucket}; nothing was done")
-
-
-def _words(error: BaseException) -> str:
-    """Return the first line of an error, without addresses, which may hold a signature."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return without_secrets(re.sub(r"https?://\S+", "the store", line))[:300]
+    repeated(name, "deleting", lambda: delete_object(client(name), name.key))
 
 
 def _state(meta: Mapping[str, Any]) -> ObjectState:

@@ -27,7 +27,7 @@ from prism_cli.errors import (
 )
 from prism_cli.files.urls import parse_url
 from prism_cli.shards.reader import find_shards
-from prism_cli.shards.remote import client, store
+from prism_cli.shards.remote import client, requests, store
 from prism_cli.shards.remote.inputs import copies_held
 from tests.factories import jsonl, make_pairs, write_jsonl
 from tests.fakes import EchoStage, RoutedStage
@@ -209,7 +209,7 @@ def test_a_store_that_stays_down_ends_the_run_and_the_same_command_goes_on(
     method: str,
     ending: str,
 ) -> None:
-    monkeypatch.setattr(store, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(requests, "RETRY_SECONDS", 0.2)
     monkeypatch.setitem(client.RETRIES, "max_retries", 0)
     bucket.put("in.jsonl", PAIRS)
     proxy.faults = [Fault("503", method, ending, 1000)]
@@ -298,15 +298,15 @@ def test_a_write_replaces_only_what_it_expects(
     name = parse_url(bucket["o.jsonl"])
     theirs = store.object_state(name)
     assert theirs
-    with pytest.raises(store.OtherState):
+    with pytest.raises(requests.OtherState):
         store.put(name, tmp_path / "file", None)
     assert bucket.get("o.jsonl") == b"theirs"
     ours = store.put(name, tmp_path / "file", theirs)
-    with pytest.raises(store.OtherState):
+    with pytest.raises(requests.OtherState):
         store.put(name, tmp_path / "file", theirs)
     store.put(name, tmp_path / "file", ours)
     bucket.delete("o.jsonl")
-    with pytest.raises(store.OtherState):
+    with pytest.raises(requests.OtherState):
         store.put(name, tmp_path / "file", ours)
     assert not bucket.names()
 
@@ -422,7 +422,7 @@ def test_credentials_are_in_no_file_and_no_message(
 ) -> None:
     bucket.put("in.jsonl", PAIRS)
     echo(bucket["in.jsonl"], bucket["o.jsonl"])
-    monkeypatch.setattr(store, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(requests, "RETRY_SECONDS", 0.0)
     monkeypatch.setitem(client.RETRIES, "max_retries", 0)
     client._client.cache_clear()
     proxy.faults = [Fault("503", "HEAD", "", 9)]

@@ -149,7 +149,7 @@ def wrapped(line: str, stream: TextIO) -> str:
     if "\n" in line:
         return "\n".join(wrapped(part, stream) for part in line.split("\n"))
     width = max(shutil.get_terminal_size().columns, 20)
-    if len(line) <= width or line.startswith((CORRECTED, EXAMPLE)):
+    if len(line) <= width or line.lstrip().startswith((CORRECTED, EXAMPLE, "prism ")):
         return line
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.fill(

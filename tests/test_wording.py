@@ -76,6 +76,8 @@ def test_lines_are_wrapped_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -
     assert " ".join(" ".join(lines).split()) == line.strip()
     assert max(len(part) for part in lines[:-1]) <= 40
     assert all(part.startswith("    ") for part in lines[1:])
+    command = f"  prism shard {line.strip()}"  # is to be copied
+    assert wrapped(command, Terminal()) == command
 
 
 ROWS = [

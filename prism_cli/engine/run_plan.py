@@ -27,11 +27,16 @@ _LISTED_JOBS = 8
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Jobs of a stage over its inputs."""
+    """Jobs of a stage over its inputs.
+
+    Attributes:
+        typed: the inputs as the user named them.
+    """
 
     stage: RowStage
     options: RunOptions
     jobs: Sequence[Job]
+    typed: Sequence[str] = ()
 
     def record(self, job: Job, *, listed: bool = False) -> RunRecord:
         """Return the run record of a job; of one in an object store, compare with the store first.
@@ -137,4 +142,4 @@ def plan_run(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         MissingDataError, UsageError: as `plan_jobs`.
     """
     jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
-    return RunPlan(stage, options, jobs)
+    return RunPlan(stage, options, jobs, [name for name in inputs if isinstance(name, str)])

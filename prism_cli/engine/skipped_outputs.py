@@ -1,5 +1,7 @@
 """Outputs that a run leaves as they are while it processes others; reported together at the end."""
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,17 +28,17 @@ _LOCKED = "held by another run (run the same command when it has ended)"
 _UNREADABLE = "with an input that cannot be read"
 _SPLIT_QUERIES = (
     "with only part of a query, since its other rows are in another file, where they would be "
-    "ranked by themselves (`{}` writes shards that do not cut a query, to run this on; or "
-    "--sort-queries, or one file as -o, makes one output of all; or, where these are rankings of "
-    "their own, run one file at a time)"
+    "ranked by themselves (--sort-queries, or one file as -o, makes one output of all; where these "
+    "are rankings of their own, run one file at a time). To write shards that do not cut a query, "
+    "on which to run this:\n  {}\nOutputs"
 )
 _LOST = "given up, since too many workers were lost on them (rows are pending)"
 _INVALID_NAME = "with names that cannot be used"
 _OTHER = "that could not be worked"
 _NAMES = 5
 """Most outputs listed with the same reason."""
-_REASONS = 20
-"""Most reasons listed of each kind."""
+_LINES = 10
+"""Most lines of outputs and their reasons."""
 
 
 @dataclass(frozen=True)
@@ -104,23 +106,30 @@ class SkippedOutputs:
         others = others if count < outputs else ""
         left = "was left as it is" if count == 1 else "were left as they are"
         lines = [f"{count:,} of {counted(outputs, 'output')} {left}{others}"]
-        for kind in dict.fromkeys(output.kind for output in self.items):
+        kinds = dict.fromkeys(output.kind for output in self.items)
+        for kind in kinds:
             lines.append(f"{kind}:")
-            lines += _lines([output for output in self.items if output.kind == kind])
+            of_kind = [output for output in self.items if output.kind == kind]
+            lines += _lines(of_kind, max(2, _LINES // len(kinds)))
         return RefusedOutputsError("\n".join(lines), min(codes))
 
 
-def _lines(outputs: Sequence[SkippedOutput]) -> list[str]:
+def _lines(outputs: Sequence[SkippedOutput], most: int) -> list[str]:
+    """Return about `most` lines."""
     by_reasons: dict[tuple[str, ...], list[str]] = {}
     for output in outputs:
         by_reasons.setdefault(output.reasons, []).append(output.output)
-    lines: list[str] = []
-    for reasons, names in list(by_reasons.items())[:_REASONS]:
+    lines, left = list[str](), len(outputs)
+    for reasons, names in by_reasons.items():
+        if lines and len(lines) + max(1, len(reasons)) > most:
+            break
+        left -= len(names)
         more = [f"and {len(names) - _NAMES:,} more"] if len(names) > _NAMES else []
         shown = ", ".join(names[:_NAMES] + more)
         lines.append(f"  {shown}" + (f": {reasons[0]}" if reasons else ""))
         lines += [f"    {reason}" for reason in reasons[1:]]
-    if len(by_reasons) > _REASONS:
-        left = sum(map(len, list(by_reasons.values())[_REASONS:]))
-        lines.append(f"  and {left:,} more")
+    if left:
+        folders = {os.path.dirname(output.output) or "." for output in outputs}
+        see = f": {shlex.join(['prism', 'status', *folders])}" if len(folders) == 1 else ""
+        lines.append(f"  and {left:,} more{see}")
     return lines

@@ -13,15 +13,16 @@ from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.engine.surveys import Rows, SurveyParts
+from prism_cli.files.names import is_pattern, split_pattern
 from prism_cli.files.urls import is_url
 from prism_cli.rows.row import Row, query_id
-from prism_cli.shards.folder import is_row_file
+from prism_cli.shards.reader import STDIN
 from prism_cli.shards.shared_keys import HASH_BYTES, common, hashes_of, shared_hashes
 from prism_cli.shards.spill import SeenTexts
 
 _LISTED_QUERIES = 3
 _NAMED_INPUTS = 20
-"""Most inputs of a shown command."""
+"""Most inputs of a shown command for which no pattern is looked for."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,9 @@ class SplitQueries:
 
     def mending_command(self, plan: RunPlan) -> str:
         """Return the command that writes the inputs as shards without split queries."""
-        names = _shown_inputs([source.name for job in plan.jobs for source in job.inputs])
-        first, fields = Path(names[0]), plan.options.fields
-        output = str(first) if first.is_dir() else first.name.partition(".")[0]
-        output = output if output.strip("./") else "shards"
+        names = _shown_inputs(plan.typed)
+        folder, fields = _folder_of(names[0]), plan.options.fields
+        output = folder if folder.strip("./") else "shards"
         options = ["--sort-queries"] if self.scattered else []
         for name in ("query", "query_id"):
             options += ["--field", f"{name}={fields[name]}"] if name in fields else []
@@ -98,27 +98,37 @@ def survey_queries(plan: RunPlan, rows: Rows) -> None:
     SurveyParts(plan, QuerySurvey(plan.stage.group_of), rows).share()
 
 
-def _shown_inputs(names: Sequence[str]) -> list[str]:
-    """Return the names of inputs; a folder in place of all its row files, or of too many."""
-    folders = [_folder(name) for name in names]
-    given, whole = {Path(name) for name in names}, dict[str, bool]()
-    for folder in set(folders):
-        files = set(filter(is_row_file, Path(folder).iterdir() if os.path.isdir(folder) else ()))
-        whole[folder] = bool(files) and files <= given
-    shown = dict.fromkeys(
-        folder if whole[folder] else name for folder, name in zip(folders, names, strict=True)
-    )
-    if len(shown) > _NAMED_INPUTS:
-        shown = dict.fromkeys(folders)
-    return list(shown)
+def _shown_inputs(typed: Sequence[str]) -> list[str]:
+    """Return the inputs as the user named them; of many, those of a folder as a pattern if that
+    has the same files in the same order."""
+    if len(typed) <= _NAMED_INPUTS:
+        return list(typed)
+    groups = [list(group) for _, group in groupby(typed, os.path.dirname)]
+    return [name for group in groups for name in _pattern_of(group) or group]
 
 
-def _folder(name: str) -> str:
-    return f"{name.rpartition('/')[0]}/" if is_url(name) else str(Path(name).parent)
+def _pattern_of(names: Sequence[str]) -> list[str]:
+    """Return the pattern of some files of one folder; [] without one for just these."""
+    start = os.path.commonprefix(names)
+    end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]
+    if len(names) == 1 or is_url(start) or is_pattern(start + end):
+        return []
+    folder, first = os.path.split(start)
+    same = sorted(Path(folder).glob(f"{first}*{end}")) == [*map(Path, names)]
+    return [f"{start}*{end}"] if same else []
+
+
+def _folder_of(name: str) -> str:
+    """Return the path of a folder or of a pattern's folder; of a file or an object its name without
+    suffixes."""
+    if is_pattern(name) and not os.path.exists(name):
+        name = name.rpartition("/")[0] if is_url(name) else str(split_pattern(name)[0])
+    path = Path(name)
+    return str(path) if path.is_dir() else path.name.partition(".")[0]
 
 
 def _not_an_option(path: str) -> str:
-    return f"./{path}" if path.startswith("-") else path
+    return f"./{path}" if path.startswith("-") and path != STDIN else path
 
 
 def split_queries(

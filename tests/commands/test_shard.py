@@ -126,16 +126,29 @@ def test_a_set_without_one_of_its_shards_is_refused() -> None:
 
 
 @pytest.mark.parametrize("shards", [("aab", "bbc"), ("ab", "cb")], ids=["border", "scattered"])
-def test_the_command_that_a_refusal_names_mends_the_shards(shards: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("many", [False, True], ids=["folder", "files"])
+def test_the_command_that_a_refusal_names_mends_the_shards(
+    shards: tuple[str, ...], many: bool
+) -> None:
     Path("my in").mkdir()
     for number, queries in enumerate(shards):
-        write_jsonl(Path(f"my in/{number}.jsonl"), rows_of(queries))
+        write_jsonl(Path(f"my in/{number:02}.jsonl"), rows_of(queries))
+    typed = ["my in"]
+    if many:  # 22 files of a folder with one more, as a shell names them
+        for number in range(2, 22):
+            Path(f"my in/{number:02}.jsonl").touch()
+        typed = sorted(map(str, Path("my in").iterdir()))
+        write_jsonl(Path("my in/other.jsonl"), rows_of("a"))
     options = RunOptions(output=Path("out"), quiet=True)
-    with pytest.raises(RefusedOutputsError) as caught:
-        run_rows(Ranking(), ["my in"], options)
-    match = re.search(r"`prism (shard .*?)`", str(caught.value))
+    try:
+        refused = run_rows(Ranking(), typed, options).refused
+    except RefusedOutputsError as error:
+        refused = error
+    match = re.search(r"  prism (shard .*)", str(refused))
     assert match
-    assert prism(*shlex.split(match[1]), "--rows", "1").returncode == 0
-    summary = run_rows(Ranking(), ["my in.sharded"], options)
+    words = shlex.split(match[1])
+    assert prism(*words, "--rows", "1").returncode == 0
+    mended = words[words.index("-o") + 1]
+    summary = run_rows(Ranking(), [mended], RunOptions(output=Path("mended"), quiet=True))
     assert summary.refused is None
     assert summary.counts.written == sum(map(len, shards))

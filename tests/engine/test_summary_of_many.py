@@ -9,8 +9,10 @@ from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
+from prism_cli.engine.skipped_outputs import SkippedOutputs
 from prism_cli.engine.spread import Here
 from prism_cli.engine.summary import RunSummary
+from prism_cli.errors import ChangedInputError, LockedError
 from prism_cli.files.names import typed_path
 from tests.factories import make_pairs, write_jsonl
 from tests.fakes import EchoStage
@@ -55,3 +57,21 @@ def test_shards_that_others_finished_meanwhile_are_counted(tmp_path: Path) -> No
     summary = run_rows(EchoStage(), [given], options, BesideAnother())
     assert (len(summary.outputs), len(summary.finished_before), summary.by_others) == (2, 2, 1)
     assert "2 outputs worked by this process, 1 by others meanwhile" in summary_lines(summary)
+
+
+def test_of_many_refused_outputs_the_first_are_listed_and_the_rest_counted() -> None:
+    skipped = SkippedOutputs()
+    for number in range(1000):
+        reasons = [f"seed: was {number}, is 7", "limit: was 1, is none"]
+        skipped.add(f"my out/{number}.jsonl", ChangedInputError("", reasons=reasons))
+    lines = str(skipped.error(2000, 1000)).splitlines()
+    assert len(lines) <= 14
+    assert lines[2] == "  my out/0.jsonl: seed: was 0, is 7"
+    assert lines[-1] == "  and 995 more: prism status 'my out'"
+    for number in range(1000):
+        skipped.add(f"else/{number}.jsonl", LockedError(""))
+    lines = str(skipped.error(2000, 0)).splitlines()
+    assert len(lines) <= 14
+    assert "  and 998 more: prism status 'my out'" in lines
+    assert lines[-1].startswith("  else/0.jsonl, ")
+    assert lines[-1].endswith(", and 995 more")

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 
 from prism_cli.engine.jobs import Job
@@ -53,12 +53,14 @@ class SplitQueries:
     Attributes:
         lines: by number of each job that has part of such a query: a line for each, with both
             places.
-        scattered: True if the rows of a query would not all be adjacent if the shards were read one
-            after another.
+        scattered: True if the rows of such a query would not all be adjacent if the shards were
+            read one after another.
+        loose: queries with rows that are not adjacent in one shard.
     """
 
     lines: dict[int, list[str]] = field(default_factory=dict)
     scattered: bool = False
+    loose: SeenTexts = field(default_factory=SeenTexts)
     _more: dict[int, int] = field(default_factory=dict)
 
     def add(self, holder: int, text: str) -> None:
@@ -109,13 +111,18 @@ def _shown_inputs(typed: Sequence[str]) -> list[str]:
 
 def _pattern_of(names: Sequence[str]) -> list[str]:
     """Return the pattern of some files of one folder; [] without one for just these."""
-    start = os.path.commonprefix(names)
-    end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]
+    start = _common_start(names)
+    end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
     if len(names) == 1 or is_url(start) or is_pattern(start + end):
         return []
     folder, first = os.path.split(start)
     same = sorted(Path(folder).glob(f"{first}*{end}")) == [*map(Path, names)]
     return [f"{start}*{end}"] if same else []
+
+
+def _common_start(names: Sequence[str]) -> str:
+    same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in same)
 
 
 def _folder_of(name: str) -> str:
@@ -192,12 +199,15 @@ def _locate(
         first = seen.first(key, place.encode()).decode()
         if first == place:
             continue
-        found.scattered |= not joins
         first_number, _, first_place = first.partition(" ")
-        if int(first_number) != number:
-            name = f"query_id {query_id(row)!r}, {row['query'][:60]!r}"
-            for holder in (int(first_number), number):
-                found.add(holder, f"{name}: {first_place} and {file}:{line}")
+        if int(first_number) == number:
+            if not joins:
+                found.loose.first(key, b"loose")
+            continue
+        found.scattered |= not joins or found.loose.first(key, b"") == b"loose"
+        name = f"query_id {query_id(row)!r}, {row['query'][:60]!r}"
+        for holder in (int(first_number), number):
+            found.add(holder, f"{name}: {first_place} and {file}:{line}")
     return last
 
 

@@ -10,7 +10,7 @@ from itertools import chain, groupby
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prism_cli.engine import split_queries
@@ -87,6 +87,8 @@ def test_shards_without_the_query_are_worked(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.text("abcdef", max_size=6), min_size=2, max_size=6), st.integers(1, 4))
+@example(["a", "a", "bcb"], 1)
+@example(["aba", "a"], 1)
 def test_the_split_queries_are_the_same_for_any_cut(shards: list[str], part_rows: int) -> None:
     split = {name for name, count in Counter(chain(*map(set, shards))).items() if count > 1}
     groups = Counter(name for name, _ in groupby("".join(shards)))

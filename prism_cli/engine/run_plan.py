@@ -1,6 +1,6 @@
 """Plan of a run, which the forecast and the run share: its jobs, and which of them are finished."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ from prism_cli.files.urls import StagedPath
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.reader import Source
+from prism_cli.shards.remote.claims import store_clock
 from prism_cli.shards.remote.outputs import StagedOutputs, list_folders, staged_outputs
 from prism_cli.shards.remote.store import ObjectState
 from prism_cli.shards.run_record import RunRecord
@@ -59,6 +60,16 @@ class RunPlan:
     def _folders(self) -> dict[str, dict[str, ObjectState]]:
         return list_folders(job.record_path for job in self.jobs)
 
+    def check_writable(self, jobs: Iterable[Job]) -> None:
+        """Make sure that outputs in object stores can be written.
+
+        Raises:
+            StorageError, PrerequisiteError: the store fails or refuses.
+        """
+        for folder in {job.record_path.parent for job in jobs}:
+            if isinstance(folder, StagedPath):
+                store_clock(folder.object_name)
+
     def staged(self, job: Job) -> StagedOutputs | None:
         """Return the objects behind the outputs of a job; None if they are local files."""
         if not isinstance(job.record_path, StagedPath):
@@ -92,8 +103,8 @@ class RunPlan:
                 except LockedError:
                     return None
             manifest = self._finished(record or self.record(job, listed=listed))
-            if staged and manifest:
-                staged.publish()  # a killed run made it
+            if staged and manifest and not staged.published:  # a killed run made it
+                staged.publish(held.enter_context(staged.claim()))
             return manifest
 
     def _finished(self, record: RunRecord) -> Mapping[str, Any] | None:

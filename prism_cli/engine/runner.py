@@ -107,6 +107,7 @@ class _Run:
                 job.check_names()
                 if not self.plan.is_finished(job, self.summary, listed=True):
                     unfinished.append(job)
+        self.plan.check_writable(unfinished)
         board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
         if unfinished:
             board.begin()

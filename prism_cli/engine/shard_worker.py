@@ -30,6 +30,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError, ShardLostError
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.remote.claims import Claim
 from prism_cli.shards.remote.inputs import copies_held
 from prism_cli.shards.remote.requests import stoppable
 from prism_cli.shards.run_record import RunRecord
@@ -56,6 +57,7 @@ class ShardWorker:
     shared_runner: SharedRunner
     surveyed: bytes | None = None
     work_shown: ShardPass | None = None
+    _claims: dict[str, Claim] = field(default_factory=dict)
     _leftovers: Leftovers = field(default_factory=Leftovers)
     _rate: RowRate = field(default_factory=RowRate)
 
@@ -83,6 +85,12 @@ class ShardWorker:
         record = self.plan.record(job)
         if self.plan.is_finished(job, summary, record):
             return None
+        if staged := self.plan.staged(job):
+            self._claims[job.name] = held.enter_context(staged.claim())
+            if staged.is_changed:
+                record = self.plan.record(job)
+                if self.plan.is_finished(job, summary, record):
+                    return None
         if options.shared and not excludes_others:
             refuse_claimed(job.record_path)
         check_paid_replies(
@@ -170,7 +178,7 @@ class ShardWorker:
             side_files = files.publish()
             record.finish(finished=not counts.pending)
             if staged := self.plan.staged(job):
-                staged.publish()
+                staged.publish(self._claims.pop(job.name))
             summary.side_files += map(str, side_files)
             summary.outputs += outputs
             if not counts.pending:

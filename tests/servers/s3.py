@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -60,6 +61,14 @@ class Bucket:
 
         for key in keys:
             s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(self.name, key, b"")
+
+    def make_older(self, key: str, seconds: float) -> None:
+        """Set the time of an object's last change back."""
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
+
+        stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(self.name, key)
+        stored.last_modified -= timedelta(seconds=seconds)
 
     def get(self, key: str) -> bytes:
         return self._request("GET", key)

@@ -49,7 +49,7 @@ def _client(scheme: str, bucket: str) -> "ObjectStore":
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
         settings |= {"endpoint": endpoint} if endpoint else {}
         options |= {"allow_http": True} if urlsplit(endpoint).hostname in _LOOPBACK else {}
-        settings |= _profile()
+        settings |= {"disable_bulk_delete": True} | _profile()  # not all stores have bulk deletes
     store: ObjectStore = from_url(f"{scheme}://{bucket}", **settings)
     return store
 

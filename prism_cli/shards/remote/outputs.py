@@ -21,6 +21,7 @@ from prism_cli.errors import LockedError, StorageError
 from prism_cli.files.digest import StreamDigest
 from prism_cli.files.urls import ObjectName, StagedPath
 from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.remote.claims import Claim
 from prism_cli.shards.remote.client import import_library
 from prism_cli.shards.remote.requests import OtherState
 from prism_cli.shards.remote.store import (
@@ -133,12 +134,28 @@ class StagedOutputs:
         base, digest = self._read_base()
         return base is not None and digest != "" and digest == self._manifest_digest()
 
-    def publish(self) -> None:
+    def claim(self) -> Claim:
+        """Return the claim of the outputs, which is held while it is entered."""
+        return Claim(self._record_path)
+
+    @property
+    def is_changed(self) -> bool:
+        """True if the store has another manifest than this folder has mirrored."""
+        base, _ = self._read_base()
+        now = object_state(self._manifest.object_name)
+        return base is None or _conditions({"": now}) != _conditions(
+            {"": base[self._manifest.name]}
+        )
+
+    def publish(self, claim: Claim) -> None:
         """Upload side files, outputs and the manifest, in this order; does nothing if the store has
         the manifest already.
 
+        Args:
+            claim: of these outputs, held.
+
         Raises:
-            LockedError: another run has published there meanwhile.
+            LockedError: another run has published there meanwhile, or taken over the claim.
             StorageError, PrerequisiteError: the store fails or refuses.
         """
         base, _ = self._read_base()
@@ -146,26 +163,26 @@ class StagedOutputs:
             raise StorageError(f"{self._base_path}: was removed while the run worked; run again")
         if self.published:
             return
-        now = object_state(self._manifest.object_name)
-        if _conditions({"": now}) != _conditions({"": base[self._manifest.name]}):
+        claim.check(now=True)
+        if self.is_changed:
             raise self._other_run(self._manifest)
         for path in self._sides:
             if path.exists():
-                self._upload(path, base)
+                self._upload(path, base, claim)
             elif base[path.name]:
                 delete(path.object_name)
                 base[path.name] = None
                 self._write_base(base, "")
         for path in self._outputs:
-            self._upload(path, base)
-        self._publish_manifest(base)
+            self._upload(path, base, claim)
+        self._publish_manifest(base, claim)
         for path in [*self._outputs, *self._sides]:
             if path.exists():
                 state = path.stat()
                 remove_file(path)
                 _place(path, state.st_size, state.st_mtime_ns)
 
-    def _publish_manifest(self, base: _States) -> None:
+    def _publish_manifest(self, base: _States, claim: Claim) -> None:
         content = orjson.loads(self._manifest.read_bytes())
         for path in self._outputs:
             if (state := base[path.name]) and path.name in content["outputs"]:
@@ -173,14 +190,16 @@ class StagedOutputs:
         data = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with whole_file(self._manifest) as file:
             file.write(data)
-        self._upload(self._manifest, base)
+        self._upload(self._manifest, base, claim)
         self._write_base(base, sha256(data).hexdigest())
 
-    def _upload(self, path: StagedPath, base: _States) -> None:
+    def _upload(self, path: StagedPath, base: _States, claim: Claim) -> None:
         """Upload a file in place of the object in `base`, and note its new state there."""
         digest = _digest(path)
+        claim.check()
+        file, before = Path(os.fspath(path)), base[path.name]
         try:
-            state = put(path.object_name, Path(os.fspath(path)), base[path.name], sha256=digest)
+            state = put(path.object_name, file, before, check=claim.check, sha256=digest)
         except OtherState:
             now = object_state(path.object_name)
             if now is None or attributes(path.object_name).get(_SHA256) != digest:

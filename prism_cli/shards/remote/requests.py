@@ -70,12 +70,18 @@ def check_stop() -> None:
 
 
 def repeated(
-    name: ObjectName, action: str, request: Callable[[], _T], *, may_take_long: bool = False
+    name: ObjectName,
+    action: str,
+    request: Callable[[], _T],
+    *,
+    once: bool = False,
+    may_take_long: bool = False,
 ) -> _T:
     """Return what a request returns; repeat it while the store fails for a time.
 
     Args:
         action: "reading", "listing", "writing" or "deleting".
+        once: raise StorageError at the first failure; print nothing.
         may_take_long: time alone is no sign that the store fails.
 
     Raises:
@@ -88,7 +94,7 @@ def repeated(
     from obstore import exceptions
 
     store = (name.scheme, name.bucket)
-    notice = _Notice(name, action, "" if may_take_long else "does not answer")
+    notice = _Notice(name, action, "" if once or may_take_long else "does not answer")
     wait, tries = 0.2, 0
     while True:
         tries += 1
@@ -114,7 +120,7 @@ def repeated(
         limit = RETRY_SECONDS
         if store not in _answered and is_unreachable(failure):
             limit = CONNECT_SECONDS
-        if time.monotonic() + wait > notice.started + limit:
+        if once or time.monotonic() + wait > notice.started + limit:
             if limit < RETRY_SECONDS:
                 raise unreachable(name, failure) from None
             raise StorageError(

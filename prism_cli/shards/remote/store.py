@@ -1,10 +1,10 @@
 """Objects in stores: their states, and whole reads and writes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prism_cli.errors import MissingDataError, StorageError
 from prism_cli.files.urls import ObjectName
@@ -156,7 +156,13 @@ def attributes(name: ObjectName) -> Mapping[str, str]:
 
 
 def put(
-    name: ObjectName, content: Path | bytes, replaced: ObjectState | None, **metadata: str
+    name: ObjectName,
+    content: Path | bytes,
+    replaced: ObjectState | Literal["any"] | None,
+    *,
+    once: bool = False,
+    check: Callable[[], None] = lambda: None,
+    **metadata: str,
 ) -> ObjectState:
     """Write a whole object, and return its state.
 
@@ -164,7 +170,10 @@ def put(
     of under a condition; an aborted write leaves no object.
 
     Args:
-        replaced: state of the object that is replaced; None to create one.
+        replaced: state of the object that is replaced; "any"; None to create one.
+        once: raise at the first failure.
+        check: called between the parts of a file; an error aborts the write.
+        metadata: of the object, by name.
 
     Raises:
         OtherState: there is another object.
@@ -174,32 +183,37 @@ def put(
 
     size = content.stat().st_size if isinstance(content, Path) else len(content)
     in_parts = size > WHOLE_BYTES
-    mode: Any = replaced.condition if replaced else "create"
+    expected = replaced if isinstance(replaced, ObjectState) else None
+    mode: Any = expected.condition if expected else "create"
 
     def write() -> Mapping[str, Any]:
-        if in_parts:
+        if in_parts and replaced != "any":
             now = object_state(name)
-            if (now and now.etag) != (replaced and replaced.etag):
+            if (now and now.etag) != (expected and expected.etag):
                 raise OtherState("changed")
         return put_object(
             client(name),
             name.key,
-            _blocks(content) if in_parts and isinstance(content, Path) else content,
-            mode="overwrite" if in_parts else mode,
+            _blocks(content, check) if in_parts and isinstance(content, Path) else content,
+            mode="overwrite" if in_parts or replaced == "any" else mode,
             use_multipart=in_parts,
             chunk_size=BLOCK_BYTES,
             max_concurrency=4,
             attributes=metadata,
         )
 
-    written = repeated(name, "writing", write, may_take_long=in_parts)
+    try:
+        written = repeated(name, "writing", write, once=once, may_take_long=in_parts)
+    except FileNotFoundError:
+        raise OtherState("was removed") from None
     return ObjectState(size, written["e_tag"] or "", written["version"] or "")
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, check: Callable[[], None]) -> Iterator[bytes]:
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK_BYTES):
             check_stop()  # an error here aborts the upload
+            check()
             yield block
 
 

@@ -87,7 +87,10 @@ def test_objects_in_objects_out_with_the_bytes_of_local_files(
         "in.jsonl", "out/o.jsonl", "out/o.jsonl.manifest.json", "out/o.jsonl.rejects.jsonl",
     ]  # fmt: skip
     puts = [path.rpartition("/")[2] for way, path in proxy.seen if way == "PUT"]
-    assert puts == ["o.jsonl.rejects.jsonl", "o.jsonl", "o.jsonl.manifest.json"]
+    assert puts == [
+        ".prism-probe", ".o.jsonl.claim", ".o.jsonl.claim", "o.jsonl.rejects.jsonl", "o.jsonl",
+        "o.jsonl.manifest.json",
+    ]  # fmt: skip
     assert not copies()
     assert not list(tmp_path.rglob("*.part"))
 
@@ -332,20 +335,20 @@ def test_a_second_copy_is_the_same_file(bucket: Bucket, proxy: FaultyS3) -> None
     assert proxy.requests("GET", "in.jsonl") == 3
 
 
-def test_two_runs_that_make_the_same_bytes_end_with_one_manifest(
+def test_a_run_on_another_machine_is_refused_while_this_one_works(
     bucket: Bucket, proxy: FaultyS3, tmp_path: Path
 ) -> None:
     bucket.put("in.jsonl", PAIRS)
+    codes: list[int] = []
 
     def other() -> None:
-        state = {"PRISM_STATE": str(tmp_path / "other machine")}
-        assert start(bucket, **state).wait(60) == 0
+        codes.append(start(bucket, PRISM_STATE=str(tmp_path / "other machine")).wait(60))
 
-    proxy.faults = [Fault("", "PUT", "o.jsonl", call=other)]
-    with pytest.raises(LockedError):
-        echo(bucket["in.jsonl"], bucket["o.jsonl"], config=CONFIG)
-    again = echo(bucket["in.jsonl"], bucket["o.jsonl"], config=CONFIG)
-    assert again.finished_before == [bucket["o.jsonl"]]
+    proxy.faults = [Fault("", "PUT", "/o.jsonl", call=other)]
+    done = echo(bucket["in.jsonl"], bucket["o.jsonl"], config=CONFIG)
+    assert codes == [LockedError.exit_code]
+    assert done.outputs == [bucket["o.jsonl"]]
+    assert not [name for name in bucket.names() if name.startswith(".")]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from prism_cli.errors import RowError
 from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import query_id
 from prism_cli.shards.reader import Shard, Source, find_shards
+from prism_cli.shards.remote.requests import check_stop
 from prism_cli.shards.spill import Spill
+
+_ROWS_BETWEEN_CHECKS = 256
 
 
 def input_sources(
@@ -43,10 +46,12 @@ class SortedByQuery:
         return sha256(digests.encode()).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the lines of the input; lines that are not rows come first."""
+        """Yield the lines of the input; lines that are not rows come first. Raise before the first
+        one if the run must stop."""
         spill = Spill(
             "number INTEGER PRIMARY KEY, query TEXT NOT NULL, line BLOB NOT NULL, "
-            "field TEXT, reason TEXT"
+            "field TEXT, reason TEXT",
+            stoppable=True,
         )
         spill.fill("INSERT INTO spill VALUES (?, ?, ?, ?, ?)", self._entries())
         query = (
@@ -62,6 +67,8 @@ class SortedByQuery:
         for shard in self._shards:
             for _, line in shard.numbered(fields=self._fields):
                 number += 1
+                if number % _ROWS_BETWEEN_CHECKS == 0:
+                    check_stop()
                 problem = (
                     (line.field, line.reason) if isinstance(line, Unreadable) else (None, None)
                 )

@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,8 +39,14 @@ class FileDigest:
     inode_changed_ns: int = field(default=0, compare=False)
 
 
-def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:
-    """Return the digest of a file, of its first bytes, or of the documents of a folder."""
+def digest_file(
+    path: Path, first_bytes: int | None = None, *, check: Callable[[], None] | None = None
+) -> FileDigest:
+    """Return the digest of a file, of its first bytes, or of the documents of a folder.
+
+    Args:
+        check: called again and again; what it raises ends the reading of a file.
+    """
     if path.is_dir():
         return _digest_folder(path)
     digest, size, ends = StreamDigest(), 0, 0
@@ -47,6 +54,8 @@ def digest_file(path: Path, first_bytes: int | None = None) -> FileDigest:
     with path.open("rb", buffering=0) as file:
         now, state = time.time_ns(), os.fstat(file.fileno())
         while left > size and (chunk := file.read(min(left - size, _CHUNK_BYTES))):
+            if check is not None:
+                check()
             digest.update(chunk)
             size += len(chunk)
             ends += chunk.count(b"\n")

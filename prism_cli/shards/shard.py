@@ -14,6 +14,7 @@ from prism_cli.rows.decode import row_bytes
 from prism_cli.shards.file_digest import FileDigest, digest_file, size_and_change
 from prism_cli.shards.formats import Format, format_of, numbered_lines
 from prism_cli.shards.formats.documents import NO_UTF8
+from prism_cli.shards.remote.requests import check_stop
 
 
 class Source(Protocol):
@@ -69,8 +70,8 @@ class Shard:
         return is_compressed(self.path)
 
     def digest(self, first_bytes: int | None = None) -> FileDigest:
-        """Return the digest of the file, or of its first bytes."""
-        return digest_file(self.path, first_bytes)
+        """Return the digest of the file, or of its first bytes; raise if the run must stop."""
+        return digest_file(self.path, first_bytes, check=check_stop)
 
     def size_and_change(self) -> tuple[int, int]:
         """Return the size in bytes, and the time of last change in nanoseconds since the epoch."""

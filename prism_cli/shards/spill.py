@@ -6,11 +6,14 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Generic, TypeVar
 
+from prism_cli.shards.remote.requests import check_stop
 from prism_cli.shards.storage_errors import storage_errors
 
+_STEPS = 1_000_000
+"""Steps of SQLite's machine between two looks whether a run must stop: some 10 ms."""
 Item = TypeVar("Item")
 
 
@@ -22,18 +25,21 @@ class Spill:
     Args:
         columns: columns of its only table, `spill`, as in CREATE TABLE.
         options: options of the table, such as WITHOUT ROWID.
+        stoppable: whether a long statement raises if the run must stop.
     """
 
-    def __init__(self, columns: str, options: str = "") -> None:
+    def __init__(self, columns: str, options: str = "", *, stoppable: bool = False) -> None:
         with spill_errors():
             self._db = sqlite3.connect("", isolation_level=None)  # "": a temporary file, cached
             for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -16384"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute(f"CREATE TABLE spill ({columns}) {options}")
+            if stoppable:
+                self._db.set_progress_handler(check_stop, _STEPS)
 
     def fill(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run an INSERT for each of `rows`."""
-        with spill_errors():
+        with spill_errors(), _stop_errors():
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
@@ -45,7 +51,7 @@ class Spill:
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a SELECT."""
-        with spill_errors():
+        with spill_errors(), _stop_errors():
             yield from self._db.execute(query, values)
 
 
@@ -112,6 +118,16 @@ class SeenTexts:
 def _close(file: IO[bytes]) -> None:
     with suppress(OSError):  # a full disk has been reported
         file.close()
+
+
+@contextmanager
+def _stop_errors() -> Iterator[None]:
+    """Raise the error of `check_stop`, which SQLite replaces by its own."""
+    try:
+        yield
+    except sqlite3.OperationalError:
+        check_stop()
+        raise
 
 
 def spill_errors() -> storage_errors:

@@ -57,7 +57,7 @@ def test_a_run_that_must_stop_stops_before_the_first_row(
     lines = (b'{"query":"%d","document":"d"}\n' % (number % 50) for number in range(5000))
     (tmp_path / "rows.jsonl").write_bytes(b"".join(lines))
     source = SortedByQuery(find_shards([str(tmp_path / "rows.jsonl")]), {})
-    looks = stop_at = 0
+    looks, stop_at = 0, 0
 
     def check() -> None:
         nonlocal looks
@@ -76,7 +76,8 @@ def test_a_run_that_must_stop_stops_before_the_first_row(
     sorting = looks_of(lambda: next(source.lines()))
     reading = looks_of(lambda: list(source._entries()))
     assert 10 < reading < sorting
-    for stop_at in (1, reading // 2, sorting - 1):
+    for number in (1, reading // 2, sorting - 1):
+        stop_at = number
         with pytest.raises(InterruptedRunError):
             looks_of(lambda: next(source.lines()))
 
@@ -96,11 +97,9 @@ def test_a_signal_ends_a_run_that_sorts_and_the_same_command_goes_on(
         return true(*args)
 
     monkeypatch.setattr(by_query, "decode_row", signalled)
-    for _ in range(2):
-        source = SortedByQuery(find_shards([str(given)]), {})
-        try:
-            summary = run_rows(EchoStage(), [source], options)
-        except InterruptedRunError as error:
-            assert error.exit_code == 143
-            assert read < 1000
-    assert summary.counts.written == 2000
+    source = SortedByQuery(find_shards([str(given)]), {})
+    with pytest.raises(InterruptedRunError) as caught:
+        run_rows(EchoStage(), [source], options)
+    assert caught.value.exit_code == 143
+    assert read < 1000
+    assert run_rows(EchoStage(), [source], options).counts.written == 2000

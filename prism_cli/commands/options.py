@@ -204,7 +204,10 @@ def with_common(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
         common = cls(**{option.name: values.pop(option.name) for option in fields(cls)})
-        command(**values, common=common)
+        from prism_cli.shards.reader import listed_once
+
+        with listed_once():
+            command(**values, common=common)
 
     return with_parameters(wrapped, [*own, *shared])
 

@@ -19,6 +19,8 @@ def job_record(
     config: Mapping[str, Any],
     dependencies: Sequence[Path] = (),
     also: Sequence[Path] = (),
+    *,
+    guarded: bool = True,
 ) -> RunRecord:
     """Return the run record of a job; arguments as for `RunRecord`."""
     return RunRecord(
@@ -33,6 +35,7 @@ def job_record(
         also=also,
         batch_plan={"window_rows": WINDOW_ROWS, "window_bytes": WINDOW_BYTES},
         killed_seconds=partial(take_killed_seconds, job.record_path),
+        guarded=guarded,
     )
 
 

@@ -272,16 +272,20 @@ def outputs_without_input(
         isinstance(item, str) and not Path(item).is_file() for item in inputs
     )
     orphans: list[tuple[str, str]] = []
-    current: dict[Path, set[str]] = {}
+    current: dict[str, set[str]] = {}
+    one: dict[str, Path] = {}
     for job in jobs if shards else ():
         for path in (job.outputs or {}).values():
-            current.setdefault(path.parent, set()).add(path.name)
-    for folder in sorted(filter(Path.is_dir, current)):
+            folder, name = os.path.split(path)
+            one.setdefault(folder, path)
+            current.setdefault(folder, set()).add(name)
+    for folder in sorted(filter(os.path.isdir, current)):
         there = set(os.listdir(folder))
-        outputs = {name.removesuffix(MANIFEST_SUFFIX) for name in there}
+        manifests = filter(lambda name: name.endswith(MANIFEST_SUFFIX), there)
+        outputs = {name.removesuffix(MANIFEST_SUFFIX) for name in manifests}
         for name in sorted((outputs & there) - current[folder]):
-            output = folder / name
-            if f"{name}{MANIFEST_SUFFIX}" not in there or not output.is_file():
+            output = one[folder].with_name(name)
+            if not output.is_file():
                 continue
             if (content := read_manifest(manifest_path(output))) is None:
                 continue

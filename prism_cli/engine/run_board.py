@@ -51,8 +51,9 @@ class RunBoard:
         """Why each shard was left as it is, likewise."""
         self.workers: dict[str, dict[str, Any]] = {}
         """Host, process and shard of each worker, by its name."""
-        folders = {job.record_path.parent for job in jobs}
-        self._path = folders.pop() / BOARD_NAME if len(folders) == 1 and len(jobs) > 1 else None
+        folders = {os.path.dirname(job.record_path) for job in jobs}
+        whole = len(folders) == 1 and len(jobs) > 1
+        self._path = jobs[0].record_path.with_name(BOARD_NAME) if whole else None
         self._me = f"{platform.node()} {os.getpid()}"
         self._process = {
             "engine": engine,

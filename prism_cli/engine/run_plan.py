@@ -43,14 +43,18 @@ class RunPlan:
         """Return the run record of a job; of one in an object store, compare with the store first.
 
         Args:
-            listed: of many jobs, compare with a list of their folders, made at the first call.
+            listed: the record is only looked at, and its files are not guarded; of many jobs,
+                compare with a list of their folders, made at the first call.
 
         Raises:
             StorageError, PrerequisiteError: the store cannot be read.
         """
         if staged := self.staged(job):
             staged.refresh(self._listed(job) if listed else None)
-        return job_record(job, self.stage.name, self.options.settings, self.options.dependencies)
+        options = self.options
+        return job_record(
+            job, self.stage.name, options.settings, options.dependencies, guarded=not listed
+        )
 
     def _listed(self, job: Job) -> Mapping[str, ObjectState] | None:
         many = len(self.jobs) >= _LISTED_JOBS
@@ -133,8 +137,7 @@ class RunPlan:
         manifest = self.finished(job, record, listed=listed)
         if manifest is None or job.outputs is None:
             return False
-        rejects = side_path(job.record_path, "rejects")
-        summary.add_finished(job.outputs.values(), rejects, manifest)
+        summary.add_finished(job.outputs.values(), job.record_path, manifest)
         return True
 
     def lines(self, job: Job, measured: Mapping[str, FileDigest] | None = None) -> Iterator[Line]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.counts import Counts, UsageTotals
+from prism_cli.engine.output_files import side_path
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.rejects import DEFAULT_MAX_REJECTS, too_many_rejects
 from prism_cli.errors import REJECTS_EXIT_CODE, LockedError, ProviderError, RefusedOutputsError
@@ -45,20 +46,15 @@ class RunSummary:
     inputs_gone: list[tuple[str, str]] = field(default_factory=list)
 
     def add_finished(
-        self, outputs: Iterable[Path], rejects: Path, manifest: Mapping[str, Any]
+        self, outputs: Iterable[Path], record_path: Path, manifest: Mapping[str, Any]
     ) -> None:
-        """Add outputs that were finished before.
-
-        Args:
-            rejects: file of their rejected rows.
-            manifest: their manifest.
-        """
+        """Add the outputs of a job that were finished before, with their manifest."""
         rows, rejected = (manifest["counts"].get(name, 0) for name in ("rows", "rejected"))
         self.finished_before += map(str, outputs)
         self.rows_before += rows
         self.rejected_before += rejected
         if rejected:
-            self.rejects_before[str(rejects)] = (rejected, rows)
+            self.rejects_before[str(side_path(record_path, "rejects"))] = (rejected, rows)
 
     def add(self, other: "RunSummary") -> None:
         """Add what became of another shard; its figures are the stage's business."""

@@ -1,12 +1,16 @@
 """Names of files in messages, rows, manifests and patterns."""
 
 import os
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path, PosixPath
 
 from prism_cli.files.urls import StagedFolder, StagedPath, is_url
 from prism_cli.wording import most_similar
 
 _MARKS = "*?["
+_LISTED_FROM = 256
+"""Number of names of one folder from which one list is faster than a look at each."""
 
 
 class FolderPath(PosixPath):
@@ -21,10 +25,12 @@ class FolderPath(PosixPath):
 
 class RealPaths:
     """Resolves paths as `Path.resolve` does, but each folder only once, for many files of few
-    folders."""
+    folders; the links of a folder are listed when enough of its names were asked for."""
 
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
+        self._asked = Counter[str]()
+        self._links: dict[str, set[str]] = {}
 
     def of(self, path: str | Path) -> str:
         """Return the resolved path.
@@ -33,11 +39,20 @@ class RealPaths:
             RuntimeError: its links form a loop.
         """
         folder, name = os.path.split(path)
-        if name in ("", ".", "..") or os.path.islink(path):
+        if name in ("", ".", "..") or self._is_link(folder, name):
             return str(Path(path).resolve())
         if folder not in self._folders:
             self._folders[folder] = str(Path(folder).resolve())
-        return os.path.join(self._folders[folder], name)
+        return f"{self._folders[folder].rstrip(os.sep)}{os.sep}{name}"
+
+    def _is_link(self, folder: str, name: str) -> bool:
+        if (links := self._links.get(folder)) is not None:
+            return name in links
+        self._asked[folder] += 1
+        if self._asked[folder] > _LISTED_FROM:
+            with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+                self._links[folder] = {entry.name for entry in entries if entry.is_symlink()}
+        return os.path.islink(os.path.join(folder, name))
 
 
 def typed_path(name: str) -> Path:

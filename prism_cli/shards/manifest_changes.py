@@ -103,9 +103,9 @@ def changed_settings(previous: Mapping[str, Any], now: Manifest) -> list[str]:
     lines: list[str] = []
     if previous["stage"] != now.stage:
         lines.append(f"stage: was {previous['stage']}, is {now.stage}")
-    config = orjson.loads(orjson.dumps(now.config))
-    if config == previous["config"]:
+    if now.config == previous["config"]:
         return lines
+    config = orjson.loads(orjson.dumps(now.config))
     before, after = _flat(previous["config"]), _flat(config)
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):

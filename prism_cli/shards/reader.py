@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +39,19 @@ from prism_cli.shards.shard import Source as Source
 from prism_cli.shards.shard_set import check_complete
 
 STDIN = "-"
+_LISTED: ContextVar[dict[tuple[str, bool], list[Shard]] | None] = ContextVar("listed", default=None)
 _CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it, `find_shards` looks only once at each name: a command checks and reads the same
+    files, and lists a large folder or prefix once."""
+    reset = _LISTED.set({})
+    try:
+        yield
+    finally:
+        _LISTED.reset(reset)
 
 
 def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
@@ -53,43 +67,53 @@ def find_shards(inputs: Sequence[str], *, plain: bool = False) -> list[Shard]:
             without shards.
         UsageError: an empty name.
     """
-    shards: list[Shard] = []
+    listed, shards = _LISTED.get(), list[Shard]()
     for name in inputs:
-        name = local_name(name)
-        path = Path(name)
-        if not name.strip():
-            raise UsageError("an input without a name (an unset variable?); nothing was read")
-        if name == STDIN:
-            shards.append(_spooled(sys.stdin.buffer))
-        elif is_url(name):
-            from prism_cli.shards.remote.inputs import find_remote_shards
-
-            shards += find_remote_shards(name, plain=plain)
-        elif os.path.isdir(path):
-            check_complete(path)
-            files = folder_inputs(path)
-            if not files:
-                raise MissingDataError(f"{name}: a directory without shards; {expected()}")
-            shards += [Shard(file, name if file == path else shown_name(file)) for file in files]
-        elif os.path.exists(path):
-            refuse_convertible(path, shown_name(path))
-            shards.append(Shard(path, shown_name(path), plain))
-        elif is_pattern(name):
-            base, pattern = split_pattern(name)
-            matches = sorted(base.glob(pattern))
-            files = [match for match in matches if is_row_file(match) or is_document(match)]
-            warn_skipped(name, {match for match in matches if match.is_file()} - set(files))
-            if not files:
-                raise MissingDataError(f"{name}: no file matches this pattern; {expected()}")
-            shards += [Shard(file, shown_name(file), plain) for file in files]
-        else:
-            raise MissingDataError(missing_path_message(name))
-    for shard in shards:
-        if shard.version:
-            continue
-        if not (shard.path.is_file() or shard.path.is_dir()) or not os.access(shard.path, os.R_OK):
-            raise MissingDataError(f"{shard.name}: not a file that can be read")
+        found = (listed or {}).get((name, plain)) or list(_shards_of(local_name(name), plain))
+        if listed is not None:
+            listed[name, plain] = found
+        shards += found
     return shards
+
+
+def _shards_of(name: str, plain: bool) -> Iterator[Shard]:
+    path = Path(name)
+    if not name.strip():
+        raise UsageError("an input without a name (an unset variable?); nothing was read")
+    if name == STDIN:
+        yield _spooled(sys.stdin.buffer)
+    elif is_url(name):
+        from prism_cli.shards.remote.inputs import find_remote_shards
+
+        yield from find_remote_shards(name, plain=plain)
+    elif os.path.isdir(path):
+        check_complete(path)
+        files = folder_inputs(path)
+        if not files:
+            raise MissingDataError(f"{name}: a directory without shards; {expected()}")
+        for file in files:
+            yield _readable(Shard(file, name if file == path else shown_name(file)))
+    elif os.path.exists(path):
+        refuse_convertible(path, shown_name(path))
+        yield _readable(Shard(path, shown_name(path), plain))
+    elif is_pattern(name):
+        base, pattern = split_pattern(name)
+        matches = sorted(base.glob(pattern))
+        files = [match for match in matches if is_row_file(match) or is_document(match)]
+        warn_skipped(name, {match for match in matches if match.is_file()} - set(files))
+        if not files:
+            raise MissingDataError(f"{name}: no file matches this pattern; {expected()}")
+        for file in files:
+            yield _readable(Shard(file, shown_name(file), plain))
+    else:
+        raise MissingDataError(missing_path_message(name))
+
+
+def _readable(shard: Shard) -> Shard:
+    path = os.fspath(shard.path)
+    if not (os.path.isfile(path) or os.path.isdir(path)) or not os.access(path, os.R_OK):
+        raise MissingDataError(f"{shard.name}: not a file that can be read")
+    return shard
 
 
 def local_paths(shards: Iterable[Shard]) -> list[Path]:

@@ -1,6 +1,5 @@
 """Record of one run in its manifest: begin, resume, stop, finish."""
 
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,11 @@ from prism_cli.shards.manifest_changes import (
     unread_record,
 )
 from prism_cli.shards.reader import Shard, Source
+from prism_cli.shards.unchanged_files import (
+    are_unchanged_inputs,
+    are_unchanged_outputs,
+    unchanged_input,
+)
 from prism_cli.shards.writer import OutputRecord
 
 
@@ -40,6 +44,7 @@ class RunRecord:
         inputs_may_grow: whether inputs that only grew make the run unfinished, not changed.
         bookkeeping: settings that an attempt may change, as they do not affect the outputs.
         libraries: packages whose versions are recorded.
+        guarded: whether changes of the outputs from now on are refused; False for a look.
         killed_seconds: returns the seconds of the previous attempt if it was killed, else None.
         plan: the stage's part of the batch plan, set before `begin`; that of an unfinished attempt
             is reused.
@@ -59,13 +64,15 @@ class RunRecord:
     libraries: Collection[str] = ()
     batch_plan: Mapping[str, int] = field(default_factory=dict)
     killed_seconds: Callable[[], float | None] | None = None
+    guarded: bool = True
     plan: Mapping[str, int] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _seconds_before: float = 0.0
     _read: dict[str, FileDigest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.guard = FileGuard([*self._files, *self.also, *self.side_files])
+        files = [*self._files, *self.also, *self.side_files] if self.guarded else []
+        self.guard = FileGuard(files)
 
     @cached_property
     def digests(self) -> dict[str, FileDigest]:
@@ -120,8 +127,10 @@ class RunRecord:
         Raises:
             ChangedInputError: the outputs exist, and another command or program made them.
         """
-        existing = [out for out in self.outputs if out.exists()]
         previous = read_manifest(self.path)
+        if previous and self._is_as_recorded(previous):
+            return previous  # which is how most of many shards are found to be finished
+        existing = [out for out in self.outputs if out.exists()]
         if self.outputs and previous is None:
             # A link is replaced, not followed.
             existing += [
@@ -134,6 +143,15 @@ class RunRecord:
         now = self._new_manifest(previous, by_time=True)
         done = [is_finished(out, before, now, prefix) for out in existing]
         return previous if all(done) and len(done) == len(self.outputs) else None
+
+    def _is_as_recorded(self, previous: Mapping[str, Any]) -> bool:
+        return (
+            previous["finished"]
+            and (previous["stage"], previous["config"]) == (self.stage, self.config)
+            and not (self.dependencies or previous["dependencies"])
+            and are_unchanged_inputs(previous["inputs"], self.inputs)
+            and are_unchanged_outputs(previous["outputs"], self.outputs)
+        )
 
     def begin(
         self, fresh: Callable[[], int] | None = None, retry: Callable[[], int] | None = None
@@ -246,7 +264,7 @@ class RunRecord:
         if isinstance(source, InputRecord):
             return source
         if isinstance(source, Shard):
-            known = _unchanged(before.get(source.name), source)
+            known = unchanged_input(before.get(source.name), source)
             return known or _input_record(source.name, source.version, self._digest(source))
         return InputRecord(source.name, 0, source.fingerprint)
 
@@ -280,7 +298,7 @@ def output_id(record_path: Path, config_fingerprint: str) -> str:
 
 def _dependency(file: Shard | Path, before: Mapping[str, Mapping[str, Any]]) -> InputRecord:
     name = file.name if isinstance(file, Shard) else str(file)
-    if known := _unchanged(before.get(name), file):
+    if known := unchanged_input(before.get(name), file):
         return known
     if isinstance(file, Shard):
         return _input_record(name, file.version, file.digest())
@@ -291,23 +309,3 @@ def _input_record(name: str, version: str, digest: FileDigest) -> InputRecord:
     changed = 0 if version else digest.settled_ns
     inode_changed = digest.inode_changed_ns if changed else 0
     return InputRecord(name, digest.bytes, digest.sha256, version, changed, inode_changed)
-
-
-def _unchanged(entry: Mapping[str, Any] | None, file: Shard | Path) -> InputRecord | None:
-    """Return the record of a manifest if the file is still the same: by its version if it is an
-    object in a store, else by size and times."""
-    if entry is None:
-        return None
-    version, path = (file.version, file.path) if isinstance(file, Shard) else ("", file)
-    times = entry.get("changed_ns", 0), entry.get("inode_changed_ns", 0)
-    if version or entry.get("version"):
-        same = entry.get("version") == version
-    else:
-        try:
-            now = os.stat(path)
-        except OSError:
-            return None
-        same = now.st_size == entry["bytes"] and times == (now.st_mtime_ns, now.st_ctime_ns)
-    if not same:
-        return None
-    return InputRecord(entry["path"], entry["bytes"], entry["sha256"], version, *times)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -51,7 +52,7 @@ class Shard:
     strict: bool = True
     version: str = ""
 
-    @property
+    @cached_property
     def format(self) -> Format:
         """Format that the name implies."""
         return "lines" if self.plain else format_of(self.path)

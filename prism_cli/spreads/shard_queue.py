@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.output_files import side_path
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.shard_report import ShardReport
@@ -99,8 +98,8 @@ class ShardQueue:
         shard as finished if it was published before, or as given up."""
         if manifest := self.published(shard):
             report = ShardReport(shard.job.name, RunSummary(self.plan.stage.name))
-            rejects = side_path(shard.job.record_path, "rejects")
-            report.summary.add_finished((shard.job.outputs or {}).values(), rejects, manifest)
+            job = shard.job
+            report.summary.add_finished((job.outputs or {}).values(), job.record_path, manifest)
             return report
         self.board.attempts[shard.name] += 1
         if self.board.attempts[shard.name] < self.attempts:

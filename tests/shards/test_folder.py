@@ -8,9 +8,10 @@ import pytest
 
 from prism_cli.adapters.datasets.files import data_files
 from prism_cli.errors import InvalidNameError, MissingDataError, UsageError
+from prism_cli.files.names import RealPaths
 from prism_cli.rows.row import Rejected
 from prism_cli.shards.folder import line_suffix
-from prism_cli.shards.reader import find_shards, read_rows
+from prism_cli.shards.reader import find_shards, listed_once, read_rows
 
 ROW = b'{"query": "q", "document": "d"}\n'
 
@@ -168,3 +169,24 @@ def test_a_path_that_is_not_there_is_told_with_what_is(
 def test_an_input_without_a_name_is_refused() -> None:
     with pytest.raises(UsageError, match="without a name"):
         find_shards([""])
+
+
+def test_a_command_lists_a_folder_once(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jsonl").write_text("{}\n")
+    with listed_once():
+        found = find_shards([str(tmp_path)])
+        (tmp_path / "3.jsonl").write_text("{}\n")
+        assert find_shards([str(tmp_path)]) == found
+        assert len(find_shards([str(tmp_path / "*.jsonl")])) == 4
+    assert len(find_shards([str(tmp_path)])) == 4
+
+
+def test_links_are_resolved_one_by_one_and_by_the_list_of_their_folder(tmp_path: Path) -> None:
+    target = tmp_path / "target.jsonl"
+    target.write_text("{}\n")
+    (tmp_path / "link.jsonl").symlink_to(target)
+    real, link = RealPaths(), tmp_path / "link.jsonl"
+    for number in range(300):
+        assert real.of(tmp_path / f"{number}.jsonl") == str(tmp_path / f"{number}.jsonl")
+        assert real.of(link) == str(target)

@@ -12,7 +12,7 @@ from pathlib import Path
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.survey import LocatedRow
-from prism_cli.engine.surveys import Rows, SurveyParts
+from prism_cli.engine.surveys import Rows, SurveyParts, sweep_parts
 from prism_cli.files.names import is_pattern, split_pattern
 from prism_cli.files.urls import is_url
 from prism_cli.rows.row import Row, query_id
@@ -159,6 +159,7 @@ def split_queries(
             parts.read(job)
         ends.append(len(parts))
     shared = hashes_of(survey.merge(parts))
+    sweep_parts(plan)
     if not shared:
         return found
     seen, start, last = SeenTexts(), 0, b""

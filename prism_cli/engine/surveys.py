@@ -4,6 +4,7 @@ Parts are cached in the state directory, so that a run that goes on, or another 
 a shard again.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,10 +17,11 @@ from prism_cli.engine.jobs import Input, Job
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.skipped_outputs import OUTPUT_ERRORS
 from prism_cli.engine.survey import LocatedRow, Survey
+from prism_cli.engine.survey_cache import header, is_current, packed, sweep
 from prism_cli.shards.file_digest import size_and_change
 from prism_cli.shards.reader import STDIN, Shard
 from prism_cli.shards.spilled_parts import SpilledParts, StoredParts
-from prism_cli.shards.state import state_directory
+from prism_cli.shards.state import ledger_path, state_directory
 from prism_cli.shards.writer import whole_file
 from prism_cli.version import __version__
 
@@ -27,9 +29,9 @@ PART_ROWS = 20_000
 """Most rows of one part."""
 _CACHED_BYTES = 1 << 20
 """Size of the smallest input whose parts are cached; a smaller one is read again as quickly."""
-_NUMBER = 8
-"""Bytes of the size that stands before each part in a file of parts, which begins with a digest of
-the input's state."""
+_CACHE = "surveys"
+_NUMBER = len(packed(0))
+"""Bytes of the size that stands before each part in a file of parts."""
 
 Rows = Callable[[Sequence[Job]], Iterator[LocatedRow]]
 
@@ -48,7 +50,14 @@ def surveyed(plan: RunPlan, survey: Survey, rows: Rows) -> bytes:
         parts.share()
     for job in plan.jobs:
         parts.read(job)
-    return survey.merge(parts)
+    result = survey.merge(parts)
+    sweep_parts(plan)
+    return result
+
+
+def sweep_parts(plan: RunPlan) -> None:
+    """Remove the cached parts that are of no use."""
+    sweep(ledger_path(plan.jobs[0].home).with_name(_CACHE))
 
 
 class SurveyParts(StoredParts):
@@ -87,7 +96,7 @@ class SurveyParts(StoredParts):
 
     def lacks(self, job: Job) -> bool:
         """Return whether `share` would read the job."""
-        return any(not _starts_with(path, _state(one)) for path, one in self._cached(job))
+        return any(not is_current(path, _header(one)) for path, one in self._cached(job))
 
     def _cached(self, job: Job) -> list[tuple[Path, Job]]:
         """Return each input that is cached as a job, and the path of its parts."""
@@ -123,13 +132,13 @@ class SurveyParts(StoredParts):
     def _fill(self, path: Path, job: Job) -> int:
         """Write the parts of a job with one input to `path` unless they are there; return where
         they begin."""
-        state = _state(job)
-        if not _starts_with(path, state):
+        begin = _header(job)
+        if not is_current(path, begin):
             with whole_file(path) as cache:
-                cache.write(state)
+                cache.write(begin)
                 for part in self._parts(job):
-                    cache.write(_packed(len(part)) + part)
-        return len(state)
+                    cache.write(packed(len(part)) + part)
+        return len(begin)
 
     def _parts(self, job: Job) -> Iterator[bytes]:
         rows, seen = self._rows([job]), 0
@@ -167,25 +176,15 @@ class SurveyParts(StoredParts):
             source.name,
         ]
         key = sha256(repr(settings).encode()).hexdigest()[:32]
-        return state_directory(self._plan.jobs[0].home) / "surveys" / key
+        return state_directory(self._plan.jobs[0].home) / _CACHE / key
 
 
-def _state(job: Job) -> bytes:
-    """Return a digest of size and times of the only input of a job."""
+def _header(job: Job) -> bytes:
+    """Return the beginning of the file of parts of a job with one input: a digest of the input's
+    size and times, and its path."""
     (source,) = job.inputs
     assert isinstance(source, Shard)
     state: tuple[int | str, ...] = source.size_and_change()
     state += (source.version or source.path.stat().st_ctime_ns,)
-    return sha256(repr(state).encode()).digest()
-
-
-def _packed(number: int) -> bytes:
-    return number.to_bytes(_NUMBER)
-
-
-def _starts_with(path: Path, state: bytes) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(len(state)) == state
-    except FileNotFoundError:
-        return False
+    path = "" if source.version else os.path.abspath(source.path)
+    return header(sha256(repr(state).encode()).digest(), path)

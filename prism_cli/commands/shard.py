@@ -1,5 +1,6 @@
 """`prism shard`: one or many files as shards that never cut a query."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,9 @@ from prism_cli.configs.shard import ShardConfig
 
 if TYPE_CHECKING:
     from prism_cli.shards.shard_set import ShardSet
+
+_NAMED = 5
+"""Most files that a refusal names."""
 
 app = typer.Typer(
     add_completion=False,
@@ -35,7 +39,8 @@ def shard(
 
     Adjacent rows of a query are in one shard, however many they are. Lines stay as they are, byte
     for byte; those that are no rows are set aside. DIR/shard.jsonl.manifest.json lists the shards:
-    other commands refuse DIR while one of them is missing.
+    other commands refuse DIR while one of them is missing. A DIR with other files of rows is
+    refused, as they would be read beside the shards.
     """
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.errors import UsageError
@@ -57,6 +62,8 @@ def shard(
     check_inputs(inputs, common.field_names)
     shard_set = _shard_set(inputs, folder, config)
     stage = ShardStage(shard_set, config.rows, shard_set.planned_files(folder))
+    if not (common.overwrite or common.fresh):
+        _refuse_other_rows(folder, stage.outputs)
     sources = input_sources(inputs, common.field_names, sort_queries=sort_queries)
     run_row_stage(stage, sources, common, config)
 
@@ -87,3 +94,32 @@ def _shard_set(inputs: list[str], folder: Path, config: ShardConfig) -> "ShardSe
     only = Path(inputs[0]).resolve()
     name = stem_of(only) if len(inputs) == 1 and only.exists() else folder.resolve().name
     return ShardSet(name, f".jsonl{packed}")
+
+
+def _refuse_other_rows(folder: Path, own: Collection[str]) -> None:
+    """Refuse a local folder with row files that are not of the set.
+
+    Raises:
+        UsageError: it has some.
+    """
+    from prism_cli.errors import UsageError
+    from prism_cli.files.names import shown_name
+    from prism_cli.files.urls import StagedPath
+    from prism_cli.shards.folder import is_row_file
+    from prism_cli.shards.formats import format_of
+    from prism_cli.wording import counted
+
+    if isinstance(folder, StagedPath) or not folder.is_dir():
+        return
+    others = sorted(
+        shown_name(Path(path.name))
+        for path in folder.iterdir()
+        if is_row_file(path) and format_of(path) != "json" and path.name not in own
+    )
+    if others:
+        more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""
+        raise UsageError(
+            f"-o {folder}: {counted(len(others), 'file')} of rows there would be read beside the "
+            f"shards: {', '.join(others[:_NAMED])}{more}. Nothing was done; name another folder, "
+            "move them away, or leave them there with --overwrite"
+        )

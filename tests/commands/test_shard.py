@@ -152,3 +152,35 @@ def test_the_command_that_a_refusal_names_mends_the_shards(
     summary = run_rows(Ranking(), [mended], RunOptions(output=Path("mended"), quiet=True))
     assert summary.refused is None
     assert summary.counts.written == sum(map(len, shards))
+
+
+def test_a_folder_with_other_files_of_rows_is_refused_unless_it_is_to_be_overwritten() -> None:
+    write_jsonl(Path("in.jsonl"), rows_of("abc"))
+    words = ("shard", "in.jsonl", "-o", "in", "--rows", "1")
+    Path("in").mkdir()
+    for name in ("notes.json", "read.txt", "old.jsonl.manifest.json", "old.jsonl.rejects.jsonl"):
+        Path(f"in/{name}").write_text("{}")  # not read beside shards
+    assert prism(*words).returncode == 0
+    for name in ("old.jsonl", "more.csv", "z.parquet"):
+        Path(f"in/{name}").write_text("{}")
+    before = contents("in")
+    done = prism(*words)
+    assert done.returncode == 2
+    assert "3 files of rows" in done.stderr
+    assert ": more.csv, old.jsonl, z.parquet. Nothing was done" in done.stderr
+    assert contents("in") == before
+    assert prism(*words, "--overwrite").returncode == 0
+    assert contents("in") == before
+
+
+def test_a_file_that_only_has_the_name_of_a_shard_is_refused() -> None:
+    write_jsonl(Path("in.jsonl"), rows_of("abc"))
+    Path("in").mkdir()
+    Path("in/in-00007.jsonl").write_bytes(jsonl(rows_of("z")))
+    words = ("shard", "in.jsonl", "-o", "in", "--rows", "1")
+    done = prism(*words)
+    assert done.returncode == 2
+    assert "in-00007.jsonl" in done.stderr
+    assert set(contents("in")) == {"in-00007.jsonl"}
+    assert prism(*words, "--overwrite").returncode == 0
+    assert set(contents("in")) == {f"in-0000{number}.jsonl" for number in range(3)}

@@ -85,7 +85,8 @@ def duration(seconds: float) -> str:
 
 
 def expected(message: str) -> str:
-    """Convert pydantic's "Input should be X" to "expected X"."""
+    """Convert pydantic's "Input should be X" to "expected X", and drop its "Value error, "."""
+    message = message.replace("Value error, ", "", 1)
     before, found, requirement = message.partition("Input should be ")
     number = "a number " if requirement.startswith(("greater", "less")) else ""
     return f"{before}expected {number}{requirement}" if found else message

@@ -10,7 +10,7 @@ from prism_cli.commands.tables import fitted, show_table
 from prism_cli.engine.counts import Counts
 from prism_cli.engine.report import summary_lines
 from prism_cli.engine.summary import RunSummary
-from prism_cli.wording import counted, label, listed, value, wrapped
+from prism_cli.wording import counted, expected, label, listed, value, wrapped
 
 
 class Terminal(io.StringIO):
@@ -31,6 +31,11 @@ def test_one_is_singular() -> None:
 def test_a_field_without_a_label_loses_its_underscores() -> None:
     assert label("some_new_figure") == "some new figure"
     assert label("format_broken") == "unusable texts of the model"
+
+
+def test_messages_of_pydantic_and_typer_are_told_in_our_words() -> None:
+    assert expected("Input should be less than 3") == "expected a number less than 3"
+    assert expected("'--x': Value error, 'a' is not one of 'b'.") == "'--x': 'a' is not one of 'b'."
 
 
 def test_values_are_formatted_for_people() -> None:

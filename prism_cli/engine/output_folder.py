@@ -1,12 +1,13 @@
 """Outputs in a folder, found by the names of manifests, locks and the run's board."""
 
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prism_cli.engine.heartbeat import STALE_SECONDS
+from prism_cli.engine.heartbeat import STALE_SECONDS, is_alive
 from prism_cli.engine.run_board import read_board
 from prism_cli.shards.lock import locked_inodes
 from prism_cli.shards.manifest import MANIFEST_SUFFIX
@@ -85,11 +86,12 @@ class OutputFolder:
 
     @property
     def driver_lives(self) -> bool:
-        """Return whether a cluster's driver renewed the board recently, so that `workers` says who
-        works now."""
+        """Return whether a cluster's driver renewed the board recently, and has not ended on this
+        machine, so that `workers` says who works now."""
         return any(
             process["engine"] == "ray"
             and abs(now_ms() - process["updated_ms"]) <= STALE_SECONDS * 1000
+            and (process["host"] != platform.node() or is_alive(process["pid"]))
             for process in (self.board.get("processes") or {"": self.board}).values()
             if process
         )

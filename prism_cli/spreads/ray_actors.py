@@ -21,6 +21,7 @@ from prism_cli.engine.spread import Spread
 from prism_cli.engine.stage_spec import StageSpec
 from prism_cli.spreads.ray_cluster import RayCluster
 from prism_cli.spreads.shard_actor import ActorSetup
+from prism_cli.spreads.shared_files import SharedFiles
 from prism_cli.spreads.worker_pool import WorkerPool
 
 
@@ -92,9 +93,16 @@ class RayActors(Spread):
             if self.address is None and not self.options.quiet:
                 print("prism: starting Ray on this machine …", file=sys.stderr, flush=True)
             variables = {name: v for name, v in os.environ.items() if name.startswith("PRISM_")}
-            setup = ActorSetup(self.spec, self.options, worker.surveyed, str(Path.cwd()), variables)
+            setup = ActorSetup(
+                self.spec,
+                self.options,
+                worker.surveyed,
+                str(Path.cwd()),
+                variables,
+                SharedFiles.of(worker.plan.jobs),
+            )
             cluster = self._stack.enter_context(
-                RayCluster(self.address, self.workers, setup, self.gpus)
+                RayCluster(self.address, self.workers, setup, self.gpus, worker.control.check)
             )
             self._opened = WorkerPool(
                 cluster,

@@ -2,26 +2,31 @@
 
 import logging
 import os
-import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from functools import partial
+from types import TracebackType
 from typing import Any, Self
 
 from prism_cli import terminal
 from prism_cli.errors import MissingPackageError, PrerequisiteError, PrismError, first_line
 from prism_cli.spreads.cluster import WorkerDiedError
-from prism_cli.spreads.ray_address import answers, check_token, choose_authentication
-from prism_cli.spreads.shard_actor import ActorSetup, ShardActor
-from prism_cli.version import __version__
+from prism_cli.spreads.ray_address import (
+    Reachability,
+    check_address,
+    choose_authentication,
+)
+from prism_cli.spreads.ray_words import missing_module, shown, why_lost
+from prism_cli.spreads.ray_worker import actor_class
+from prism_cli.spreads.shard_actor import ActorSetup
 
-_HEAD_SECONDS = 10.0
-"""Time for which the head must refuse connections before the cluster counts as lost."""
-_LOOK_SECONDS = 1.0
+_CONNECT_SECONDS = 60.0
+"""Time in which a head that takes connections must also answer."""
+_TICK_SECONDS = 0.2
 _GOODBYE_SECONDS = 3.0
 """Time that Ray has to end actors and its own connection; both wait for a lost head for ever."""
 _OUTLIVES_HEAD = "86400"
@@ -39,6 +44,7 @@ class RayCluster:
         workers: number of workers, for a cluster that is started here.
         setup: what each begins with.
         gpus: of each, which also has one CPU.
+        check: called while the cluster is waited for; raises if the run must stop.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -47,7 +53,14 @@ class RayCluster:
             address is of another kind.
     """
 
-    def __init__(self, address: str | None, workers: int, setup: ActorSetup, gpus: float) -> None:
+    def __init__(
+        self,
+        address: str | None,
+        workers: int,
+        setup: ActorSetup,
+        gpus: float,
+        check: Callable[[], None],
+    ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", _OUTLIVES_HEAD)
         choose_authentication(address)
@@ -59,43 +72,51 @@ class RayCluster:
         self._address, self._setup = address, setup
         self._resources = {"num_cpus": 1.0, "num_gpus": gpus}
         self._own_cpus = workers
-        self._gone_since: float | None = None
-        self._looked_at = 0.0
+        self._check = check
 
     def __enter__(self) -> Self:
-        check_token(self._address)
+        check_address(self._address)
         own: dict[str, Any] = {
             "num_cpus": self._own_cpus,
             "include_dashboard": False,
             "object_store_memory": _STORE_BYTES,
             "_node_ip_address": "127.0.0.1",
         }
+        connect = partial(
+            self._ray.init,
+            address=self._address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **({} if self._address else own),
+        )
         # The raylets' reports of lost workers: prism says that in its own words.
         self._ray._private.worker.listen_error_messages = lambda *_: None
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             with _silent_errors():
-                self._ray.init(
-                    address=self._address or "local",
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **({} if self._address else own),
-                )
+                if self._address:
+                    self._wait_for(connect)
+                else:
+                    connect()  # not in a thread, with which the cluster would end
         except (self._ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
             raise PrerequisiteError(self._not_reached(error)) from error
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        self._actor_class = _actor_class(self._ray)
+        self._actor_class = actor_class(self._ray)
         context = self._ray.get_runtime_context()
         head, me = str(context.gcs_address), context.get_node_id()
-        self._ports = [head] + [
-            f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
-            for node in self._ray.nodes()
-            if node["NodeID"] == me
-        ]
+        self._reachable = Reachability(
+            [head]
+            + [
+                f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+                for node in self._ray.nodes()
+                if node["NodeID"] == me
+            ]
+        )
         try:
-            check_token(head if self._address else None)
+            if self._address == "auto":
+                check_address(head)
         except PrismError:
             self._ray.shutdown()
             raise
@@ -114,19 +135,12 @@ class RayCluster:
     def lost(self) -> bool:
         """True once the head or this machine's node has refused connections for 10 s: without
         the latter, Ray ends all actors of this process."""
-        now = time.monotonic()
-        if now - self._looked_at >= _LOOK_SECONDS:
-            self._looked_at = now
-            if self.answers:
-                self._gone_since = None
-            elif self._gone_since is None:
-                self._gone_since = now
-        return self._gone_since is not None and now - self._gone_since >= _HEAD_SECONDS
+        return self._reachable.lost
 
     @property
     def answers(self) -> bool:
         """True if the head and this machine's node take connections now."""
-        return all(map(answers, self._ports))
+        return self._reachable.now
 
     def start(self) -> Any:
         """Return the handle of a new actor, which may wait for free resources."""
@@ -162,15 +176,41 @@ class RayCluster:
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, PrismError):
                 raise error.cause from None
-            raise WorkerDiedError(f"unexpected {_shown(error.cause or error)}") from None
+            raise WorkerDiedError(f"unexpected {shown(error.cause or error)}") from None
         except (self._ray.exceptions.RayError, TimeoutError) as error:
-            _check_installed(str(error))
-            raise WorkerDiedError(_cause(error)) from None
+            if missing := missing_module(error):
+                raise missing from None
+            raise WorkerDiedError(why_lost(error)) from None
 
     def kill(self, worker: Any) -> None:
         """End an actor at once; without the head, ask it to leave."""
         if not (self.answers and _ended_in(_GOODBYE_SECONDS, lambda: self._ray.kill(worker))):
             worker.leave.remote()
+
+    def _wait_for(self, act: Callable[[], Any]) -> None:
+        """Wait until `act` has ended in a thread: Ray waits for a head that hangs for ever."""
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                act()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        until = time.monotonic() + _CONNECT_SECONDS
+        try:
+            while thread.is_alive():
+                self._check()
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no answer for {_CONNECT_SECONDS:g} s")
+                thread.join(_TICK_SECONDS)
+        except BaseException:
+            terminal.end_at_once()
+            raise
+        if errors:
+            raise errors[0]
 
     def _not_reached(self, error: Exception) -> str:
         if self._address is None:
@@ -203,49 +243,9 @@ def _silent_errors() -> Iterator[None]:
         os.close(kept)
 
 
-def _shown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {first_line(error)}"
-
-
-def _cause(error: BaseException) -> str:
-    """Return the line of Ray's message that says why an actor ended."""
-    words = " ".join(str(error).split())
-    detail = re.search(r"exit detail: (.+?)(?: Some common causes|\. The process|$)", words)
-    return (detail[1] if detail else first_line(error))[:200].rstrip(".")
-
-
-def _check_installed(words: str) -> None:
-    """Raise PrerequisiteError if an actor could not be made since its node lacks a module."""
-    if missing := re.search(r"No module named '([\w.]+)'", words):
-        node = re.search(r"ip[=:] ?([\d.:a-f]+)", words)
-        raise PrerequisiteError(
-            f"{node[1] if node else 'a node of the cluster'}: has no module {missing[1]}; its "
-            f"Python environment needs the same packages as this one (prism-cli {__version__})"
-        )
-
-
 def _ended_in(seconds: float, act: Callable[[], Any]) -> bool:
     """Return whether `act` ends in time; it goes on otherwise, in a thread."""
     thread = threading.Thread(target=act, daemon=True)
     thread.start()
     thread.join(seconds)
     return not thread.is_alive()
-
-
-def _actor_class(ray: Any) -> Any:
-    class RayShardActor(ShardActor):
-        """The worker as an actor, which stops at SIGTERM: nodes that are taken away send it."""
-
-        def __init__(self, setup: ActorSetup) -> None:
-            super().__init__(setup)
-            signal.signal(signal.SIGTERM, self._on_signal)
-
-        def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-            self.stop()
-
-    for name in ("progress", "stop", "leave"):
-        method = ray.method(concurrency_group="io")(getattr(ShardActor, name))
-        setattr(RayShardActor, name, method)
-    return ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"io": 2})(
-        RayShardActor
-    )

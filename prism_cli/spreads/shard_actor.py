@@ -6,7 +6,7 @@ Nothing here knows the cluster: the class runs in any process.
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prism_cli.engine.control import Control, Stop
@@ -25,7 +25,9 @@ from prism_cli.errors import (
     MissingPackageError,
     PrerequisiteError,
     PrismError,
+    StorageError,
 )
+from prism_cli.spreads.shared_files import SharedFiles
 from prism_cli.version import __version__
 
 
@@ -37,6 +39,7 @@ class ActorSetup:
         surveyed: result of the stage's survey; None if it has none.
         folder: working directory of the command, to which its paths are relative.
         variables: environment variables that decide where prism keeps its state.
+        files: by which the node recognises the folders of the command.
         version: of prism in the process of the command.
     """
 
@@ -45,6 +48,7 @@ class ActorSetup:
     surveyed: bytes | None
     folder: str
     variables: Mapping[str, str]
+    files: SharedFiles = field(default_factory=SharedFiles)
     version: str = __version__
 
 
@@ -62,7 +66,7 @@ class ShardActor:
         """Build the stage; return host and process.
 
         Raises:
-            MissingDataError: the folder of the command is not on this machine.
+            MissingDataError: the folders of the command are not on this machine.
             PrismError: as the command itself does where its model or package is missing; the
                 message begins with the machine's name.
         """
@@ -72,8 +76,7 @@ class ShardActor:
             missing = MissingPackageError(str(error.name), "local")
             raise PrerequisiteError(f"{platform.node()}: {missing}") from error
         except PrismError as error:
-            error.args = (f"{platform.node()}: {error}",)
-            raise
+            raise _placed(error) from error
         setup = self._setup
         options = replace(setup.options, quiet=True, max_seconds=None)
         control = Control(stop=self._stop)
@@ -96,6 +99,7 @@ class ShardActor:
                 f"{setup.folder}: is not there: {error.strerror}; every node needs the folders of "
                 "inputs and outputs under the same path, on a shared file system"
             ) from error
+        setup.files.check()
         stage = setup.spec.build()
         if setup.surveyed is not None:
             stage.use_survey(setup.surveyed)
@@ -111,6 +115,8 @@ class ShardActor:
         """Work one shard and return what became of it."""
         worker = self._on(job)
         report = worker.work(job)
+        if isinstance(report.error, MissingDataError | StorageError):
+            report.error = _placed(report.error)
         report.counted = worker.plan.stage.take_counted()
         report.summary.figures = worker.plan.stage.summary() if report.worked else {}
         return report
@@ -133,3 +139,9 @@ class ShardActor:
     def leave(self) -> None:
         """End this process at once."""
         os._exit(0)
+
+
+def _placed(error: PrismError) -> PrismError:
+    """Return an error whose message begins with this machine's name."""
+    error.args = (f"{platform.node()}: {error}",)
+    return error

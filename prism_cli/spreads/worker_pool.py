@@ -26,13 +26,15 @@ from prism_cli.wording import counted
 
 _TICK_SECONDS = 0.2
 _POLL_SECONDS = 2.0
-_LEAVE_SECONDS = 20.0
-"""Time that workers have to leave their shards after a stop."""
 _SILENT_SECONDS = 30.0
-"""Time without an answer after which a worker of a lost cluster is gone, too."""
+"""Time without an answer after which a worker is gone once the run stops or the head is lost."""
 _LEAST_PATIENCE_SECONDS = 60.0
 """Least time for which a held shard is tried again: a worker that hung may hold it until its node
 has ended it."""
+_NOT_SEEN = (
+    "{} reported it as finished, and its manifest here does not say so; is the folder of outputs "
+    "on a file system that all nodes share?"
+)
 _PATIENCE_SECONDS = 30.0
 """Time without any worker after which the missing resources are named."""
 
@@ -203,6 +205,7 @@ class WorkerPool:
         self, worker: _Worker, shard: QueuedShard, report: ShardReport
     ) -> Iterator[ShardReport]:
         queue, now, summary = self._queue, self.clock(), report.summary
+        where = self.board.workers.get(worker.name, {}).get("host", "its worker")
         if isinstance(report.error, InterruptedRunError):  # its node is being taken away
             self._remove(worker)
             queue.put_back(shard)
@@ -219,7 +222,7 @@ class WorkerPool:
         ):
             yield report
         elif not queue.put_held(shard, now):
-            yield queue.give_up(shard, "its manifest does not say that it is finished")
+            yield queue.give_up(shard, _NOT_SEEN.format(where))
 
     def _died(self, worker: _Worker, reason: str) -> Iterator[ShardReport]:
         """Forget a worker that is gone; queue its shard again, or report it."""
@@ -233,12 +236,17 @@ class WorkerPool:
             report = self._queue.lost(worker.shard, reason)
             lost = self.board.attempts[worker.shard.name]
             self._say(
-                f"{worker.name} on {where} was lost with {worker.shard.job.name} "
-                + (f"(attempt {lost} of {self.attempts})" if lost else "(which is finished)")
-                + f": {reason}"
+                f"{worker.name} on {where} was lost with {worker.shard.job.name}: {reason}; "
+                f"{self._outlook(lost, report)}"
             )
             if report:
                 yield report
+
+    def _outlook(self, lost: int, report: ShardReport | None) -> str:
+        """Return what becomes of a shard whose worker was lost."""
+        if report is None:
+            return f"the shard is worked again (attempt {lost} of {self.attempts})"
+        return "the shard is given up" if report.error else "the shard is finished"
 
     def _failed_to_start(self, reason: str) -> None:
         self._failed_starts += 1
@@ -272,24 +280,31 @@ class WorkerPool:
         """Ask the workers to leave their shards; yield the reports of those that end instead."""
         for worker in self._busy:
             self.cluster.call(worker.handle, "stop")
-        yield from self._finish_running(self.clock() + _LEAVE_SECONDS)
+        if self._busy:
+            self._say(
+                "stops when each worker has finished its batch in progress, which is kept; a "
+                "second Ctrl-C or SIGTERM ends the workers at once"
+            )
+        yield from self._finish_running()
 
     def _finish_without_head(self) -> Iterator[ShardReport]:
         """Yield the reports of the running shards, then raise; give up workers that are silent."""
         if self._busy:
             self._say("the cluster's head does not answer; the running shards are waited for")
-        yield from self._finish_running(self.clock() + self.stall_seconds, checks=True)
+        yield from self._finish_running(checks=True)
         left = len(self._queue) + len(self._busy)
         raise EngineLostError(
             f"the cluster's head does not answer; {counted(left, 'shard')} not finished. Start the "
             "cluster, then run the same command: it goes on there"
         )
 
-    def _finish_running(self, until: float, *, checks: bool = False) -> Iterator[ShardReport]:
-        """Yield the reports of shards in work that end in time; no other is begun."""
+    def _finish_running(self, *, checks: bool = False) -> Iterator[ShardReport]:
+        """Yield the reports of shards in work that end; no other is begun. A worker that does not
+        answer, or makes no progress, is not waited for."""
         self._stopping = True
-        self._workers = self._busy
-        while self._busy and self.clock() < until:
+        for worker in [each for each in self._workers if not each.shard]:
+            self._remove(worker)
+        while self._busy:
             if checks:
                 self.here.control.check()
             for report in self._ended(_TICK_SECONDS):
@@ -299,6 +314,7 @@ class WorkerPool:
             for worker in self._busy:
                 if self.clock() - (worker.heard_at or worker.moved_at) > _SILENT_SECONDS:
                     yield from self._died(worker, "")
+            yield from self._replace_stalled()
             self.board.save()
 
     def _remove(self, worker: _Worker) -> None:

@@ -103,6 +103,8 @@ def test_worker_of_a_cluster_is_named_also_before_its_first_heartbeat() -> None:
     assert status.worker == "worker 2"
     write_board(workers={"worker 2": worker}, updated_ms=ago(100))
     assert statuses()[SHARDS[5]].state == "never started"
+    write_board(workers={"worker 2": worker}, pid=2**22 + 1)  # above the largest: it has ended
+    assert statuses()[SHARDS[5]].state == "never started"
 
 
 def test_shards_given_up_refused_pending_and_stopped() -> None:

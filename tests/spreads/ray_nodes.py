@@ -16,8 +16,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from prism_cli.spreads.ray_address import answers
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD_HOST = "127.0.0.2"
@@ -81,6 +84,31 @@ class RayNodes:
         """End all processes at once."""
         for host in list(self.starters):
             self.end_node(host)
+
+
+@contextmanager
+def head_alone(folder: Path, mode: str) -> Iterator[str]:
+    """Run the process that answers for a head, with RAY_AUTH_MODE=`mode`; yield its address."""
+    spec = find_spec("ray")
+    assert spec is not None
+    assert spec.origin is not None
+    server = Path(spec.origin).parent / "core/src/ray/gcs/gcs_server"
+    port = _free_port()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                str(server), f"--log_dir={folder}", f"--session-dir={folder}", "--session-name=s",
+                f"--gcs_server_port={port}", f"--node-ip-address={HEAD_HOST}",
+                "--metrics-agent-port=0", "--config_list=e30=", f"--node-id={'0' * 56}",
+            ],
+            stdout=log, stderr=log, env={**os.environ, "RAY_AUTH_MODE": mode},
+        )  # fmt: skip
+    try:
+        until(lambda: answers(f"{HEAD_HOST}:{port}"), 20, (folder / "log").read_text)
+        yield f"{HEAD_HOST}:{port}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def processes(*words: str) -> list[int]:

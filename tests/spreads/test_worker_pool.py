@@ -151,10 +151,12 @@ def test_a_death_is_an_attempt_and_the_shard_is_worked_again(
     assert run.board.attempts == {"0.jsonl": 1}
     words = capsys.readouterr().err
     assert "worker 1 on node1 was lost" in words
-    assert "0.jsonl (attempt 1 of 3): killed by the kernel" in words
+    assert "0.jsonl: killed by the kernel; the shard is worked again (attempt 1 of 3)" in words
 
 
-def test_a_shard_that_kills_its_workers_is_given_up_and_the_rest_is_finished(run: Run) -> None:
+def test_a_shard_that_kills_its_workers_is_given_up_and_the_rest_is_finished(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     def work(worker: ScriptedWorker, job: Job) -> Any:
         if job.record_path.name == "2.jsonl":
             raise WorkerDiedError("out of memory")
@@ -168,6 +170,9 @@ def test_a_shard_that_kills_its_workers_is_given_up_and_the_rest_is_finished(run
     assert run.board.given_up == {"2.jsonl": "3 workers were lost; out of memory"}
     assert run.made() == {k: v for k, v in run.expected().items() if k != "2.jsonl"}
     assert [name for _, name in cluster.handed].count("2.jsonl") == 3
+    words = capsys.readouterr().err
+    assert words.count("the shard is worked again") == 2
+    assert "2.jsonl: out of memory; the shard is given up" in words
 
 
 def test_a_worker_that_published_and_then_died_counts_as_finished(run: Run) -> None:
@@ -217,7 +222,9 @@ def test_a_shard_that_is_never_seen_finished_is_given_up(run: Run) -> None:
         return run.work(worker, job)
 
     run.run(ScriptedCluster(work))
-    assert run.board.given_up == {"2.jsonl": "its manifest does not say that it is finished"}
+    (reason,) = run.board.given_up.values()
+    assert "reported it as finished, and its manifest here does not say so" in reason
+    assert "a file system that all nodes share" in reason
 
 
 def test_overwriting_believes_only_new_manifests(run: Run) -> None:
@@ -369,7 +376,9 @@ def test_a_full_disk_of_a_worker_ends_the_run(run: Run) -> None:
     assert {type(report.error) for report in run.reports} == {StorageError}
 
 
-def test_after_a_stop_the_workers_leave_their_shards(run: Run) -> None:
+def test_after_a_stop_the_workers_leave_their_shards(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     def stop(cluster: ScriptedCluster) -> None:
         if cluster.now > 2:
             run.stop.request()
@@ -381,17 +390,47 @@ def test_after_a_stop_the_workers_leave_their_shards(run: Run) -> None:
     assert cluster.now < 6
     assert not run.board.given_up
     assert not run.board.workers
+    assert capsys.readouterr().err.count("a second Ctrl-C or SIGTERM ends") == 1
     rest = Run(run.folder)
     rest.run(ScriptedCluster(rest.work))
     assert rest.made() == run.expected()
 
 
-def test_workers_that_do_not_leave_are_ended_after_twenty_seconds(run: Run) -> None:
-    cluster = ScriptedCluster(lambda *_: HANGS)
+def test_after_a_stop_a_long_batch_is_waited_for(run: Run) -> None:
+    cluster = ScriptedCluster(run.work, seconds=90)
     cluster.on_wait = lambda _: run.stop.request() if cluster.now > 2 else None
     with pytest.raises(InterruptedRunError):
         run.run(cluster)
-    assert 22 <= cluster.now < 24
+    assert 90 <= cluster.now < 92
+    assert [worker.worked for worker in cluster.workers] == [[job] for job in run.plan.jobs[:2]]
+
+
+@pytest.mark.parametrize(("silent", "seconds"), [(False, 100), (True, 30)])
+def test_after_a_stop_a_worker_that_hangs_is_not_waited_for(
+    run: Run, silent: bool, seconds: int
+) -> None:
+    def stop(_: ScriptedCluster) -> None:
+        if cluster.now > 2:
+            run.stop.request()
+            for worker in cluster.workers:
+                worker.silent = silent
+
+    cluster = ScriptedCluster(lambda *_: HANGS, on_wait=stop)
+    with pytest.raises(InterruptedRunError):
+        run.run(cluster)
+    assert seconds <= cluster.now < seconds + 4
+
+
+def test_a_stop_ends_workers_that_still_build_the_stage(run: Run) -> None:
+    def opened(worker: ScriptedWorker) -> Any:
+        return HANGS if worker.number == 2 else {"host": "a", "pid": 1}
+
+    cluster = ScriptedCluster(run.work, seconds=10, opened=opened)
+    cluster.on_wait = lambda _: run.stop.request() if cluster.now > 2 else None
+    with pytest.raises(InterruptedRunError):
+        run.run(cluster)
+    assert [worker.alive for worker in cluster.workers] == [False, False]
+    assert cluster.now < 12
 
 
 def test_without_the_head_running_shards_are_finished_and_none_is_begun(run: Run) -> None:
@@ -416,11 +455,35 @@ def test_without_the_head_silent_workers_are_not_waited_for(run: Run) -> None:
 
 
 def test_a_stop_while_the_head_is_lost_ends_the_wait(run: Run) -> None:
-    cluster = ScriptedCluster(run.work, seconds=80, lost_at=5)
+    def work(worker: ScriptedWorker, job: Job) -> Any:
+        return run.work(worker, job) if worker.stopped else HANGS
+
+    cluster = ScriptedCluster(work, lost_at=5)
     cluster.on_wait = lambda _: run.stop.request() if cluster.now > 10 else None
     with pytest.raises(InterruptedRunError):
         run.run(cluster)
-    assert cluster.now < 32
+    assert cluster.now < 12
+
+
+def test_without_the_head_a_shard_that_moves_is_waited_for(run: Run) -> None:
+    def move(cluster: ScriptedCluster) -> None:
+        for worker in cluster.workers:
+            worker.moved = cluster.now // 90
+
+    cluster = ScriptedCluster(run.work, seconds=350, lost_at=5, on_wait=move)
+    with pytest.raises(EngineLostError, match="4 shards not finished"):
+        run.run(cluster)
+    assert len(run.made()) == 2
+
+
+def test_without_the_head_idle_workers_are_ended(run: Run) -> None:
+    def opened(worker: ScriptedWorker) -> Any:
+        return HANGS if worker.number == 2 else {"host": "a", "pid": 1}
+
+    cluster = ScriptedCluster(run.work, seconds=10, lost_at=5, opened=opened)
+    with pytest.raises(EngineLostError):
+        run.run(cluster)
+    assert [worker.alive for worker in cluster.workers] == [False, False]
 
 
 def test_the_board_says_at_any_moment_who_works_where(run: Run) -> None:

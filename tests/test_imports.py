@@ -44,8 +44,8 @@ MAY_IMPORT = {
         "terminal",
     },
     "spreads": {
-        "engine", "reporting.sanitize", "shards.lock", "shards.manifest", "shards.timestamps",
-        "spreads", "terminal", "version",
+        "engine", "files.urls", "reporting.sanitize", "shards.lock", "shards.manifest",
+        "shards.shard", "shards.timestamps", "spreads", "terminal", "version",
     },
     "stages": {
         "engine.stage", "engine.survey", "files", "rows", "domain", "ports", "shards",

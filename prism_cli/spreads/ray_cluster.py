@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -189,28 +190,18 @@ class RayCluster:
 
     def _wait_for(self, act: Callable[[], Any]) -> None:
         """Wait until `act` has ended in a thread: Ray waits for a head that hangs for ever."""
-        errors: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                act()
-            except BaseException as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
         until = time.monotonic() + _CONNECT_SECONDS
+        future = ThreadPoolExecutor(1).submit(act)
         try:
-            while thread.is_alive():
+            while not future.done():
                 self._check()
                 if time.monotonic() > until:
                     raise TimeoutError(f"no answer for {_CONNECT_SECONDS:g} s")
-                thread.join(_TICK_SECONDS)
-        except BaseException:
-            terminal.end_at_once()
-            raise
-        if errors:
-            raise errors[0]
+                wait([future], _TICK_SECONDS)
+        finally:
+            if not future.done():
+                terminal.end_at_once()
+        future.result()
 
     def _not_reached(self, error: Exception) -> str:
         if self._address is None:

@@ -44,8 +44,7 @@ def shard(
     """
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.errors import UsageError
-    from prism_cli.files.names import is_folder, shown_name
-    from prism_cli.files.urls import is_url
+    from prism_cli.files.names import is_folder
     from prism_cli.shards.by_query import input_sources
     from prism_cli.shards.folder import is_row_file
     from prism_cli.stages.shard import ShardStage
@@ -54,18 +53,27 @@ def shard(
     is_file = folder and (folder.is_file() or (is_row_file(folder) and not is_folder(folder)))
     if folder is None or str(folder) == "-" or is_file:
         raise UsageError("shard writes a folder of files; name it with -o DIR")
-    if is_url(shown_name(folder)):
-        raise UsageError(
-            f"{shown_name(folder)}: shard writes a local folder; name one with -o, and copy it to "
-            "the store when it is whole"
-        )
     check_inputs(inputs, common.field_names)
     shard_set = _shard_set(inputs, folder, config)
-    stage = ShardStage(shard_set, config.rows, shard_set.planned_files(folder))
+    names, planned = _files_there(shard_set, folder)
     if not (common.overwrite or common.fresh):
-        _refuse_other_rows(folder, stage.outputs)
+        _refuse_other_rows(folder, set(names).difference(planned))
+    stage = ShardStage(shard_set, config.rows, planned)
     sources = input_sources(inputs, common.field_names, sort_queries=sort_queries)
     run_row_stage(stage, sources, common, config)
+
+
+def _files_there(shard_set: "ShardSet", folder: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of all files in the folder, and as `ShardSet.planned_files`."""
+    from prism_cli.files.urls import StagedPath
+
+    if not isinstance(folder, StagedPath):
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        return names, shard_set.planned_files(folder)
+    from prism_cli.shards.remote.inputs import fetch_set_manifest, folder_files
+
+    files = folder_files(folder.object_name)
+    return [*files], shard_set.planned(files, fetch_set_manifest(folder.object_name, files))
 
 
 def _shard_set(inputs: list[str], folder: Path, config: ShardConfig) -> "ShardSet":
@@ -92,29 +100,31 @@ def _shard_set(inputs: list[str], folder: Path, config: ShardConfig) -> "ShardSe
     if config.compress:
         packed = "" if config.compress == "none" else f".{config.compress}"
     only = Path(inputs[0]).resolve()
-    name = stem_of(only) if len(inputs) == 1 and only.exists() else folder.resolve().name
-    return ShardSet(name, f".jsonl{packed}")
+    is_object = [str(file) for file in files] == inputs[:1]
+    if len(inputs) == 1 and (only.exists() or is_object):
+        return ShardSet(stem_of(files[0] if is_object else only), f".jsonl{packed}")
+    return ShardSet(folder.resolve().name, f".jsonl{packed}")
 
 
-def _refuse_other_rows(folder: Path, own: Collection[str]) -> None:
-    """Refuse a local folder with row files that are not of the set.
+def _refuse_other_rows(folder: Path, names: Collection[str]) -> None:
+    """Refuse a folder with row files that are not of the set.
+
+    Args:
+        names: of the files that are not.
 
     Raises:
         UsageError: it has some.
     """
     from prism_cli.errors import UsageError
     from prism_cli.files.names import shown_name
-    from prism_cli.files.urls import StagedPath
     from prism_cli.shards.folder import is_row_file
     from prism_cli.shards.formats import format_of
     from prism_cli.wording import counted
 
-    if isinstance(folder, StagedPath) or not folder.is_dir():
-        return
     others = sorted(
-        shown_name(Path(path.name))
-        for path in folder.iterdir()
-        if is_row_file(path) and format_of(path) != "json" and path.name not in own
+        shown_name(Path(name))
+        for name in names
+        if is_row_file(Path(name)) and format_of(Path(name)) != "json"
     )
     if others:
         more = f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else ""

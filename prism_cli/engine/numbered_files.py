@@ -13,6 +13,9 @@ from prism_cli.errors import ChangedInputError
 from prism_cli.shards.shard_set import ShardSet
 from prism_cli.shards.writer import PartFile, remove_file
 
+Ship = Callable[[Path, Path, str], None]
+"""Called with the path of an output, its part file and its SHA-256."""
+
 
 class NumberedFiles(OutputFiles):
     """Files of a `ShardSet`; published together. Those of an earlier set are replaced or removed.
@@ -20,10 +23,19 @@ class NumberedFiles(OutputFiles):
     Args:
         job: its outputs are the files of an earlier set, and the first of this one.
         attempt, stack: as for `OutputFiles`.
+        ship: uploads a file that is whole, and leaves it without content; None for local files.
     """
 
-    def __init__(self, shard_set: ShardSet, job: Job, attempt: str, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        shard_set: ShardSet,
+        job: Job,
+        attempt: str,
+        stack: ExitStack,
+        ship: Ship | None = None,
+    ) -> None:
         super().__init__(replace(job, outputs={}), attempt, stack)
+        self._ship = ship
         self._earlier = job.outputs or {}
         self._first = shard_set.file(0)
         self._folder = job.record_path.parent
@@ -39,6 +51,7 @@ class NumberedFiles(OutputFiles):
         """Sync the last part to disk; a set without rows has one empty file."""
         if not self._main:
             self._open(self._first)
+        self._finish_last()
         super().finish()
 
     def publish(self) -> list[Path]:
@@ -56,13 +69,18 @@ class NumberedFiles(OutputFiles):
         return sides
 
     def _open(self, name: str) -> Callable[[bytes], None]:
-        for part in list(self._main.values())[-1:]:
-            part.finish()
+        self._finish_last()
         self._check_free(name)
         self._outputs[name] = self._folder / name
         part = self._main[name] = PartFile(self._outputs[name], attempt=self._attempt)
         self._stack.callback(part.discard)
         return part.write
+
+    def _finish_last(self) -> None:
+        for part in list(self._main.values())[-1:]:
+            part.finish()
+            if self._ship and part.record:
+                self._ship(part.path, part.part, part.record.sha256)
 
     def _check_free(self, name: str) -> None:
         path = self._folder / name
@@ -73,11 +91,13 @@ class NumberedFiles(OutputFiles):
             )
 
 
-def output_files(stage: RowStage, job: Job, attempt: str, stack: ExitStack) -> OutputFiles:
-    """Return the output files of a job; arguments as for `OutputFiles`."""
+def output_files(
+    stage: RowStage, job: Job, attempt: str, stack: ExitStack, ship: Ship | None = None
+) -> OutputFiles:
+    """Return the output files of a job; arguments as for `NumberedFiles`."""
     if stage.shard_set is None:
         return OutputFiles(job, attempt, stack)
-    return NumberedFiles(stage.shard_set, job, attempt, stack)
+    return NumberedFiles(stage.shard_set, job, attempt, stack, ship)
 
 
 class _OnDemand(dict[str, Callable[[bytes], None]]):

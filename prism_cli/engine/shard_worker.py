@@ -152,7 +152,9 @@ class ShardWorker:
         stage, options = self.plan.stage, self.plan.options
         label = f"{stage.name} {job.label}"
         with ExitStack() as stack:
-            files = output_files(stage, job, record.manifest.attempt, stack)
+            staged, claim = self.plan.staged(job), self._claims.pop(job.name, None)
+            ship = partial(staged.ship, claim=claim) if staged and claim else None
+            files = output_files(stage, job, record.manifest.attempt, stack, ship)
             total = count_lines(record, options.limit)
             progress = stack.enter_context(show_progress(label, total, quiet=options.quiet))
             work = ShardPass(stage, runner, files.sinks(), progress, options.fields)
@@ -177,8 +179,8 @@ class ShardWorker:
             record.publishing(files.records)
             side_files = files.publish()
             record.finish(finished=not counts.pending)
-            if staged := self.plan.staged(job):
-                staged.publish(self._claims.pop(job.name))
+            if staged and claim:
+                staged.publish(claim)
             summary.side_files += map(str, side_files)
             summary.outputs += outputs
             if not counts.pending:

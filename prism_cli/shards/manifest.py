@@ -155,8 +155,16 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     none or it is not valid."""
     try:
         with open(path, "rb", buffering=0) as file:
-            content = orjson.loads(file.readall())
-    except (OSError, orjson.JSONDecodeError):
+            return parse_manifest(file.readall())
+    except OSError:
+        return None
+
+
+def parse_manifest(data: bytes) -> dict[str, Any] | None:
+    """Return a manifest as `read_manifest`."""
+    try:
+        content = orjson.loads(data)
+    except orjson.JSONDecodeError:
         return None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         return None

@@ -1,15 +1,19 @@
 """Sets of shards: NAME-00000.jsonl, NAME-00001.jsonl and so on, with one manifest."""
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prism_cli.errors import MissingDataError, UsageError
-from prism_cli.shards.manifest import manifest_path, read_manifest
+from prism_cli.shards.manifest import MANIFEST_SUFFIX, read_manifest
 from prism_cli.shards.writer import leftover_parts
 from prism_cli.wording import counted
 
 STAGE = "shard"
+SET_MANIFEST = f"{STAGE}.jsonl{MANIFEST_SUFFIX}"
+"""Name of the manifest of a set, in its folder."""
 _DIGITS = 5
 
 
@@ -41,33 +45,46 @@ class ShardSet:
         """Return the names of the first file, and of those of a set that exist in `folder`, also
         unpublished, or that its manifest lists, and those of another set that a killed run
         began to replace."""
-        pattern = re.compile(re.escape(self.name) + rf"-\d{{{_DIGITS}}}\.jsonl(\.\w+)?")
         existing = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        names = filter(pattern.fullmatch, (*existing, *leftover_parts(folder)))
-        return tuple(sorted({self.file(0), *names, *_listed(folder)}))
+        return self.planned(
+            [*existing, *leftover_parts(folder)], read_manifest(set_manifest(folder))
+        )
+
+    def planned(
+        self, existing: Iterable[str], manifest: Mapping[str, Any] | None
+    ) -> tuple[str, ...]:
+        """Return as `planned_files`, for these names and the manifest of a set."""
+        pattern = re.compile(re.escape(self.name) + rf"-\d{{{_DIGITS}}}\.jsonl(\.\w+)?")
+        listed = [*manifest["outputs"], *manifest["replaces"]] if manifest else []
+        return tuple(sorted({self.file(0), *filter(pattern.fullmatch, existing), *listed}))
 
 
 def check_complete(folder: Path) -> None:
     """Raise MissingDataError if a folder has a set of shards that is not, or no longer, whole."""
-    if (manifest := read_manifest(_manifest_of(folder))) is None:
-        return
+    if manifest := read_manifest(set_manifest(folder)):
+        check_set(str(folder), manifest, lambda name: (folder / name).exists())
+
+
+def check_set(where: str, manifest: Mapping[str, Any], exists: Callable[[str], bool]) -> None:
+    """Raise MissingDataError if a set of shards is not, or no longer, whole.
+
+    Args:
+        where: its folder.
+        exists: returns whether the folder has a file of that name.
+    """
     if not manifest["finished"]:
         raise MissingDataError(
-            f"{folder}: its shards are not all written; run the same `prism shard` again, then this"
+            f"{where}: its shards are not all written; run the same `prism shard` again, then this"
         )
-    missing = [name for name in manifest["outputs"] if not (folder / name).exists()]
+    missing = [name for name in manifest["outputs"] if not exists(name)]
     if missing:
         raise MissingDataError(
-            f"{folder}: {counted(len(missing), 'shard')} of {len(manifest['outputs']):,} missing, "
+            f"{where}: {counted(len(missing), 'shard')} of {len(manifest['outputs']):,} missing, "
             f"such as {missing[0]}: copy them, run the same `prism shard` again, or delete "
-            f"{_manifest_of(folder).name} to read those that are there"
+            f"{SET_MANIFEST} to read those that are there"
         )
 
 
-def _manifest_of(folder: Path) -> Path:
-    return manifest_path(folder / f"{STAGE}.jsonl")
-
-
-def _listed(folder: Path) -> list[str]:
-    manifest = read_manifest(_manifest_of(folder))
-    return [*manifest["outputs"], *manifest["replaces"]] if manifest else []
+def set_manifest(folder: Path) -> Path:
+    """Return the manifest of the set in a folder."""
+    return folder / SET_MANIFEST

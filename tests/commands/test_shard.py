@@ -72,7 +72,7 @@ def test_too_many_bad_lines_have_exit_code_4() -> None:
     assert "in/shard.jsonl.rejects.jsonl" in done.stderr
 
 
-@pytest.mark.parametrize("output", ["there", "out.jsonl", "out.parquet", "s3://bucket/in", None])
+@pytest.mark.parametrize("output", ["there", "out.jsonl", "out.parquet", None])
 def test_the_output_is_a_folder_without_inputs(output: str | None) -> None:
     Path("there").mkdir()
     write_jsonl(Path("there/in.jsonl"), rows_of("ab"))

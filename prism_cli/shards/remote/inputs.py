@@ -6,11 +6,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from prism_cli.errors import ChangedInputError, MissingDataError
 from prism_cli.files.names import is_pattern
@@ -19,6 +20,7 @@ from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import expected, is_row_file
 from prism_cli.shards.formats import format_of
 from prism_cli.shards.formats.documents import is_document
+from prism_cli.shards.manifest import parse_manifest
 from prism_cli.shards.remote.client import import_library
 from prism_cli.shards.remote.requests import OtherState
 from prism_cli.shards.remote.store import (
@@ -28,6 +30,7 @@ from prism_cli.shards.remote.store import (
     read_blocks,
 )
 from prism_cli.shards.shard import Shard
+from prism_cli.shards.shard_set import SET_MANIFEST, check_set
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.storage_errors import storage_errors
 
@@ -94,16 +97,15 @@ def find_remote_shards(url: str, *, plain: bool) -> list[Shard]:
     if is_pattern(name.key):
         matches = _pattern(name.key).fullmatch
         folder = re.split(r"[*?\[]", name.key, maxsplit=1)[0].rpartition("/")[0]
-        found = _row_objects(name._replace(key=folder), lambda key: bool(matches(key)))
+        objects = objects_below(name._replace(key=folder))
+        found = _row_objects(name, ((key, state) for key, state in objects if matches(key)))
         problem = f"no object matches this pattern; {expected()}"
     elif not name.key.endswith("/") and name.key and (state := object_state(name)):
         found, problem = [(name, state)], ""
     else:
-        prefix = name.key.removesuffix("/")
-        within = f"{prefix}/" if prefix else ""
-        found = _row_objects(
-            name, lambda key: key.startswith(within) and "/" not in key[len(within) :]
-        )
+        files = folder_files(name)
+        _check_complete(name, files)
+        found = _row_objects(name, files.values())
         problem = f"no such object, and no row files in a folder of that name; {expected()}"
     if not found:
         raise MissingDataError(f"{url}: {problem}")
@@ -122,14 +124,49 @@ def _shard(name: ObjectName, state: ObjectState, folder: Path, plain: bool) -> R
     return RemoteShard(path, url, plain, version=state.etag, state=state)
 
 
-def _row_objects(
-    folder: ObjectName, chosen: Callable[[str], bool]
-) -> list[tuple[ObjectName, ObjectState]]:
-    found = [
-        (folder._replace(key=key), state)
+def folder_files(folder: ObjectName) -> dict[str, tuple[str, ObjectState]]:
+    """Return (key, state) of the objects in a folder, without its subfolders, by name.
+
+    Raises: as `objects_below`.
+    """
+    prefix = folder.key.removesuffix("/")
+    within = len(f"{prefix}/" if prefix else "")
+    return {
+        key[within:]: (key, state)
         for key, state in objects_below(folder)
-        if chosen(key) and is_row_file(Path(key))
-    ]
+        if "/" not in key[within:] and key.startswith(prefix)
+    }
+
+
+def fetch_set_manifest(
+    folder: ObjectName, files: Mapping[str, tuple[str, ObjectState]]
+) -> dict[str, Any] | None:
+    """Return the manifest of the set of shards in a folder; None if it has none.
+
+    Args:
+        files: as `folder_files` returns them.
+
+    Raises: as `objects_below`; ChangedInputError if it is changed at this moment.
+    """
+    if SET_MANIFEST not in files:
+        return None
+    key, state = files[SET_MANIFEST]
+    name = folder._replace(key=key)
+    try:
+        return parse_manifest(b"".join(read_blocks(name, state)))
+    except OtherState as change:
+        raise _changed(name, change) from None
+
+
+def _check_complete(folder: ObjectName, files: Mapping[str, tuple[str, ObjectState]]) -> None:
+    if manifest := fetch_set_manifest(folder, files):
+        check_set(str(folder), manifest, files.__contains__)
+
+
+def _row_objects(
+    within: ObjectName, objects: Iterable[tuple[str, ObjectState]]
+) -> list[tuple[ObjectName, ObjectState]]:
+    found = [(within._replace(key=key), state) for key, state in objects if is_row_file(Path(key))]
     rows = [(name, state) for name, state in found if format_of(Path(name.key)) != "json"]
     return sorted(rows or found)
 
@@ -237,9 +274,13 @@ def _download(name: ObjectName, state: ObjectState, path: Path) -> None:
                 for block in read_blocks(name, state):
                     file.write(block)
             except OtherState as change:
-                raise ChangedInputError(
-                    f"{name}: {change} after it was listed; nothing was published. Run the same "
-                    "command again when its writer is done",
-                    reasons=[f"{name} {change} after it was listed"],
-                ) from None
+                raise _changed(name, change) from None
         os.utime(path, ns=(state.changed_ns, state.changed_ns))  # the same for each copy
+
+
+def _changed(name: ObjectName, change: OtherState) -> ChangedInputError:
+    return ChangedInputError(
+        f"{name}: {change} after it was listed; nothing was published. Run the same command again "
+        "when its writer is done",
+        reasons=[f"{name} {change} after it was listed"],
+    )

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,13 @@ from prism_cli.shards.remote.store import (
     put,
     read_blocks,
 )
+from prism_cli.shards.remote.store_record import States, StoreRecord, read_store_record
 from prism_cli.shards.writer import remove_file, whole_file
 
-_States = dict[str, ObjectState | None]
 _SHA256 = "sha256"
 """Metadata of each object that prism writes."""
+_MANY = 24
+"""Number of objects from which one list of their folder is faster than a look at each."""
 
 
 class StagedOutputs:
@@ -58,7 +60,8 @@ class StagedOutputs:
         manifest = manifest_path(record_path)
         assert isinstance(manifest, StagedPath)
         self._manifest = manifest
-        self._base_path = record_path.with_name(f".{record_path.name}.store.json")
+        self._record_file = record_path.with_name(f".{record_path.name}.store.json")
+        self._announced = False
         import_library(record_path.object_name)
 
     def refresh(self, listed: Mapping[str, ObjectState] | None = None) -> None:
@@ -70,14 +73,17 @@ class StagedOutputs:
         Raises:
             StorageError, PrerequisiteError: the store cannot be read, or has no such bucket.
         """
+        lists = listed is not None
+        if listed is None and len(self._paths) > _MANY:
+            listed, lists = dict(objects_below(self._folder)), True
         now = self._states(listed)
         if not any(now.values()):
-            name = self._manifest.object_name
-            check_bucket(name._replace(key=name.key.rpartition("/")[0]))
-        base, published = self._read_base()
-        if base is not None and _conditions(base) == _conditions(now):
-            if listed is None and base != now:  # a list lacks versions
-                self._write_base(now, published)
+            check_bucket(self._folder)
+        known = self._known
+        if known is not None and known.knows(now):
+            if not lists and known.states != now:  # a list lacks versions
+                known.states = now
+                known.write()
             return
         for path in self._paths:
             if path.exists():
@@ -92,19 +98,27 @@ class StagedOutputs:
         for path in self._sides:
             if (state := now[path.name]) and (manifest or not _is_leftover(path.object_name)):
                 _place(path, state.size, state.changed_ns)
-        self._write_base(now, self._manifest_digest())
+        StoreRecord(self._record_file, now, self._manifest_digest()).write()
 
     def is_current(self, listed: Mapping[str, ObjectState]) -> bool:
         """Return whether the folder mirrors a finished job of the store; needs no lock."""
-        base, _ = self._read_base()
-        same = base is not None and _conditions(base) == _conditions(self._states(listed))
-        return same and self.published
+        known = self._known
+        return known is not None and known.knows(self._states(listed)) and self.published
+
+    @property
+    def _known(self) -> StoreRecord | None:
+        return read_store_record(self._record_file)
+
+    @property
+    def _folder(self) -> ObjectName:
+        name = self._manifest.object_name
+        return name._replace(key=name.key.rpartition("/")[0])
 
     @property
     def _paths(self) -> list[StagedPath]:
         return [*self._outputs, *self._sides, self._manifest]
 
-    def _states(self, listed: Mapping[str, ObjectState] | None) -> _States:
+    def _states(self, listed: Mapping[str, ObjectState] | None) -> States:
         if listed is not None:
             return {path.name: listed.get(path.object_name.key) for path in self._paths}
         return {path.name: object_state(path.object_name) for path in self._paths}
@@ -118,7 +132,7 @@ class StagedOutputs:
             return not _is_leftover(path.object_name)
         recorded = manifest["outputs"].get(path.name)
         if recorded is None:
-            return True
+            return manifest["finished"] or not _is_leftover(path.object_name)
         if state.size == recorded["bytes"] and recorded.get("version") in (None, state.etag):
             return True
         print(
@@ -131,8 +145,9 @@ class StagedOutputs:
     @property
     def published(self) -> bool:
         """True if the store has the manifest of this folder."""
-        base, digest = self._read_base()
-        return base is not None and digest != "" and digest == self._manifest_digest()
+        known = self._known
+        digest = self._manifest_digest()
+        return known is not None and bool(digest) and known.manifest == digest
 
     def claim(self) -> Claim:
         """Return the claim of the outputs, which is held while it is entered."""
@@ -141,11 +156,35 @@ class StagedOutputs:
     @property
     def is_changed(self) -> bool:
         """True if the store has another manifest than this folder has mirrored."""
-        base, _ = self._read_base()
-        now = object_state(self._manifest.object_name)
-        return base is None or _conditions({"": now}) != _conditions(
-            {"": base[self._manifest.name]}
-        )
+        known, name = self._known, self._manifest.name
+        now = {name: object_state(self._manifest.object_name)}
+        return known is None or not replace(known, states={name: known.states.get(name)}).knows(now)
+
+    def ship(self, path: StagedPath, part: Path, sha256: str, claim: Claim) -> None:
+        """Upload one of many outputs before the others are made. Until `publish` the manifest in
+        the store says that they are not finished.
+
+        Args:
+            part: the file, which is left without content, with the same size and time.
+            sha256: of its content.
+            claim: of these outputs, held.
+
+        Raises: as `publish`.
+        """
+        known = self._begun()
+        if not self._announced:
+            self._refuse_changed()
+            self._upload(self._manifest, known, claim)
+            self._announced = True
+        present = known.states.get(path.name)
+        if not present or attributes(path.object_name).get(_SHA256) != sha256:
+            self._upload(path, known, claim, part)
+        known.shipped[path.name] = sha256
+        known.write()
+        state = part.stat()
+        _place(part, state.st_size, state.st_mtime_ns)
+        if path not in self._outputs:
+            self._outputs.append(path)
 
     def publish(self, claim: Claim) -> None:
         """Upload side files, outputs and the manifest, in this order; does nothing if the store has
@@ -158,46 +197,62 @@ class StagedOutputs:
             LockedError: another run has published there meanwhile, or taken over the claim.
             StorageError, PrerequisiteError: the store fails or refuses.
         """
-        base, _ = self._read_base()
-        if base is None:
-            raise StorageError(f"{self._base_path}: was removed while the run worked; run again")
+        known = self._begun()
         if self.published:
             return
         claim.check(now=True)
-        if self.is_changed:
-            raise self._other_run(self._manifest)
+        self._refuse_changed()
         for path in self._sides:
             if path.exists():
-                self._upload(path, base, claim)
-            elif base[path.name]:
-                delete(path.object_name)
-                base[path.name] = None
-                self._write_base(base, "")
+                self._upload(path, known, claim)
+            else:
+                self._delete(path, known)
+        made = orjson.loads(self._manifest.read_bytes())["outputs"]
         for path in self._outputs:
-            self._upload(path, base, claim)
-        self._publish_manifest(base, claim)
+            if path.name not in made:  # of an earlier set of shards
+                self._delete(path, known)
+            elif known.shipped.get(path.name) != made[path.name]["sha256"]:
+                self._upload(path, known, claim)
+        self._publish_manifest(known, claim)
         for path in [*self._outputs, *self._sides]:
             if path.exists():
                 state = path.stat()
                 remove_file(path)
                 _place(path, state.st_size, state.st_mtime_ns)
 
-    def _publish_manifest(self, base: _States, claim: Claim) -> None:
+    def _begun(self) -> StoreRecord:
+        if (known := self._known) is None:
+            raise StorageError(f"{self._record_file}: was removed while the run worked; run again")
+        return known
+
+    def _refuse_changed(self) -> None:
+        if self.is_changed:
+            raise self._other_run(self._manifest)
+
+    def _publish_manifest(self, known: StoreRecord, claim: Claim) -> None:
         content = orjson.loads(self._manifest.read_bytes())
         for path in self._outputs:
-            if (state := base[path.name]) and path.name in content["outputs"]:
+            if (state := known.states.get(path.name)) and path.name in content["outputs"]:
                 content["outputs"][path.name]["version"] = state.etag
         data = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         with whole_file(self._manifest) as file:
             file.write(data)
-        self._upload(self._manifest, base, claim)
-        self._write_base(base, sha256(data).hexdigest())
+        self._upload(self._manifest, known, claim)
+        known.manifest, known.shipped = sha256(data).hexdigest(), {}
+        known.write()
 
-    def _upload(self, path: StagedPath, base: _States, claim: Claim) -> None:
-        """Upload a file in place of the object in `base`, and note its new state there."""
-        digest = _digest(path)
+    def _delete(self, path: StagedPath, known: StoreRecord) -> None:
+        if known.states.get(path.name):
+            delete(path.object_name)
+            known.set(path.name, None)
+
+    def _upload(
+        self, path: StagedPath, known: StoreRecord, claim: Claim, part: Path | None = None
+    ) -> None:
+        """Upload a file in place of the object that is known, and note its new state."""
+        file, before = part or Path(os.fspath(path)), known.states.get(path.name)
+        digest = _digest(file)
         claim.check()
-        file, before = Path(os.fspath(path)), base[path.name]
         try:
             state = put(path.object_name, file, before, check=claim.check, sha256=digest)
         except OtherState:
@@ -205,8 +260,7 @@ class StagedOutputs:
             if now is None or attributes(path.object_name).get(_SHA256) != digest:
                 raise self._other_run(path) from None
             state = now  # the same bytes: the reply to an earlier request was lost
-        base[path.name] = state
-        self._write_base(base, "")
+        known.set(path.name, state)
 
     def _other_run(self, path: StagedPath) -> LockedError:
         return LockedError(
@@ -227,25 +281,6 @@ class StagedOutputs:
         with suppress(FileNotFoundError):
             return sha256(self._manifest.read_bytes()).hexdigest()
         return ""
-
-    def _read_base(self) -> tuple[_States | None, str]:
-        """Return the states that were mirrored, and the digest of the manifest in the store."""
-        try:
-            stored = orjson.loads(self._base_path.read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
-            return None, ""
-        states = stored["states"].items()
-        base = {name: ObjectState(**state) if state else None for name, state in states}
-        return base, stored["manifest"]
-
-    def _write_base(self, states: Mapping[str, ObjectState | None], manifest: str) -> None:
-        plain = {name: asdict(state) if state else None for name, state in states.items()}
-        with whole_file(self._base_path) as file:
-            file.write(orjson.dumps({"states": plain, "manifest": manifest}))
-
-
-def _conditions(states: Mapping[str, ObjectState | None]) -> dict[str, tuple[int, str] | None]:
-    return {name: (state.size, state.etag) if state else None for name, state in states.items()}
 
 
 def _is_leftover(name: ObjectName) -> bool:

@@ -116,9 +116,9 @@ def _sums(sums: "StatusSums") -> list[str]:
     lines = [", ".join(parts)]
     if sums.processes:
         by = f" on {counted(len(sums.hosts), 'host')}" if len(sums.hosts) > 1 else ""
-        rate = f"{sums.rows_per_second:,.1f} rows/s"
+        rate = f"{sums.rows_per_second:,.1f} rows/s by " if sums.rows_per_second else ""
         working = counted(len(sums.processes), "process", "processes")
-        now = [f"now: {rate} by {working}{by}"]
+        now = [f"now: {rate}{working}{by}"]
         if sums.seconds_left is not None:
             now.append(f"about {duration(sums.seconds_left)} left for all")
         lines.append(", ".join(now))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prism_cli.engine.heartbeat import STALE_SECONDS, is_alive
+from prism_cli.engine.heartbeat import is_alive
 from prism_cli.engine.run_board import read_board
+from prism_cli.shards.file_age import STALE_SECONDS
 from prism_cli.shards.lock import locked_inodes
 from prism_cli.shards.manifest import MANIFEST_SUFFIX
 from prism_cli.shards.timestamps import now_ms

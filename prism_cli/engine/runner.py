@@ -10,7 +10,8 @@ from prism_cli import terminal
 from prism_cli.engine.batched_run import Batched
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.job_order import jobs_of_process
-from prism_cli.engine.jobs import Job, outputs_without_input
+from prism_cli.engine.jobs import Job
+from prism_cli.engine.orphans import outputs_without_input
 from prism_cli.engine.progress_display import show_notice
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.run_options import RunOptions as RunOptions

@@ -19,14 +19,14 @@ import orjson
 
 from prism_cli.engine.consistent_ids import ConsistentIds
 from prism_cli.engine.counts import Counts
+from prism_cli.engine.group_starts import group_starts
 from prism_cli.engine.inflight import UNASKED, InFlightRows, Pending, Result
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.request_runner import RequestRunner
 from prism_cli.engine.sinks import Sinks
-from prism_cli.engine.stage import MAX_GROUP_ROWS, RowStage
-from prism_cli.errors import RowError
+from prism_cli.engine.stage import RowStage
 from prism_cli.ports import Outcome, Routed, RowWork
 from prism_cli.rows.row import Dropped, Rejected, Row
 
@@ -163,7 +163,7 @@ class ShardPass:
         return QuestionCounts(answered, None if more else asked, self._cached_questions)
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
-        starts = self._starts_group() if self.stage.groups else None
+        starts = group_starts(self.stage, self.fields) if self.stage.groups else None
         for window in _windows(lines, self.counts, starts):
             self.runner.control.check()
             yield from self._processed(window)
@@ -232,24 +232,6 @@ class ShardPass:
     def _start_row(self, line: Line) -> Outcome | RowWork:
         self.stage.location = line[:2]
         return self.stage.work(self._checked(line[2]))
-
-    def _starts_group(self) -> Callable[[bytes], bool]:
-        """Return a function that says whether a line begins a group, given each line in order."""
-        current, rows = b"", 0
-
-        def starts(raw: bytes) -> bool:
-            nonlocal current, rows
-            try:
-                row = self.stage.decode(raw, self.fields)
-                self.stage.check(row)
-            except RowError:
-                return False
-            key = self.stage.group_of(row)
-            first = key != current or not key or rows == MAX_GROUP_ROWS
-            current, rows = key, 1 if first else rows + 1
-            return first
-
-        return starts
 
     def _take_results(self, window: InFlightRows) -> Iterator[Row]:
         for line, result in window.take():

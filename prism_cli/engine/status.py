@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.engine.batch.store import STORE_NAME, open_batches
-from prism_cli.engine.heartbeat import STALE_SECONDS, is_alive, read_heartbeat, worked_seconds
+from prism_cli.engine.heartbeat import is_alive, read_heartbeat, worked_seconds
 from prism_cli.engine.input_changes import input_changes
 from prism_cli.engine.output_files import side_path
 from prism_cli.engine.output_folder import RUN_MANIFEST, OutputFolder
 from prism_cli.engine.status_figures import last_line, questions, reject_reasons, usage
 from prism_cli.errors import MissingDataError
 from prism_cli.files.names import RealPaths
+from prism_cli.shards.file_age import STALE_SECONDS
 from prism_cli.shards.lock import lock_holder
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path, read_manifest
 from prism_cli.shards.state import ledgers_near

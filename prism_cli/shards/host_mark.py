@@ -8,10 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from prism_cli.errors import LockedError
+from prism_cli.shards.file_age import EVERY_SECONDS, STALE_SECONDS, seconds_since_change
 from prism_cli.shards.file_creation import open_private
-
-EVERY_SECONDS = 5.0
-_STALE_SECONDS = 4 * EVERY_SECONDS
 
 
 class HostMark:
@@ -26,9 +24,9 @@ class HostMark:
     def __init__(self, path: Path, *, host: str | None = None) -> None:
         self._path = path.with_name(f"{path.name}.host")
         self._host = (host or platform.node()).encode()
-        age = self._age()
+        age = seconds_since_change(self._path)
         holder = self._path.read_bytes() if age is not None else b""
-        if holder not in (b"", self._host) and age is not None and age < _STALE_SECONDS:
+        if holder not in (b"", self._host) and age is not None and age < STALE_SECONDS:
             raise LockedError(
                 f"{path}: {holder.decode(errors='replace')} uses this file, which is on a network "
                 "file system, where SQLite's locks are not safe between hosts: replies would be "
@@ -44,18 +42,6 @@ class HostMark:
         """Stop renewing the mark, which is left to age: other processes may need it."""
         self._ended.set()
         self._thread.join()
-
-    def _age(self) -> float | None:
-        """Return the seconds since the mark was renewed; None if there is none."""
-        probe = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            os.close(open_private(probe))
-            os.utime(probe)
-            return probe.stat().st_mtime - self._path.stat().st_mtime
-        except FileNotFoundError:
-            return None
-        finally:
-            probe.unlink(missing_ok=True)
 
     def _write(self) -> None:
         file = open_private(self._path)

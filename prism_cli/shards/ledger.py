@@ -6,28 +6,18 @@ Commits are durable (synchronous FULL): a reply survives kill -9 and power cuts.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request, Usage
-from prism_cli.shards.durable import DurableFile
 from prism_cli.shards.ledger_damage import damaged_ledger
 from prism_cli.shards.ledger_file import Entry, checksum
+from prism_cli.shards.spending_file import SpendingFile, Spent
 from prism_cli.shards.timestamps import now_ms
 
 _LOOKUP_KEYS = 500
-_SPENT_SCHEMA = """
-CREATE TABLE IF NOT EXISTS spent (
-    output TEXT PRIMARY KEY,
-    asked INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    usd REAL NOT NULL,
-    lost_calls INTEGER NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-"""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB PRIMARY KEY,
@@ -58,34 +48,10 @@ _RESTORE = (
     "WHERE excluded.sequence > sequence"
 )
 _NEXT = "UPDATE sequence SET last = max(last, ?) + 1"
-_SPEND = """
-INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET
-    asked = asked + excluded.asked,
-    input_tokens = input_tokens + excluded.input_tokens,
-    output_tokens = output_tokens + excluded.output_tokens,
-    usd = usd + excluded.usd,
-    lost_calls = lost_calls + excluded.lost_calls
-"""
 UNUSABLE = b'{"unusable"'
 """Prefix of the value of a reply that could not be used."""
 _USABLE = f"substr(value, 1, {len(UNUSABLE)}) <> CAST('{UNUSABLE.decode()}' AS BLOB)"
-_SPENT = ("asked", "input_tokens", "output_tokens", "usd", "lost_calls")
-_RESTORE_SPENT = (
-    "INSERT INTO spent VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (output) DO UPDATE SET "
-    + ", ".join(f"{name} = max({name}, excluded.{name})" for name in _SPENT)
-)
 _NO_USAGE = Usage()
-
-
-class Spent(NamedTuple):
-    """Usage of one output, over all commits."""
-
-    output: str
-    asked: int
-    input_tokens: int
-    output_tokens: int
-    usd: float
-    lost_calls: int
 
 
 @dataclass
@@ -101,33 +67,6 @@ class Merged:
     new: int = 0
     known: int = 0
     conflicts: int = 0
-
-
-class SpendingFile(DurableFile):
-    """File of replies with their usage by output."""
-
-    def __init__(self, path: Path, schema: str) -> None:
-        super().__init__(path, schema + _SPENT_SCHEMA)
-
-    def spent(self, output: str) -> dict[str, float]:
-        """Return asked, input_tokens, output_tokens, usd and lost_calls of `output`."""
-        with self._guarded():
-            row = self._db.execute(
-                f"SELECT {', '.join(_SPENT)} FROM spent WHERE output = ?", (output,)
-            ).fetchone()
-        return dict(zip(_SPENT, row or (0, 0, 0, 0.0, 0), strict=True))
-
-    def _spend(self, output: str, replies: Iterable[Reply]) -> None:
-        """Add the usage of `replies`; in a transaction."""
-        usages = [reply.usage for reply in replies]
-        sums = (
-            len(usages),
-            sum(usage.input_tokens for usage in usages),
-            sum(usage.output_tokens for usage in usages),
-            sum(usage.usd for usage in usages),
-            0,
-        )
-        self._db.execute(_SPEND, (output, *sums))
 
 
 class Ledger(SpendingFile):
@@ -242,13 +181,8 @@ class Ledger(SpendingFile):
         state counts."""
         with self._transaction():
             self._db.executemany(_RESTORE, map(_columns_of, entries))
-            self._db.executemany(_RESTORE_SPENT, spent)
+            self._restore_spent(spent)
             self._next(max((entry.sequence for entry in entries), default=0))
-
-    def add_lost_calls(self, output: str, count: int) -> None:
-        """Add calls of `output` that ended without a reply and may have been billed."""
-        with self._guarded():
-            self._db.execute(_SPEND, (output, 0, 0, 0, 0.0, count))
 
     def usage(self) -> dict[str, Usage]:
         """Return the usage of all replies by backend."""

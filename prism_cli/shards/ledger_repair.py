@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import LockedError, MissingDataError
-from prism_cli.shards.ledger import Ledger, Spent
+from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_damage import reply_of
 from prism_cli.shards.ledger_file import Entry, LedgerFile
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.request_locks import in_use
 from prism_cli.shards.salvage import Salvage, Value
+from prism_cli.shards.spending_file import Spent
 from prism_cli.shards.writer import sync_directory
 
 _GROUP_ROWS = 2000

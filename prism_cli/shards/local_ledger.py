@@ -17,7 +17,7 @@ import orjson
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import Reply, Request
-from prism_cli.shards.ledger import SpendingFile
+from prism_cli.shards.spending_file import SpendingFile
 from prism_cli.shards.timestamps import now_ms
 
 _LOOKUP_KEYS = 500

@@ -223,3 +223,16 @@ def test_the_rate_is_that_of_the_process_over_its_outputs(monkeypatch: pytest.Mo
     rate.begin()
     assert [rate.of(0), rate.of(40)] == [2.0, 3.0]
     assert [rate.of(10), rate.of(30)] == [0.0, 2.0]  # 30 of the 40 were cached
+
+
+def test_the_rate_of_rows_that_end_together_is_that_of_a_longer_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(float(second) for second in range(1000))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    rate = RowRate()
+    steady = [rate.of(2 * second) for second in range(100)]
+    assert steady[1:] == [2.0] * 99
+    still = [rate.of(198) for _ in range(20)]  # the last 13 records do not move
+    assert still[-1] == 198 / 119
+    assert [rate.of(198) for _ in range(200)][-1] == 0.0

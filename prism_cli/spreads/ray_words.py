@@ -12,6 +12,7 @@ _REASONS = {
     "node has died": "its node is gone",
     "node was terminated": "its node is gone",
     "connection error code 2": "its process was killed or crashed, such as for want of memory",
+    "temporarily unavailable": "it cannot be reached: its process or its node is gone",
     "owner has died": "its command is gone",
 }
 """Reason by what a message of Ray has in it; the first that fits."""

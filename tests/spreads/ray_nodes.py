@@ -1,4 +1,4 @@
-"""A Ray cluster of one machine: a head on 127.0.0.2 and nodes on 127.0.0.3 and up, by `ray start`.
+"""A Ray cluster of one machine: a head on 127.0.0.2, and nodes on 127.0.0.3 and up, by `ray start`.
 
 127.0.0.1 cannot be used: Ray replaces it by the machine's own address. Nodes are started one after
 another, since two at once fail to register.
@@ -66,10 +66,11 @@ class RayNodes:
         (process,) = processes("/raylet/raylet", f"--node_ip_address={host}", str(self.folder))
         return process
 
-    def gcs(self) -> int:
-        """Return the process that knows all nodes and actors."""
+    def lose_head(self) -> None:
+        """Kill the process that knows all nodes and actors; the workers of its node live on."""
         (process,) = processes("/gcs/gcs_server", str(self.folder))
-        return process
+        os.kill(self.starters[HEAD_HOST].pid, signal.SIGSTOP)  # it would end the node
+        os.kill(process, signal.SIGKILL)
 
     def actors(self) -> list[int]:
         """Return the processes of actors of prism; other clusters of this machine may have some."""
@@ -130,6 +131,11 @@ def _output(process: int) -> Path:
         return Path()
 
 
+def parent(process: int) -> int:
+    """Return the parent of a process."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def alive(process: int) -> bool:
     """Return whether a process is there and no zombie."""
     try:
@@ -164,7 +170,7 @@ def _free_port() -> int:
 
 @contextmanager
 def ray_nodes(hosts: int = 2) -> Iterator[RayNodes]:
-    """Run a cluster with a worker on each of the hosts; its head takes none."""
+    """Run a cluster with a worker on each of the hosts, the first of which is the head."""
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: it has Unix sockets
     variables = {
         "RAY_AUTH_MODE": "token",
@@ -174,11 +180,11 @@ def ray_nodes(hosts: int = 2) -> Iterator[RayNodes]:
     nodes = RayNodes(folder, _free_port(), variables)
     try:
         nodes.start(
-            HEAD_HOST, "--head", "--port", str(nodes.port), "--num-cpus", "0",
+            HEAD_HOST, "--head", "--port", str(nodes.port), "--num-cpus", "1",
             "--include-dashboard", "false", "--temp-dir", str(folder / "t"),
         )  # fmt: skip
-        for number in range(hosts):
-            nodes.add_node(f"127.0.0.{3 + number}")
+        for number in range(1, hosts):
+            nodes.add_node(f"127.0.0.{2 + number}")
         yield nodes
     finally:
         nodes.end()

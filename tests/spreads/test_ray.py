@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from prism_cli.engine.run_board import read_board
-from prism_cli.shards.lock import output_lock
 from tests.factories import make_pair, write_jsonl
-from tests.spreads.ray_nodes import ROOT, RayNodes, alive, ray_nodes, until
+from tests.spreads.ray_nodes import ROOT, RayNodes, alive, parent, ray_nodes, until
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'prism-cli[ray]'")
 pytestmark = pytest.mark.slow
@@ -101,7 +100,10 @@ class Run:
 
 @pytest.fixture
 def run(given: Path, tmp_path: Path, nodes: RayNodes) -> Iterator[Run]:
-    yield Run(given, tmp_path / "out", nodes)
+    run = Run(given, tmp_path / "out", nodes)
+    yield run
+    if run.process:
+        run.process.kill()
     until(lambda: not nodes.actors(), 30, lambda: "actors are left")
 
 
@@ -149,16 +151,6 @@ def test_a_shard_that_kills_its_workers_is_given_up(run: Run, alone: dict[str, b
     assert run.made() == alone
 
 
-def test_a_shard_that_another_process_holds_is_tried_again(
-    run: Run, alone: dict[str, bytes]
-) -> None:
-    with output_lock(run.out / "0.jsonl"):
-        process = run.start("--workers", "1")
-        until(lambda: len(run.made()) == SHARDS - 1, 60)
-    assert run.end(process) == 0, run.words
-    assert run.made() == alone
-
-
 def test_a_driver_that_is_stopped_or_killed_leaves_nothing_and_resumes(
     run: Run, alone: dict[str, bytes], nodes: RayNodes
 ) -> None:
@@ -190,10 +182,12 @@ def test_without_locks_a_shard_is_published_whole(run: Run, alone: dict[str, byt
     second = Run(run.given, run.out, None)
     assert second.end(second.start("--no-lock")) == 0, second.words
     run.go_on.touch()
-    assert run.end(process) in (0, 75), run.words
+    code = run.end(process)
+    assert code in (0, 75), run.words
     assert run.made() == alone
-    assert run.end(run.start("--workers", "2")) == 0, run.words
-    assert run.made() == alone
+    if code == 75:
+        assert run.end(run.start("--workers", "2")) == 0, run.words
+        assert run.made() == alone
 
 
 def test_a_folder_that_the_nodes_lack_ends_the_run(run: Run, tmp_path: Path) -> None:
@@ -232,20 +226,26 @@ def test_a_teacher_scores_on_two_workers_as_on_one(run: Run, tmp_path: Path) -> 
     words += ["--teacher", "st:minilm", "-q", "-o"]
     ray = ["--engine-on", "ray", "--ray-address", run.nodes.address, "--workers", "2"]
     env = {**os.environ, **run.nodes.variables}
-    for out, more in (("alone", []), ("out", ray)):
-        subprocess.run([*words, str(tmp_path / out), *more], env=env, check=True, timeout=200)
+    runs = [
+        subprocess.Popen([*words, str(tmp_path / out), *more], env=env)
+        for out, more in (("alone", []), ("out", ray))
+    ]
+    assert [run.wait(200) for run in runs] == [0, 0]
     for name in ("a.jsonl", "b.jsonl"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
 def test_a_killed_node_is_noticed(run: Run, alone: dict[str, bytes], nodes: RayNodes) -> None:
     process = run.start_held("--workers", "2")
-    run.busy(2)
-    os.kill(nodes.raylet("127.0.0.4"), signal.SIGKILL)
+    raylet = nodes.raylet("127.0.0.3")
+    (lost,) = [worker for worker in run.busy(2) if parent(worker) == raylet]
+    os.kill(raylet, signal.SIGKILL)
+    until(lambda: not alive(lost))
     run.go_on.touch()
     assert run.end(process) == 0, run.words
+    assert "(attempt 1 of 3)" in run.words
     assert run.made() == alone
-    nodes.end_node("127.0.0.4")
+    nodes.end_node("127.0.0.3")
 
 
 def test_a_lost_head_ends_the_run_when_its_shards_are_finished(
@@ -254,7 +254,7 @@ def test_a_lost_head_ends_the_run_when_its_shards_are_finished(
     """The last test of the cluster."""
     process = run.start_held("--workers", "1")
     run.busy()
-    os.kill(nodes.gcs(), signal.SIGKILL)
+    nodes.lose_head()
     began = time.monotonic()
     threading.Timer(15.0, run.go_on.touch).start()
     assert run.end(process) == 6, run.words

@@ -28,6 +28,7 @@ _MEMORY = "Task was killed due to the node running low on memory.\n" + "Memory o
         (_KILLED, "its process was killed or crashed, such as for want of memory"),
         (_NODE, "its node is gone"),
         (_MEMORY, "Ray ended it, since its node was out of memory"),
+        ("The actor is temporarily unavailable: RpcError: Socket closed", "it cannot be reached"),
         ("The owner has died", "its command is gone"),
     ],
 )

@@ -70,9 +70,10 @@ def _files_there(shard_set: "ShardSet", folder: Path) -> tuple[list[str], tuple[
     if not isinstance(folder, StagedPath):
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         return names, shard_set.planned_files(folder)
-    from prism_cli.shards.remote.inputs import fetch_set_manifest, folder_files
+    from prism_cli.shards.remote.inputs import fetch_set_manifest
+    from prism_cli.shards.remote.store import objects_in
 
-    files = folder_files(folder.object_name)
+    files = objects_in(folder.object_name)
     return [*files], shard_set.planned(files, fetch_set_manifest(folder.object_name, files))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from pathlib import Path, PosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -62,6 +63,8 @@ def parse_url(url: str) -> ObjectName:
         raise UsageError(f"{shown}: expected the name of a bucket behind ://")
     if any(part in ("", ".", "..") for part in key.removesuffix("/").split("/") if key):
         raise UsageError(f"{shown}: a key with an empty part, or with . or .. as one, is not read")
+    if any(unicodedata.category(mark) == "Cc" for mark in url):
+        raise UsageError(f"{shown!r}: a key with control characters is not read")
     return ObjectName(scheme.lower(), bucket, key)
 
 

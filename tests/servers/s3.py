@@ -73,6 +73,13 @@ class Bucket:
     def get(self, key: str) -> bytes:
         return self._request("GET", key)
 
+    def etag(self, key: str) -> str:
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
+
+        stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(self.name, key)
+        return str(stored.etag)
+
     def delete(self, key: str) -> None:
         self._request("DELETE", key)
 

@@ -106,8 +106,8 @@ class Claim:
         if self._lost:
             raise LockedError(
                 f"{self._output}: another run has taken over this output, since this one was not "
-                f"heard of for {STALE_SECONDS:.0f} s; this one publishes nothing. The replies so "
-                "far are kept"
+                f"heard of for {STALE_SECONDS:.0f} s; this one ends without a manifest. The "
+                "replies so far are kept: run the same command again"
             )
 
     def _take(self, earlier: str) -> ObjectState:
@@ -117,6 +117,8 @@ class Claim:
             if (state := object_state(self._name)) is None:
                 continue
             content = self._read(state)
+            if content is None:
+                continue
             if content.get("token") == self._token:
                 return state  # the reply to an earlier request was lost
             of_killed = earlier and content.get("token") == earlier
@@ -129,10 +131,11 @@ class Claim:
         raise LockedError(f"{self._output}: other runs are beginning on this output")
 
     def _refuse(self, content: dict[str, Any], age: float) -> None:
+        left = max(1, STALE_SECONDS - age)
         raise LockedError(
-            f"{self._output}: process {content.get('pid')} of {content.get('host')} works on this "
-            f"output, as {self._name} says. This one stops without touching it. If that process "
-            f"was killed, the same command works in {max(1, STALE_SECONDS - age):.0f} s"
+            f"{self._output}: process {content.get('pid', '?')} of {content.get('host', '?')} "
+            f"works on this output, as {self._name} says. This one stops without touching it. If "
+            f"that process was killed, the same command works in {left:.0f} s"
         )
 
     def _renew(self) -> None:
@@ -151,7 +154,8 @@ class Claim:
             self._state = put(self._name, self._content(), self._state, once=once)
         except OtherState:
             state = object_state(self._name)
-            if state is None or self._read(state).get("token") != self._token:
+            content = self._read(state) if state else None
+            if state is None or content is None or content.get("token") != self._token:
                 self._lost = True
                 return
             self._state = state  # the reply to an earlier request was lost
@@ -166,11 +170,14 @@ class Claim:
         except PrerequisiteError:  # without the right to delete
             put(self._name, _ENDED, self._state)
 
-    def _read(self, state: ObjectState) -> dict[str, Any]:
+    def _read(self, state: ObjectState) -> dict[str, Any] | None:
+        """Return what a claim says; None if it has changed meanwhile."""
         try:
             content = orjson.loads(b"".join(read_blocks(self._name, state)))
-        except (OtherState, orjson.JSONDecodeError):
-            return {}
+        except OtherState:
+            return None
+        except orjson.JSONDecodeError:
+            content = {}
         return content if isinstance(content, dict) else {}
 
     def _content(self) -> bytes:

@@ -27,6 +27,7 @@ from prism_cli.shards.remote.store import (
     ObjectState,
     object_state,
     objects_below,
+    objects_in,
     read_blocks,
 )
 from prism_cli.shards.shard import Shard
@@ -103,7 +104,7 @@ def find_remote_shards(url: str, *, plain: bool) -> list[Shard]:
     elif not name.key.endswith("/") and name.key and (state := object_state(name)):
         found, problem = [(name, state)], ""
     else:
-        files = folder_files(name)
+        files = objects_in(name)
         _check_complete(name, files)
         found = _row_objects(name, files.values())
         problem = f"no such object, and no row files in a folder of that name; {expected()}"
@@ -124,27 +125,13 @@ def _shard(name: ObjectName, state: ObjectState, folder: Path, plain: bool) -> R
     return RemoteShard(path, url, plain, version=state.etag, state=state)
 
 
-def folder_files(folder: ObjectName) -> dict[str, tuple[str, ObjectState]]:
-    """Return (key, state) of the objects in a folder, without its subfolders, by name.
-
-    Raises: as `objects_below`.
-    """
-    prefix = folder.key.removesuffix("/")
-    within = len(f"{prefix}/" if prefix else "")
-    return {
-        key[within:]: (key, state)
-        for key, state in objects_below(folder)
-        if "/" not in key[within:] and key.startswith(prefix)
-    }
-
-
 def fetch_set_manifest(
     folder: ObjectName, files: Mapping[str, tuple[str, ObjectState]]
 ) -> dict[str, Any] | None:
     """Return the manifest of the set of shards in a folder; None if it has none.
 
     Args:
-        files: as `folder_files` returns them.
+        files: as `objects_in` returns them.
 
     Raises: as `objects_below`; ChangedInputError if it is changed at this moment.
     """

@@ -25,12 +25,13 @@ from prism_cli.shards.remote.claims import Claim
 from prism_cli.shards.remote.client import import_library
 from prism_cli.shards.remote.requests import OtherState
 from prism_cli.shards.remote.store import (
+    WHOLE_BYTES,
     ObjectState,
     attributes,
     check_bucket,
     delete,
     object_state,
-    objects_below,
+    objects_in,
     put,
     read_blocks,
 )
@@ -75,7 +76,7 @@ class StagedOutputs:
         """
         lists = listed is not None
         if listed is None and len(self._paths) > _MANY:
-            listed, lists = dict(objects_below(self._folder)), True
+            listed, lists = dict(objects_in(self._folder).values()), True
         now = self._states(listed)
         if not any(now.values()):
             check_bucket(self._folder)
@@ -214,6 +215,7 @@ class StagedOutputs:
             elif known.shipped.get(path.name) != made[path.name]["sha256"]:
                 self._upload(path, known, claim)
         self._publish_manifest(known, claim)
+        self._check_large(known)
         for path in [*self._outputs, *self._sides]:
             if path.exists():
                 state = path.stat()
@@ -241,6 +243,15 @@ class StagedOutputs:
         known.manifest, known.shipped = sha256(data).hexdigest(), {}
         known.write()
 
+    def _check_large(self, known: StoreRecord) -> None:
+        """Make sure that the outputs that were uploaded without condition are still there."""
+        for path in self._outputs:
+            state = known.states.get(path.name)
+            if state and state.size > WHOLE_BYTES:
+                now = object_state(path.object_name)
+                if now is None or now.etag != state.etag:
+                    raise self._other_run(path)
+
     def _delete(self, path: StagedPath, known: StoreRecord) -> None:
         if known.states.get(path.name):
             delete(path.object_name)
@@ -261,6 +272,8 @@ class StagedOutputs:
                 raise self._other_run(path) from None
             state = now  # the same bytes: the reply to an earlier request was lost
         known.set(path.name, state)
+        if state.size > WHOLE_BYTES:
+            claim.check(now=True)  # else it may have replaced the output of another run
 
     def _other_run(self, path: StagedPath) -> LockedError:
         return LockedError(
@@ -312,7 +325,7 @@ def list_folders(paths: Iterable[Path]) -> dict[str, dict[str, ObjectState]]:
     """
     folders = {str(path.parent): path.parent for path in paths if isinstance(path, StagedPath)}
     names = {url: path.object_name for url, path in folders.items() if isinstance(path, StagedPath)}
-    return {url: dict(objects_below(name)) for url, name in names.items()}
+    return {url: dict(objects_in(name).values()) for url, name in names.items()}
 
 
 def staged_outputs(

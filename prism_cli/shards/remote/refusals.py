@@ -10,6 +10,7 @@ from prism_cli.files.urls import ObjectName, without_secrets
 _STATUS = re.compile(r"status code: (\d{3})")
 _ANSWER = re.compile(r"status code: (\d{3}[^:\n]*)")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_BAD_KEY = re.compile(r'invalid path: .*?Path "([^"]*)"')
 _REGION = re.compile(r"<Region>([\w-]+)</Region>")
 _AGAIN = (408, 409, 425, 429)
 """Statuses below 500 that a later request may not get."""
@@ -49,6 +50,12 @@ def refusal(name: ObjectName, action: str, error: BaseException) -> PrismError |
     status, code = error_status(text), error_code(text)
     if code == "NoSuchBucket":
         return MissingDataError(f"{name}: there is no bucket {name.bucket}; nothing was done")
+    if match := _BAD_KEY.search(text):
+        return _error(
+            name,
+            f"the store has an object there whose key cannot be read: {match[1]!r} (an empty part, "
+            ". or .., or a control character). Remove it, or name another folder",
+        )
     if "169.254.169.254" in text or "metadata.google.internal" in text:
         return _error(name, f"there are no credentials for this store. Set {variables}")
     if code in _EXPIRED:

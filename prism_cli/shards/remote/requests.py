@@ -170,7 +170,7 @@ def _in_thread(request: Callable[[], _T], look: Callable[[], None]) -> _T:
     def run() -> None:
         try:
             replies.put(([request()], None))
-        except (exceptions.BaseError, Cut, OtherState, OSError, PrismError) as error:
+        except (exceptions.BaseError, Cut, OtherState, OSError, ValueError, PrismError) as error:
             replies.put(([], error))  # raised below, by the thread that waits
 
     thread = threading.Thread(target=run, name="store request", daemon=True)

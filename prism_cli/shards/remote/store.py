@@ -12,6 +12,7 @@ from prism_cli.shards.remote.client import client, import_library
 from prism_cli.shards.remote.refusals import error_status
 from prism_cli.shards.remote.requests import Cut, OtherState, check_stop, repeated
 
+_LAST_KEY = "\U0010ffff"
 BLOCK_BYTES = 8 << 20
 """Bytes of one request; a block is held in memory."""
 WHOLE_BYTES = 64 << 20
@@ -65,15 +66,18 @@ def _head(name: ObjectName) -> Any:
         raise
 
 
-def objects_below(folder: ObjectName) -> Iterator[tuple[str, ObjectState]]:
+def objects_below(folder: ObjectName, last: str = "") -> Iterator[tuple[str, ObjectState]]:
     """Yield (key, state) of the objects in a folder, its subfolders included.
+
+    Args:
+        last: leave out the keys up to this one.
 
     Raises: as `object_state`; MissingDataError for a missing bucket.
     """
     import_library(folder)
     from obstore import list as list_objects
 
-    prefix, last = folder.key.removesuffix("/") or None, ""
+    prefix = folder.key.removesuffix("/") or None
     pages: Any = None
 
     def next_page() -> Any:
@@ -91,6 +95,21 @@ def objects_below(folder: ObjectName) -> Iterator[tuple[str, ObjectState]]:
         last = page[-1]["path"]
 
 
+def objects_in(folder: ObjectName) -> dict[str, tuple[str, ObjectState]]:
+    """Return (key, state) of the objects in a folder, without its subfolders, by name.
+
+    Raises: as `objects_below`.
+    """
+    import_library(folder)
+    from obstore import list_with_delimiter
+
+    prefix = folder.key.removesuffix("/") or None
+    found = repeated(folder, "listing", lambda: list_with_delimiter(client(folder), prefix=prefix))
+    return {
+        meta["path"].rpartition("/")[2]: (meta["path"], _state(meta)) for meta in found["objects"]
+    }
+
+
 @cache
 def check_bucket(name: ObjectName) -> None:
     """Make sure, once, that the bucket of an output exists.
@@ -100,7 +119,7 @@ def check_bucket(name: ObjectName) -> None:
         PrerequisiteError: the store refuses.
     """
     try:
-        next(objects_below(name), None)
+        next(objects_below(name, _LAST_KEY), None)
     except MissingDataError as error:
         raise StorageError(f"{error}. Create it, or name another output with -o") from None
 

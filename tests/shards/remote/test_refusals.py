@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.errors import PrerequisiteError, StorageError
+from prism_cli.errors import PrerequisiteError, StorageError, UsageError
 from prism_cli.files.urls import parse_url
 from prism_cli.shards.remote import client, requests, store
 from prism_cli.shards.remote.requests import stoppable
@@ -191,6 +191,21 @@ def test_a_listing_of_several_pages_survives_failures(
     found = [key for key, _ in store.objects_below(parse_url(bucket["in/"]))]
     assert found == [f"in/{number:05}" for number in range(2050)]
     assert not proxy.faults[1].times
+
+
+@pytest.mark.parametrize("key", ["in//x.jsonl", "in/../x.jsonl", "in/a\tb.jsonl"])
+def test_a_key_that_cannot_be_read_is_told(bucket: Bucket, proxy: FaultyS3, key: str) -> None:
+    bucket.put_many([key])
+    with pytest.raises(PrerequisiteError, match="an object there whose key cannot be read: 'in/"):
+        list(store.objects_below(parse_url(bucket["in/"])))
+    with pytest.raises(UsageError, match="is not read"):
+        parse_url(bucket[key])
+
+
+def test_keys_of_subfolders_do_not_matter_to_a_folder(bucket: Bucket, proxy: FaultyS3) -> None:
+    bucket.put_many(["in/x.jsonl", "in/deep/../x.jsonl"])
+    assert list(store.objects_in(parse_url(bucket["in/"]))) == ["x.jsonl"]
+    store.check_bucket(parse_url(bucket["in/"]))
 
 
 def test_the_command_line_says_it_and_exits_with_3(

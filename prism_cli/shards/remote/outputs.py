@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 
 from prism_cli.errors import LockedError, StorageError
-from prism_cli.files.digest import StreamDigest
 from prism_cli.files.urls import ObjectName, StagedPath
+from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.remote.claims import Claim
 from prism_cli.shards.remote.client import import_library
@@ -262,7 +262,7 @@ class StagedOutputs:
     ) -> None:
         """Upload a file in place of the object that is known, and note its new state."""
         file, before = part or Path(os.fspath(path)), known.states.get(path.name)
-        digest = _digest(file)
+        digest = digest_file(file).sha256
         claim.check()
         try:
             state = put(path.object_name, file, before, check=claim.check, sha256=digest)
@@ -307,14 +307,6 @@ def _place(path: Path, size: int, changed_ns: int) -> None:
     with path.open("wb") as file:
         file.truncate(size)
     os.utime(path, ns=(changed_ns, changed_ns))
-
-
-def _digest(path: Path) -> str:
-    digest = StreamDigest()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def list_folders(paths: Iterable[Path]) -> dict[str, dict[str, ObjectState]]:

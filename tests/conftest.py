@@ -2,9 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -47,10 +46,9 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2_tokenizer(model_cache: Path) -> Callable[[], Any]:
-    """Return a loader of SmolLM2's tokenizer, read from its GGUF once for all workers."""
+def smollm2_tokenizer(model_cache: Path) -> Path:
+    """Return the folder of SmolLM2's tokenizer, read from its GGUF once for all workers."""
     from filelock import FileLock
-    from transformers import AutoTokenizer
 
     from prism_cli.modeling import embedded
 
@@ -60,39 +58,57 @@ def smollm2_tokenizer(model_cache: Path) -> Callable[[], Any]:
             unfinished = folder.with_suffix(".unfinished")
             embedded.smollm2_tokenizer().save_pretrained(unfinished)
             unfinished.rename(folder)
-    return lambda: AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="session")
-def tiny_reranker(model_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a tiny random model with SmolLM2's tokenizer; read-only for tests."""
-    from prism_cli.modeling.embedded import smollm2_path
-    from tests.modeling.tiny import tiny_model
-
-    folder = tmp_path_factory.mktemp("tiny-reranker")
-    tiny_model("llama", vocabulary=49_152).save_pretrained(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(smollm2_path() / name, folder / name)
     return folder
 
 
 @pytest.fixture(scope="session")
-def smollm2_server(
-    model_cache: Path, tmp_path_factory: pytest.TempPathFactory
+def small_tokenizer(smollm2_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of SmolLM2's tokenizer without its rarer tokens; read-only for tests."""
+    from tests.modeling.cut_tokenizer import cut_tokenizer
+
+    return cut_tokenizer(smollm2_tokenizer, tmp_path_factory.mktemp("small-tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(small_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny random model with the small tokenizer; read-only for tests."""
+    from tests.modeling.cut_tokenizer import VOCABULARY
+    from tests.modeling.tiny import tiny_model
+
+    folder = tmp_path_factory.mktemp("tiny-reranker")
+    tiny_model("llama", vocabulary=VOCABULARY).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(small_tokenizer / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chat_server(
+    small_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
-    """Serve SmolLM2 with `transformers serve`; yield the base URL and the model's folder."""
-    from prism_cli.modeling.embedded import smollm2_path
+    """Serve a tiny chat model with `transformers serve`; yield the base URL and its folder."""
+    from tests.adapters.chat.tiny_chat import tiny_chat
     from tests.servers.transformers_serve import transformers_serve
 
     for package in ("fastapi", "uvicorn"):
         pytest.importorskip(package, reason="transformers serve is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        folder = smollm2_path()
+    folder = tiny_chat(tmp_path_factory.mktemp("chat"), small_tokenizer)
     with transformers_serve(folder, tmp_path_factory.mktemp("served")) as base_url:
         yield base_url, folder
+
+
+@pytest.fixture(autouse=True)
+def outlined_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an empty <svg> stand for each figure: drawing is most of the time of an evaluation.
+
+    Figures are drawn in tests/reporting, in tests/evaluation and where a test is marked `figures`.
+    """
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    if folder not in ("reporting", "evaluation") and not request.node.get_closest_marker("figures"):
+        monkeypatch.setattr(
+            "prism_cli.reporting.svg._cleaned",
+            lambda _figure, _ident, title, *_: f'<svg role="img" aria-label="{title}"/>'.encode(),
+        )
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,8 @@ DOCUMENTS: list[Any] = [
     "",
 ]
 ROWS = [{"query": query, "documents": DOCUMENTS} for query in QUERIES]
-SETTINGS = {"max_tokens": 128, "batch_tokens": 64, "device": "cpu"}
-WORDS = ("--max-tokens", "128", "--batch-tokens", "64", "--device", "cpu", "--max-new-tokens", "4")
+SETTINGS = {"max_tokens": 160, "batch_tokens": 64, "device": "cpu"}
+WORDS = ("--max-tokens", "160", "--batch-tokens", "64", "--device", "cpu", "--max-new-tokens", "4")
 
 
 @pytest.fixture(scope="module")

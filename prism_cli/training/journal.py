@@ -118,7 +118,10 @@ class Journal:
             (line["baseline"] for line in reversed(lines) if "baseline" in line), {}
         )
         rows = -(-len(panels) // 2)
-        figure, axes = pyplot.subplots(rows, 2, figsize=(11, 2.6 * rows), squeeze=False)
+        height = 2.6 * rows
+        figure, axes = pyplot.subplots(rows, 2, figsize=(11, height), squeeze=False)
+        # Constant margins: fitting them to the labels doubles the time of a drawing.
+        figure.subplots_adjust(0.07, 0.5 / height, 0.99, 1 - 0.3 / height, 0.15, 0.42)
         for axis, (names, title) in zip(axes.flat, panels, strict=False):
             single_values = []
             for name in names:
@@ -150,7 +153,6 @@ class Journal:
                 axis.legend(fontsize=8, frameon=False)
         for axis in axes.flat[len(panels) :]:
             axis.remove()
-        figure.tight_layout()
         svg = BytesIO()
         figure.savefig(svg, format="svg", metadata={"Date": None})
         with whole_file(self._run / file_name) as file:

@@ -12,6 +12,7 @@ from tests.door import prism
 from tests.mini import MINI
 
 
+@pytest.mark.figures
 def test_first_stage_alone_leaves_metrics_runs_and_a_table() -> None:
     done = prism("eval", MINI, "--model", "none", "-o", "out", "--top-k", "20")
     assert done.returncode == 0, done.stderr

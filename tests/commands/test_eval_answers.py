@@ -81,6 +81,7 @@ def run(*more: str) -> Done:
     return prism(*WORDS, "--reader", "lab/r", *more)
 
 
+@pytest.mark.figures
 def test_answers_of_each_context_from_rows_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRISM_STATE", "state")
     with FaultServer(answers=Answers(chat=reader)) as server:
@@ -219,9 +220,9 @@ def test_a_reader_whose_replies_are_unusable_counts_zero() -> None:
     assert (answers["documents"]["f1"], answers["documents"]["no_answer_rate"]) == (0, 0)
 
 
-def test_a_local_reader_and_contexts_at_equal_length(tmp_path: Path) -> None:
+def test_a_local_reader_and_contexts_at_equal_length(tmp_path: Path, small_tokenizer: Path) -> None:
     prepare()
-    model = tiny_chat(tmp_path / "chat")
+    model = tiny_chat(tmp_path / "chat", small_tokenizer)
     words = [word if word != ",".join(CONTEXTS) else "evidence,closest,lead" for word in WORDS]
     done = prism(*words, "--reader", f"hf:{model}", "--limit", "4")
     assert done.returncode == 0, done.stderr

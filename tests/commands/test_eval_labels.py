@@ -31,6 +31,7 @@ def rows(count: int = 60) -> list[dict[str, Any]]:
     return output
 
 
+@pytest.mark.figures
 def test_it_writes_metrics_a_report_and_rows_for_review() -> None:
     inputs = rows()
     write_jsonl(Path("rows.jsonl"), inputs)

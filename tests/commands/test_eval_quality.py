@@ -57,6 +57,7 @@ def metrics(folder: str = "out") -> dict[str, Any]:
     return content
 
 
+@pytest.mark.figures
 def test_real_questions_against_people_with_baselines() -> None:
     rows = rows_of(MINI, impossible=True)
     rows[-1] |= {"predicted_verdict": "yes", "predicted_evidence": "In 2031.", "format_ok": True}

@@ -73,6 +73,7 @@ def fill(path: Path, to: str, seed: int, delimiter: str = ",", shift: int = 0) -
             writer.writerow(line | cells | {SEVERE: "No"})
 
 
+@pytest.mark.figures
 def test_judge_and_people_from_sheet_to_report(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRISM_STATE", "state")
     write_jsonl(Path("rows.jsonl"), [*rows(), *rows(5)])

@@ -7,6 +7,8 @@ import pytest
 
 from prism_cli.commands.histogram import svg, terminal_lines
 
+pytestmark = pytest.mark.figures
+
 
 def bins(before: list[int], after: list[int]) -> list[dict[str, Any]]:
     width = 1 / len(before)

@@ -1,9 +1,7 @@
-"""`prism recipes`, through the installed command."""
+"""`prism recipes`, from `main` on."""
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +9,7 @@ import pytest
 from prism_cli.configs.load import key_paths, load_config
 from prism_cli.configs.recipes import shipped_files, shipped_recipes
 from prism_cli.configs.stages import STAGES, config_class
-
-PRISM = Path(sys.executable).with_name("prism")
-
-
-def prism(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PRISM, *words], capture_output=True, text=True, timeout=60)
+from tests.door import prism
 
 
 def test_ls_names_every_recipe_with_its_first_line() -> None:

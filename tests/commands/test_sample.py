@@ -106,6 +106,7 @@ def test_default_loads_no_model_library() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.figures
 def test_histogram_is_drawn_beside_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(Path("in.jsonl"), long_rows())
     words = ("sample", "in.jsonl", "-o", "out.jsonl")

@@ -1,7 +1,8 @@
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from prism_cli.domain.fencing import fence_mark, fenced_texts, neutralised, restored
 from prism_cli.domain.rubric import JudgeTask
@@ -62,9 +63,9 @@ def test_a_text_cannot_write_a_line_of_its_fence() -> None:
 
 
 def test_a_document_cannot_start_a_turn_in_a_rendered_prompt(
-    smollm2_tokenizer: Callable[[], Any],
+    small_tokenizer: Path,
 ) -> None:
-    tokenizer = smollm2_tokenizer()
+    tokenizer: Any = AutoTokenizer.from_pretrained(small_tokenizer)
     marks = [
         tokenizer.convert_tokens_to_ids(mark)
         for mark in ("<|im_start|>", "<|im_end|>", "<|endoftext|>")

@@ -27,6 +27,7 @@ KEYS = {
     "OPENROUTER_API_KEY": "sk-planted-openrouter",
 }
 PRICES = {"deepseek": 1.0, "bailian": 2.0, "openrouter": 4.0}
+KILLS = 6
 PANEL = {
     "deepseek": ["deepseek-chat"],
     "bailian": ["qwen3.5-397b-a17b"],
@@ -292,7 +293,7 @@ def test_a_document_with_instructions_is_fenced() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_twenty_kills_repeat_at_most_the_calls_in_flight(tmp_path: Path) -> None:
+def test_kills_repeat_at_most_the_calls_in_flight(tmp_path: Path) -> None:
     write_jsonl(Path("data.jsonl"), rows(400))
     log = tmp_path / "calls.jsonl"
     chance = random.Random(7)
@@ -303,7 +304,7 @@ def test_twenty_kills_repeat_at_most_the_calls_in_flight(tmp_path: Path) -> None
         command += ["--provider-file", str(providers(base_url, concurrency=4))]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
         before = 0
-        for _ in range(20):
+        for _ in range(KILLS):
             process = subprocess.Popen(command, env=env)
             enough = before + chance.randrange(1, 60)
             while log.read_bytes().count(b'"asked"') < enough and process.poll() is None:
@@ -321,7 +322,7 @@ def test_twenty_kills_repeat_at_most_the_calls_in_flight(tmp_path: Path) -> None
     assert sum(repeated) > 0  # else no kill had calls in flight
     assert max(repeated) <= slots
     counted = asked(calls)
-    assert sum(counted.values()) - len(counted) <= 20 * slots
+    assert sum(counted.values()) - len(counted) <= KILLS * slots
     output = read_jsonl(Path("data.relabel.jsonl"))
     assert len(output) == 400
     assert all(row["verdict"] in ("yes", "no") for row in output)

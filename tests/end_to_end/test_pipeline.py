@@ -19,10 +19,11 @@ SMALLER = {
     r"--limit 60": "--limit 6",
     r"--size 640": "--size 28",
     r"--dev-queries \d+": "--dev-queries 2 --set dev_share=0.3",
-    r"--size tiny": "--size tiny --max-steps 2 --set log_steps=1",
+    r"--size tiny": "--size tiny --max-steps 2 --set log_steps=1 --set rows_per_step=4",
     r"--limit 50": "--limit 2",
-    r"--top-k 10": "--top-k 3",
-    r"--max-new-tokens \d+": "--max-new-tokens 12 --limit 2",
+    r"--top-k 10 ": "--top-k 2 ",
+    r"--max-tokens 512": "--max-tokens 256",
+    r"--max-new-tokens \d+": "--max-new-tokens 12 --limit 1",
 }
 
 
@@ -46,13 +47,14 @@ def rows(path: Path) -> list[dict[str, object]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.figures
 def test_rows_go_through_every_stage_to_a_measured_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "demo"
     prepare_folder(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(comparison_pairs, "_QUERIES", 4)  # of 16
+    monkeypatch.setattr(comparison_pairs, "_QUERIES", 2)  # of 16
     for step in small_steps():
         if in_own_process(step):
             run_steps(folder, [step])

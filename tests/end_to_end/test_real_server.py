@@ -16,8 +16,8 @@ DOCUMENTS = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_chat_and_decision_judges_of_a_real_server(smollm2_server: tuple[str, Path]) -> None:
-    base_url, model = smollm2_server
+def test_chat_and_decision_judges_of_a_real_server(chat_server: tuple[str, Path]) -> None:
+    base_url, model = chat_server
     rows = [
         make_pair(number, query="where does the ferry to Orme leave", document=document)
         for number, document in enumerate(DOCUMENTS)

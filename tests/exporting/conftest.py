@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+from transformers import AutoTokenizer, Qwen3_5Config, Qwen3_5ForConditionalGeneration
 
 from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.door import prism
+from tests.modeling.cut_tokenizer import VOCABULARY
 from tests.modeling.tiny import tiny_model
 
 SEES = "qwen3_5_sees"
-_VOCABULARY = 49_154
 _VISION = {
     "depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 64, "out_hidden_size": 48,
     "patch_size": 4, "num_position_embeddings": 16,
@@ -23,13 +23,13 @@ Exported = tuple[Path, dict[str, Any]]
 """The folder, and what --json said."""
 
 
-def write_model(folder: Path, shape: str, tokenizer: Any) -> Path:
+def write_model(folder: Path, shape: str, tokenizer_folder: Path) -> Path:
     """Write a tiny model and its tokenizer, with think tokens.
 
     Args:
         shape: as in `tiny_model`, or SEES: Qwen3.5's conditional-generation class.
     """
-    text: Any = tiny_model(shape.removesuffix("_sees"), _VOCABULARY)
+    text: Any = tiny_model(shape.removesuffix("_sees"), VOCABULARY + 2)
     model = text
     if shape == SEES:
         config = Qwen3_5Config(
@@ -37,6 +37,7 @@ def write_model(folder: Path, shape: str, tokenizer: Any) -> Path:
         )
         model = Qwen3_5ForConditionalGeneration(config)
         model.model.language_model.load_state_dict(text.model.state_dict())
+    tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder)
     tokenizer.add_tokens(["<think>", "</think>"])
     with silence_transformers():
         model.save_pretrained(folder)
@@ -50,12 +51,12 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(shelf: Path, smollm2_tokenizer: Callable[[], Any]) -> Callable[[str], Path]:
+def model(shelf: Path, small_tokenizer: Path) -> Callable[[str], Path]:
     """A shape's model folder."""
 
     def find(shape: str) -> Path:
         folder = shelf / shape
-        return folder if folder.exists() else write_model(folder, shape, smollm2_tokenizer())
+        return folder if folder.exists() else write_model(folder, shape, small_tokenizer)
 
     return find
 

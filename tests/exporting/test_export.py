@@ -134,11 +134,9 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     assert json.loads((folder / "export" / "manifest.json").read_text())["finished"]
 
 
-def test_weights_keep_the_types_of_the_base(
-    tmp_path: Path, smollm2_tokenizer: Callable[[], Any]
-) -> None:
+def test_weights_keep_the_types_of_the_base(tmp_path: Path, small_tokenizer: Path) -> None:
     """Most in bfloat16, some in float32, as Qwen3.5 is published."""
-    base = write_model(tmp_path / "base", "qwen3_5", smollm2_tokenizer())
+    base = write_model(tmp_path / "base", "qwen3_5", small_tokenizer)
     path = base / "model.safetensors"
     tensors = {
         name: tensor if "A_log" in name else tensor.to(torch.bfloat16)

@@ -17,17 +17,14 @@ from prism_cli.modeling.embedded import minilm_path, smollm2_path
 from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
 from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
 from prism_cli.modeling.silence_warnings import silence_transformers
+from tests.modeling.cut_tokenizer import VOCABULARY
 from tests.modeling.tiny import tiny_model
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """A tiny Llama with SmolLM2's tokenizer."""
-    path = tmp_path / "model"
-    tiny_model("llama", vocabulary=49_152).save_pretrained(path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(smollm2_path() / name, path / name)
-    return path
+def checkpoint(tiny_reranker: Path, tmp_path: Path) -> Path:
+    """A tiny Llama with the small tokenizer."""
+    return shutil.copytree(tiny_reranker, tmp_path / "model")
 
 
 def test_a_full_cache_is_reported_and_leaves_nothing(
@@ -85,7 +82,7 @@ def test_directory_loads_with_the_guessed_profile(checkpoint: Path) -> None:
 def test_fingerprint_changes_with_the_weights(checkpoint: Path) -> None:
     before = load_model(str(checkpoint)).fingerprint
     torch.manual_seed(1)
-    model = tiny_model("llama", vocabulary=49_152)
+    model = tiny_model("llama", VOCABULARY)
     with torch.no_grad():
         model.get_input_embeddings().weight[0, 0] += 1  # type: ignore[operator,index]
     model.save_pretrained(checkpoint)

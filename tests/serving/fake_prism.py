@@ -1,6 +1,7 @@
 """`prism` whose servers load a scripted model: python -m tests.serving.fake_prism mcp OPTIONS.
 
-FAKE_LOAD_SECONDS and FAKE_PASS_SECONDS say how long it loads, and how long a round or pass takes.
+FAKE_LOAD_SECONDS and FAKE_PASS_SECONDS say how long it loads, and how long a round or pass takes;
+FAKE_LOAD_UNTIL names a file whose appearance ends the loading.
 """
 
 import logging
@@ -10,6 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prism_cli.app import main
@@ -46,6 +48,9 @@ class QuotingModel(SlowModel):
 def load_ranker(_config: Any) -> Ranker:
     """Return the scripted model, and be as loud about it as libraries are."""
     time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
+    loaded = os.environ.get("FAKE_LOAD_UNTIL")
+    while loaded and not Path(loaded).exists():
+        time.sleep(0.02)
     print("a line of a library")
     os.write(1, b"a line of a library in C\n")
     print("\rLoading: 100%", end="", flush=True)

@@ -38,6 +38,13 @@ http {{
     include {folder}/prism.conf;
 }}
 """
+INTERVALS = {
+    "nginx": ("fail_timeout=5s", "fail_timeout=1s"),
+    "haproxy": ("inter 2s", "inter 500ms"),
+}
+"""How soon each asks a server again that was not ready: in its recipe, and here."""
+ASKED_AGAIN = 1.5
+"""Seconds after which each has asked again."""
 SMALL = {"query": "river", "documents": ["a river"]}
 HEADERS = {"accept": "application/json, text/event-stream"}
 
@@ -55,13 +62,17 @@ def needs(program: str, package: str) -> str:
 
 
 def words_of(balancer: str, folder: Path, ports: dict[int, int]) -> list[str]:
-    """Write the recipe with other ports; return the command line that starts the balancer."""
+    """Write the recipe, with other ports and shorter intervals; return the command line."""
     program = needs(balancer, balancer)
     name = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}[balancer]
     text = (RECIPES / name).read_text()
     for port, used in ports.items():
         assert f"127.0.0.1:{port}" in text
         text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{used}")
+    if ports:
+        long, short = INTERVALS[balancer]
+        assert long in text
+        text = text.replace(long, short)
     if balancer == "haproxy":
         (folder / name).write_text(text)
         return [program, "-db", "-f", str(folder / name)]
@@ -99,12 +110,15 @@ def test_requests_go_to_processes_that_are_ready(balancer: str, tmp_path: Path) 
 
         # One is not there, then loads: all requests go to the other.
         assert codes_of(front) == [200] * 6
-        stack.enter_context(server(ports[8010], FAKE_PASS_SECONDS="0.3", FAKE_LOAD_SECONDS="9"))
-        time.sleep(2.5)  # HAProxy asks it again
+        loaded = tmp_path / "loaded"
+        loads = {"FAKE_PASS_SECONDS": "0.3", "FAKE_LOAD_UNTIL": str(loaded)}
+        stack.enter_context(server(ports[8010], **loads))
+        time.sleep(ASKED_AGAIN)
         assert codes_of(front) == [200] * 6
         assert httpx2.get(f"{first}/ready").status_code == 503
+        loaded.touch()
         until(lambda: httpx2.get(f"{first}/ready").status_code == 200)
-        time.sleep(5.5 if balancer == "nginx" else 2.5)  # until it is asked again
+        time.sleep(ASKED_AGAIN)
 
         # Both are busy: the refusal and its header pass through.
         large = {"query": "river", "documents": [f"river {n} " + "x" * 900 for n in range(30)]}

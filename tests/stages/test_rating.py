@@ -175,8 +175,8 @@ def rates_or_is_refused(judge: BatchBackend | CallBackend) -> Row:
     return first
 
 
-def test_a_model_in_this_process_rates_or_is_refused(tmp_path: Path) -> None:
-    model = tiny_chat(tmp_path / "model")
+def test_a_model_in_this_process_rates_or_is_refused(tmp_path: Path, small_tokenizer: Path) -> None:
+    model = tiny_chat(tmp_path / "model", small_tokenizer)
     judge = load_rater(f"hf:{model}", catalog("http://127.0.0.1:9"), "cpu")
     first = rates_or_is_refused(judge)
     # A second output has its own ledger entries of a local model.

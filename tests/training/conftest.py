@@ -1,25 +1,22 @@
-"""A tiny random model with SmolLM2's tokenizer, and rows that it can learn."""
+"""A tiny random model with a part of SmolLM2's tokenizer, and rows that it can learn."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder
-from tests.training.runs import Toy, make_toy
+from prism_cli.training import journal
+from tests.training.runs import ONE_PANEL, Toy, make_toy
 
 
 @pytest.fixture(scope="session")
-def tiny_model(
-    tmp_path_factory: pytest.TempPathFactory, smollm2_tokenizer: Callable[[], Any]
-) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, small_tokenizer: Path) -> Path:
     """A model directory: Llama of 2 layers, hidden 32, random weights."""
     folder = tmp_path_factory.mktemp("tiny-model")
-    tokenizer = smollm2_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(small_tokenizer)
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -44,6 +41,8 @@ def encoder(tiny_model: Path) -> PromptEncoder:
 
 
 @pytest.fixture
-def toy(tmp_path: Path, tiny_model: Path) -> Toy:
-    """Rows, settings and a run directory."""
+def toy(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """Rows, settings and a run directory, whose charts have one panel."""
+    for name, panels in ONE_PANEL.items():
+        monkeypatch.setattr(journal, name, panels)
     return make_toy(tmp_path, tiny_model)

@@ -192,8 +192,8 @@ def test_other_rows_settings_or_fields_make_the_table_anew(
     fields = {"query": "document", "document": "query"}
     (swapped,) = make(encoder, tmp_path, rows[:1], fields=fields).draws([0], [True])
     assert swapped.prompt == encoder.encode("It is a stone.", "what is it").ids
-    short = PromptEncoder(encoder.tokenizer, encoder.profile, 120)
-    assert max(map(len, make(short, tmp_path, rows).table["prompt"])) <= 120
+    short = PromptEncoder(encoder.tokenizer, encoder.profile, 150)
+    assert max(map(len, make(short, tmp_path, rows).table["prompt"])) <= 150
 
 
 def test_long_documents_are_cut_and_counted(encoder: PromptEncoder, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.training.data import COLUMNS, TokenizedRows
 from prism_cli.training.memory import LargestPass, memory_estimate
 from prism_cli.training.plan import Plan, make_plan
+from tests.modeling.cut_tokenizer import VOCABULARY
 
 LINEARS = 4 * 32 * 32 - 2 * 32 * 16 + 3 * 32 * 64  # weights of one layer of the tiny model
-VOCABULARY = 49152
 
 
 def settings(model: Path, **more: Any) -> TrainConfig:

@@ -32,10 +32,8 @@ class Echo:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        return tiny_chat(tmp_path_factory.mktemp("chat"))
+def folder(tmp_path_factory: pytest.TempPathFactory, small_tokenizer: Path) -> Path:
+    return tiny_chat(tmp_path_factory.mktemp("chat"), small_tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +111,10 @@ def test_unusable_answers_and_too_long_questions_are_reported(model: LocalModel)
 
 
 def test_the_fingerprint_depends_on_the_weights_without_loading_them(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, small_tokenizer: Path
 ) -> None:
     chat_model = LocalModel(f"hf:{folder}", "cpu")
-    other = LocalModel(f"hf:{tiny_chat(tmp_path / 'other', 'qwen3')}", "cpu")
+    other = LocalModel(f"hf:{tiny_chat(tmp_path / 'other', small_tokenizer, 'qwen3')}", "cpu")
     assert "model" not in vars(chat_model)
     assert chat_model.fingerprint == LocalModel(f"hf:{folder}", "cpu").fingerprint
     assert chat_model.fingerprint != other.fingerprint

@@ -236,8 +236,8 @@ def test_soft_votes_decide_by_the_mean_and_a_refusal_leaves_the_row_undecided(ap
 
 
 @pytest.mark.slow
-def test_a_real_system_one_server(smollm2_server: tuple[str, Path]) -> None:
-    base_url, model = smollm2_server
+def test_a_real_system_one_server(chat_server: tuple[str, Path]) -> None:
+    base_url, model = chat_server
     text = "Paris is the capital and largest city of France."
     backend = judge(base_url, "systemone", 2, model=str(model), seconds=120)
     replies = answered(backend, [text, "Bees make honey from nectar."])

@@ -22,10 +22,8 @@ PAIRS = [((f"where is city {n}?", "It lies on a river. " * (1 + n % 3)), 0) for 
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> LocalModel:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(model_cache))
-        return LocalModel(f"hf:{tiny_chat(tmp_path_factory.mktemp('judge'))}", "cpu")
+def model(tmp_path_factory: pytest.TempPathFactory, small_tokenizer: Path) -> LocalModel:
+    return LocalModel(f"hf:{tiny_chat(tmp_path_factory.mktemp('judge'), small_tokenizer)}", "cpu")
 
 
 def test_probability_is_the_softmax_over_both_words_in_both_spellings(model: LocalModel) -> None:

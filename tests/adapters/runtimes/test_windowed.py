@@ -116,7 +116,7 @@ def test_a_model_states_its_window_and_an_option_overrides_it(
 ) -> None:
     stated = shutil.copytree(tiny_reranker, tmp_path / "model")
     write_profile(stated, PRISM_NO_THINK, window_tokens=48)
-    middle = "Steam drives the mill. " * 12  # 72 tokens
+    middle = "Steam drives the mill. " * 8  # 66 tokens
     documents = [SHORT, middle, LONG]
     options: dict[str, Any] = {"warn": False, "device": "cpu", "max_tokens": 2_000}
 

@@ -1,6 +1,7 @@
 """Output files of one job while they are written, and the order in which they are published."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from prism_cli.shards.writer import (
     remove_parts,
 )
 
+_LISTING_SHARE = 50
+"""Time between two listings of a folder, as a multiple of the time that one takes."""
 SIDE_KINDS = ("rejects", "pending")
 
 
@@ -111,18 +114,22 @@ def _naming_stdout() -> Iterator[None]:
 
 
 class Leftovers:
-    """Part files of killed attempts. Each folder is listed once."""
+    """Part files of killed attempts. A folder is listed again now and then, since other processes
+    may be killed meanwhile, but in little of the time."""
 
     def __init__(self) -> None:
         self._by_folder: dict[Path, dict[str, list[Path]]] = {}
+        self._list_again: dict[Path, float] = {}
 
     def remove(self, job: Job) -> None:
         """Remove those of the job's files. The caller holds its lock."""
         outputs = [path.resolve() for path in (job.outputs or {}).values()]
         sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
         for path in (*outputs, *sides, job.manifest_path, heartbeat_path(job.record_path)):
-            if path.parent not in self._by_folder:
+            if (began := time.monotonic()) >= self._list_again.get(path.parent, 0.0):
                 self._by_folder[path.parent] = leftover_parts(path.parent)
+                took = time.monotonic() - began
+                self._list_again[path.parent] = began + _LISTING_SHARE * took
             remove_parts(self._by_folder[path.parent].pop(path.name, ()))
 
 

@@ -91,13 +91,19 @@ class ShardWorker:
                 record = self.plan.record(job)
                 if self.plan.is_finished(job, summary, record):
                     return None
-        if options.shared and not excludes_others:
+        may_be_claimed = options.shared and not excludes_others
+        if may_be_claimed:
             refuse_claimed(job.record_path)
         check_paid_replies(
             job.record_path, ledger_path(job.home), accept_lost=options.accept_lost_replies
         )
         with self.control.interruptible(AT_ONCE):
             self.plan.stage.prepare(row for *_, row in self.rows([job]))
+        if may_be_claimed:  # while the model was loaded
+            refuse_claimed(job.record_path)
+            record = self.plan.record(job)
+            if self.plan.is_finished(job, summary, record):
+                return None
         record.plan = self.plan.stage.batch_plan()
         record.begin(
             partial(self.shared_runner.fresh_start, record) if options.fresh else None,
@@ -160,12 +166,13 @@ class ShardWorker:
             work = ShardPass(stage, runner, files.sinks(), progress, options.fields)
             self.work_shown = work
             info = self._job_info(job, record)
-            with Heartbeat(job.record_path, work.snapshot, self._rate, **info):
-                try:
-                    counts = work.run(self.plan.lines(job, record.digests))
-                finally:
-                    summary.counts.add(work.counts)
-                    summary.reject_examples.add_all(work.reject_examples)
+            # Until the end, since it claims the output where locks do not.
+            stack.enter_context(Heartbeat(job.record_path, work.snapshot, self._rate, **info))
+            try:
+                counts = work.run(self.plan.lines(job, record.digests))
+            finally:
+                summary.counts.add(work.counts)
+                summary.reject_examples.add_all(work.reject_examples)
             files.finish()
             for reason, count in work.pending_reasons.items():
                 summary.pending_reasons.add(reason, count)
@@ -183,10 +190,10 @@ class ShardWorker:
                 staged.publish(claim)
             summary.side_files += map(str, side_files)
             summary.outputs += outputs
-            if not counts.pending:
-                remove_heartbeat(job.record_path)
-                if job.of > 1:  # a single file may grow, and then needs the replies
-                    self.shared_runner.forget_local(record)
+        if not counts.pending:
+            remove_heartbeat(job.record_path)
+            if job.of > 1:  # a single file may grow, and then needs the replies
+                self.shared_runner.forget_local(record)
 
     def _job_info(self, job: Job, record: RunRecord) -> dict[str, Any]:
         """Return the fixed part of the job's heartbeat."""

@@ -2,12 +2,13 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prism_cli.errors import ChangedInputError, StorageError
+from prism_cli.shards.file_digest import digest_file
 
 State = tuple[tuple[str, int, int, int], ...]
 """Name, inode, bytes and last change (nanoseconds since the epoch) of a file, or of each file of a
@@ -31,11 +32,15 @@ class FileGuard:
     def __post_init__(self) -> None:
         self.before = {path: file_state(path) for path in self.paths}
 
-    def check(self, advice: str = ADVICE) -> None:
+    def check(
+        self, advice: str = ADVICE, equal: Mapping[str, tuple[int, str]] | None = None
+    ) -> None:
         """Make sure that the files are unchanged.
 
         Args:
             advice: the end of the message: what to do.
+            equal: bytes and SHA-256, by name, of files that may have appeared: another process that
+                shares the run made them where locks do not hold.
 
         Raises:
             ChangedInputError: another process created or edited one of them.
@@ -44,13 +49,21 @@ class FileGuard:
         for path, before in self.before.items():
             check_folder(path)
             now = file_state(path)
-            if now and now != before:  # a removed file loses nothing when another takes its place
+            if now and now != before and not _is(path, (equal or {}).get(path.name)):
+                # a removed file loses nothing when another takes its place
                 what = "was edited or replaced" if before else "appeared"
                 raise ChangedInputError(
                     f"{path}: {what} while this run worked; it was left as it is, and nothing was "
                     f"published. {advice}",
                     reasons=[f"{path.name} {what} while this run worked"],
                 )
+
+
+def _is(path: Path, content: tuple[int, str] | None) -> bool:
+    """Return whether a file has that many bytes and that SHA-256."""
+    if content is None or path.is_symlink() or not path.is_file():
+        return False
+    return path.stat().st_size == content[0] and digest_file(path).sha256 == content[1]
 
 
 def file_state(path: Path) -> State:

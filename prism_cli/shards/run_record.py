@@ -208,7 +208,8 @@ class RunRecord:
             LockedError: another run has begun on the output.
         """
         self.check_own()
-        self.guard.check(LEDGER_ADVICE if self.manifest.uses_ledger else ADVICE)
+        equal = {name: (record.bytes, record.sha256) for name, record in outputs.items()}
+        self.guard.check(LEDGER_ADVICE if self.manifest.uses_ledger else ADVICE, equal)
         self.manifest.outputs = dict(outputs)
         self.write()
 

@@ -1,12 +1,13 @@
 """Several processes that share a folder of shards: each shard once, whoever is killed."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from prism_cli.engine.heartbeat import heartbeat_path
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.spread import Join
 from prism_cli.engine.stage import RowStage
+from prism_cli.engine.status import find_outputs, read_statuses
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import LimitReachedError
 from prism_cli.rows.row import Row
@@ -144,6 +146,21 @@ def test_without_locks_a_dead_process_of_this_machine_claims_nothing(shards: Pat
     assert joined(shards).exit_code == 0
 
 
+@pytest.mark.usefixtures("no_locks")
+def test_what_another_process_finishes_while_the_model_loads_is_not_made_again(
+    shards: Path,
+) -> None:
+    class Loading(EchoStage):
+        def prepare(self, rows: Iterator[Row]) -> None:
+            if not outputs(shards):
+                joined(shards)
+
+    summary = joined(shards, Loading())
+    assert (summary.exit_code, summary.outputs) == (0, [])
+    assert len(summary.finished_before) == SHARDS
+    assert outputs(shards) == single(shards)
+
+
 def test_a_shard_that_kills_its_process_again_and_again_is_left(shards: Path) -> None:
     class Deadly(EchoStage):
         def decode(self, raw: bytes, fields: Mapping[str, str]) -> Row:
@@ -188,6 +205,50 @@ def test_processes_share_the_shards_and_one_may_be_killed(tmp_path: Path) -> Non
     assert len(manifests) == 12
     assert all(manifest["finished"] for manifest in manifests)
     assert sorted({manifest["attempts"] for manifest in manifests}) == [1, 2]
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no locks"])
+def test_processes_that_are_killed_at_any_time_leave_the_bytes_of_one(
+    locks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(EchoStage):
+        def work(self, row: Row) -> Any:
+            time.sleep(0.01)
+            return super().work(row)
+
+    def start() -> int:
+        if child := os.fork():
+            return child
+        code = 1
+        try:
+            code = joined(folder, Slow(), shard_attempts=1000).exit_code
+        finally:
+            os._exit(code)
+
+    def ended(child: int) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(30):
+        write_jsonl(folder / f"{number:02}.jsonl", pairs(8, number * 8))
+    if not locks:
+        monkeypatch.setattr(lock, "_lock", lambda *_: False)
+    dice = random.Random(30)
+    alive, kills = [start() for _ in range(3)], 0
+    for _ in range(10):
+        time.sleep(dice.uniform(0.02, 0.15))
+        victim = alive.pop(dice.randrange(3))
+        os.kill(victim, signal.SIGKILL)
+        kills += ended(victim) == -signal.SIGKILL
+        alive.append(start())
+    assert kills >= 5
+    assert [ended(child) for child in alive] == [0, 0, 0]
+    out = folder.with_name("out")
+    for path in folder.iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes()
+    assert not list(out.glob(".*.part"))
+    assert [status.state for status in read_statuses(find_outputs([out]))] == ["finished"] * 30
 
 
 def test_servers_and_standard_output_are_refused(tmp_path: Path) -> None:

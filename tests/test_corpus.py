@@ -92,7 +92,7 @@ def test_the_counts_of_its_source_file_are_right() -> None:
     assert all(by_language[name] == 30 for name in FOREIGN)
     assert sum(len(answered(split)) for split in SPLITS) >= 1200
     refused = [
-        row for split in SPLITS for row in lines(split, "gold.jsonl") if row not in answered(split)
+        row for split in SPLITS for row in lines(split, "gold.jsonl") if not row["answerable"]
     ]
     assert len(refused) >= 300
     assert all(row["reason"] and row["doc_id"] for row in refused)

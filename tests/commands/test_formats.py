@@ -182,11 +182,11 @@ def test_records_that_are_no_rows_are_rejected_in_either_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["docs", "docs/a.md", "docs/b.pdf"])
-def test_documents_are_ranked_for_a_query(name: str) -> None:
+def test_documents_are_ranked_for_a_query(name: str, tiny_reranker: Path) -> None:
     Path("docs").mkdir()
     Path("docs/a.md").write_text("# Refunds\n\nWithin 30 days.")
     write_pdf(Path("docs/b.pdf"), "Shipping takes five days.", title="Shipping")
-    words = ("--model", "hf:prism-tiny", "--no-evidence", "--json")
+    words = ("--model", tiny_reranker, "--no-evidence", "--json")
     done = prism("rerank", "--query", "refunds", name, *words)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)["results"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.door import prism
 from tests.factories import jsonl, make_pairs, write_jsonl
 
 PRISM = [str(Path(sys.executable).with_name("prism"))]
@@ -228,6 +229,6 @@ def test_every_listed_command_answers_help_with_an_example() -> None:
 
     assert len(COMMANDS) > 1
     for word in COMMANDS:
-        done = run([*PRISM, word, "--help"])
+        done = prism(word, "--help")
         assert done.returncode == 0, done.stderr
         assert f"Example: prism {word}" in done.stdout, word

@@ -108,7 +108,13 @@ class RunPlan:
                     return None
             manifest = self._finished(record or self.record(job, listed=listed))
             if staged and manifest and not staged.published:  # a killed run made it
-                staged.publish(held.enter_context(staged.claim()))
+                try:
+                    claim = held.enter_context(staged.claim())
+                except LockedError:
+                    if record is None:
+                        return None  # whoever works on it is waited for, or told later
+                    raise
+                staged.publish(claim)
             return manifest
 
     def _finished(self, record: RunRecord) -> Mapping[str, Any] | None:

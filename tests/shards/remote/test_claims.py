@@ -14,6 +14,7 @@ import pytest
 
 from prism_cli.commands.options import output_path
 from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.spread import Join
 from prism_cli.errors import LockedError, PrerequisiteError
 from prism_cli.files.urls import StagedPath, staged_path
 from prism_cli.shards.remote import claims, client
@@ -136,6 +137,31 @@ def test_a_run_that_lost_its_claim_publishes_nothing(
     done = run_rows(EchoStage(), [bucket["in.jsonl"]], options)
     assert done.finished_before == [bucket["o.jsonl"]], "published now"
     assert bucket.get("o.jsonl") == jsonl(make_pairs(3))
+
+
+def test_a_shard_that_another_machine_holds_is_looked_at_again(
+    bucket: Bucket, proxy: FaultyS3, tmp_path: Path
+) -> None:
+    """Also one that this machine had finished and not yet published."""
+    for name in ("1", "2"):
+        bucket.put(f"in/{name}.jsonl", jsonl(make_pairs(3)))
+    options = RunOptions(output=output_path(bucket["out/"]), quiet=True, shared=True)
+    proxy.faults = [Fault("403 AccessDenied", "PUT", "/1.jsonl", times=9)]
+    with pytest.raises(PrerequisiteError):
+        run_rows(EchoStage(), [bucket["in/"]], options)
+    proxy.faults = []
+    there = staged_path(bucket["out/1.jsonl"], tmp_path / "other")
+    there.parent.mkdir(parents=True)
+    claim = Claim(there)
+    claim.__enter__()
+
+    def end() -> None:
+        claim.__exit__(None, None, None)
+
+    proxy.faults = [Fault("", "PUT", "out/2.jsonl.manifest.json", call=end)]
+    done = run_rows(EchoStage(), [bucket["in/"]], options, Join())
+    assert done.exit_code == 0, done.refused
+    assert bucket.get("out/1.jsonl") == bucket.get("out/2.jsonl") == jsonl(make_pairs(3))
 
 
 def join(bucket: Bucket, machine: Path, log: Path) -> subprocess.Popen[bytes]:

@@ -2,7 +2,7 @@
 
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,7 @@ from prism_cli.wording import counted, duration, label, value, wrapped
 if TYPE_CHECKING:
     from orjson import Fragment
 
-    from prism_cli.engine.status import RunStatus
+    from prism_cli.engine.status import Found, RunStatus
     from prism_cli.engine.status_sums import StatusSums
 
 _INPUTS = 3
@@ -76,7 +76,7 @@ def status(
         else:
             _sort_in(status, special)
     if len(found) > 1:
-        lines += _sums(sums)
+        lines += _sums(sums) + ([] if sums.processes else _at_start(found))
     for heading, items in special.items():
         lines += [f"{heading}:"] * bool(items) + items[:_LISTED]
         if (more := len(items) - _LISTED) > 0:
@@ -123,6 +123,23 @@ def _sums(sums: "StatusSums") -> list[str]:
             now.append(f"about {duration(sums.seconds_left)} left for all")
         lines.append(", ".join(now))
     return lines
+
+
+def _at_start(found: "Sequence[Found]") -> list[str]:
+    """Return a line on the processes of runs that have not begun a shard, as far as it is known."""
+    from prism_cli.engine.run_board import is_at_work
+
+    boards = {id(folder): folder.board for folder, _ in found}.values()
+    processes = [
+        f"{process['pid']} on {process['host']}"
+        for board in boards
+        for process in board.get("processes", {}).values()
+        if is_at_work(process)
+    ]
+    if not processes:
+        return []
+    more = f" and {len(processes) - _INPUTS:,} more" if len(processes) > _INPUTS else ""
+    return [f"at their start, without a shard yet: {', '.join(processes[:_INPUTS])}{more}"]
 
 
 def _lines(status: "RunStatus") -> list[str]:

@@ -109,7 +109,7 @@ class RunBoard:
         processes = {
             name: process
             for name, process in before.get("processes", {}).items()
-            if name != self._me and _is_at_work(process)
+            if name != self._me and is_at_work(process)
         }
         if not (processes or self._has_saved):
             before = {}
@@ -159,7 +159,7 @@ def _folder_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_at_work(process: dict[str, Any]) -> bool:
+def is_at_work(process: dict[str, Any]) -> bool:
     """Return whether a process that has not taken its leave is still there, as far as known."""
     if process["host"] == platform.node():
         return is_alive(process["pid"])

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from prism_cli.errors import LockedError, StorageError
@@ -55,13 +56,19 @@ def _lock(descriptor: int, output: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise StorageError(f"{output}: cannot be locked: {error.strerror}") from error
-        print(
-            f"prism: warning: {output} is on a file system without locks; start no second run "
-            "on it",
-            file=sys.stderr,
-        )
+        _warn_of_no_locks(output.parent)
         return False
     return True
+
+
+@cache
+def _warn_of_no_locks(folder: Path) -> None:
+    """Warn, once, about outputs that only heartbeats and manifests protect."""
+    print(
+        f"prism: warning: {folder} is on a file system without locks; start no second run on it, "
+        "but for processes that share it by --join",
+        file=sys.stderr,
+    )
 
 
 def lock_path(output: Path) -> Path:

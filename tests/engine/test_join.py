@@ -1,5 +1,6 @@
 """Several processes that share a folder of shards: each shard once, whoever is killed."""
 
+import errno
 import os
 import random
 import signal
@@ -286,3 +287,14 @@ def test_what_a_process_waits_for_is_said(shards: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert said.count("waiting for other processes on 1 shard, such as ") == 1
     assert "out/2.jsonl" in said
+
+
+def test_a_file_system_without_locks_is_told_once(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("prism_cli.shards.lock.fcntl.flock", refuse)
+    assert joined(shards).exit_code == 0
+    assert capsys.readouterr().err.count("without locks") == 1

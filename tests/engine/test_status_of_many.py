@@ -187,3 +187,16 @@ def test_a_shard_says_what_is_true_before_and_after_its_first_row() -> None:
     first, second = lines[lines.index("running:") + 1 :]
     assert first.endswith(", no row finished yet (of 10)")
     assert second.endswith(", 4 of 10 rows through, 2.0 rows/s, 3 s left")
+
+
+def test_processes_that_have_begun_no_shard_are_named() -> None:
+    mine = {"engine": "join", "host": HERE, "pid": os.getpid(), "started_ms": ago(9)}
+    processes = {
+        "a": mine | {"updated_ms": ago(9)},
+        "b": mine | {"updated_ms": ago(9), "pid": 2**22 + 1},
+    }
+    write_board(engine="join", processes=processes)
+    line = f"at their start, without a shard yet: {os.getpid()} on {HERE}"
+    assert line in prism("status", "out").stdout.splitlines()
+    beat(SHARDS[8], host="node1")
+    assert "at their start" not in prism("status", "out").stdout

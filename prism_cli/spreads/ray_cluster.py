@@ -27,6 +27,8 @@ from prism_cli.spreads.shard_actor import ActorSetup
 
 _CONNECT_SECONDS = 60.0
 """Time in which a head that takes connections must also answer."""
+_HUNG_SECONDS = 30.0
+"""Time for which a head that did not answer is not asked again."""
 _TICK_SECONDS = 0.2
 _GOODBYE_SECONDS = 3.0
 """Time that Ray has to end actors and its own connection; both wait for a lost head for ever."""
@@ -74,6 +76,7 @@ class RayCluster:
         self._resources = {"num_cpus": 1.0, "num_gpus": gpus}
         self._own_cpus = workers
         self._check = check
+        self._acts_from = 0.0
 
     def __enter__(self) -> Self:
         check_address(self._address)
@@ -185,8 +188,19 @@ class RayCluster:
 
     def kill(self, worker: Any) -> None:
         """End an actor at once; without the head, ask it to leave."""
-        if not (self.answers and _ended_in(_GOODBYE_SECONDS, lambda: self._ray.kill(worker))):
-            worker.leave.remote()
+        if self._head_acts() and _ended_in(_GOODBYE_SECONDS, lambda: self._ray.kill(worker)):
+            return
+        # Not sent before this process ends unless it is waited for.
+        self._ray.wait([worker.leave.remote()], timeout=_GOODBYE_SECONDS, fetch_local=False)
+
+    def _head_acts(self) -> bool:
+        """Return whether the head answers questions; one that hangs still takes connections."""
+        if time.monotonic() < self._acts_from or not self.answers:
+            return False
+        if _ended_in(_GOODBYE_SECONDS, self._ray.nodes):
+            return True
+        self._acts_from = time.monotonic() + _HUNG_SECONDS
+        return False
 
     def _wait_for(self, act: Callable[[], Any]) -> None:
         """Wait until `act` has ended in a thread: Ray waits for a head that hangs for ever."""

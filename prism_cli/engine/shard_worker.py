@@ -14,7 +14,7 @@ from prism_cli.engine.control import AT_ONCE, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.heartbeat import Heartbeat, RowRate, refuse_claimed, remove_heartbeat
 from prism_cli.engine.job_record import count_lines
-from prism_cli.engine.jobs import Job
+from prism_cli.engine.jobs import Job, Line
 from prism_cli.engine.located_rows import well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.numbered_files import output_files
@@ -169,7 +169,8 @@ class ShardWorker:
             # Until the end, since it claims the output where locks do not.
             stack.enter_context(Heartbeat(job.record_path, work.snapshot, self._rate, **info))
             try:
-                counts = work.run(self.plan.lines(job, record.digests))
+                lines = self.plan.lines(job, record.digests)
+                counts = work.run(_while_held(lines, claim) if claim else lines)
             finally:
                 summary.counts.add(work.counts)
                 summary.reject_examples.add_all(work.reject_examples)
@@ -220,3 +221,10 @@ class ShardWorker:
         raise LockedError(
             f"{job.record_path}: {_STDOUT_RUNS} runs to standard output are in progress"
         )
+
+
+def _while_held(lines: Iterator[Line], claim: Claim) -> Iterator[Line]:
+    """Yield the lines until the claim is lost, so that no more is asked for them."""
+    for line in lines:
+        claim.raise_if_lost()
+        yield line

@@ -103,6 +103,10 @@ class Claim:
         if not self._lost and (now or age > STALE_SECONDS / 2):
             with self._lock:
                 self._write(once=False)
+        self.raise_if_lost()
+
+    def raise_if_lost(self) -> None:
+        """Raise LockedError if a renewal found that another run has taken the claim over."""
         if self._lost:
             raise LockedError(
                 f"{self._output}: another run has taken over this output, since this one was not "

@@ -17,6 +17,7 @@ from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.spread import Join
 from prism_cli.errors import LockedError, PrerequisiteError
 from prism_cli.files.urls import StagedPath, staged_path
+from prism_cli.rows.row import Row
 from prism_cli.shards.remote import claims, client
 from prism_cli.shards.remote.claims import Claim
 from tests.door import prism
@@ -137,6 +138,28 @@ def test_a_run_that_lost_its_claim_publishes_nothing(
     done = run_rows(EchoStage(), [bucket["in.jsonl"]], options)
     assert done.finished_before == [bucket["o.jsonl"]], "published now"
     assert bucket.get("o.jsonl") == jsonl(make_pairs(3))
+
+
+def test_a_run_that_lost_its_claim_works_no_further_rows(
+    bucket: Bucket, proxy: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "EVERY_SECONDS", 0.02)
+    bucket.put("in.jsonl", jsonl(make_pairs(3000)))
+    worked: list[object] = []
+
+    class Losing(EchoStage):
+        def work(self, row: Row) -> Row:
+            worked.append(row)
+            if len(worked) == 3:
+                bucket.put(".o.jsonl.claim", b'{"token": "of another run"}')
+                time.sleep(1)
+            return row
+
+    options = RunOptions(output=output_path(bucket["o.jsonl"]), quiet=True)
+    with pytest.raises(LockedError, match="has taken over this output"):
+        run_rows(Losing(), [bucket["in.jsonl"]], options)
+    assert len(worked) < 3000
+    assert bucket.names() == [".o.jsonl.claim", "in.jsonl"]
 
 
 def test_a_shard_that_another_machine_holds_is_looked_at_again(

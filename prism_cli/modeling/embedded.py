@@ -11,7 +11,9 @@ import os
 import shutil
 import sys
 import tempfile
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,18 @@ def smollm2_tokenizer() -> Any:
     return tokenizer
 
 
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Let transformers parse a GGUF once: it does so for each of config, weights and tokenizer."""
+    gguf: Any = importlib.import_module("gguf")
+    reader = gguf.GGUFReader
+    gguf.GGUFReader = cache(reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
+
+
 def _dequantise(gguf: Path, folder: Path) -> None:
     """Write config, float32 weights and tokenizer of the GGUF as an ordinary checkpoint."""
     import torch
@@ -142,7 +156,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     from prism_cli.modeling.silence_warnings import silence_transformers
 
     # The progress bars of the GGUF reader cannot be disabled.
-    with silence_transformers(), redirect_stderr(StringIO()):
+    with silence_transformers(), redirect_stderr(StringIO()), _read_once():
         quantised = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32
         )

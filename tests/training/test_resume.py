@@ -216,7 +216,7 @@ def test_a_time_limit_leaves_with_7_and_goes_on(toy: Toy, undisturbed: dict[str,
 
 
 EARLY = ("--set", "patience=1", "--set", "dev_steps=1", "--set", "select=target_loss", "--set",
-         "learning_rate=0.3", "--set", "save_steps=3")  # fmt: skip
+         "learning_rate=0.3", "--set", "save_steps=3", "--set", "log_steps=1")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -84,11 +84,19 @@ class ChangedInputError(UsageError):
     Args:
         reasons: differences, one line each.
         redo: True if the output itself is unchanged, so that it can be made again.
+        settings: True if settings or the stage differ.
     """
 
-    def __init__(self, message: str, *, reasons: Sequence[str] = (), redo: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reasons: Sequence[str] = (),
+        redo: bool = False,
+        settings: bool = False,
+    ) -> None:
         self.reasons = list(reasons)
-        self.redo = redo
+        self.redo, self.settings = redo, settings
         super().__init__(message)
 
 

@@ -93,7 +93,8 @@ def spread_of(
         return None
     for name in ("workers", "gpus_per_worker", "ray_address"):
         if getattr(common, name) is not None and not common.engine_on:
-            raise UsageError(f"--{name.replace('_', '-')}: of a cluster; add --engine-on ray")
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option}: is an option of --engine-on ray, which is not given")
     if not (common.join or common.engine_on):
         return None
     option = "--join" if common.join else f"--engine-on {common.engine_on}"
@@ -106,10 +107,9 @@ def spread_of(
         raise UsageError(f"{option}: not with --query, which is ranked by one process")
     if servers := stage.server_specs():
         raise UsageError(
-            f"{option}: {', '.join(servers)} is asked over HTTP, where prices, limits and claims "
-            "are kept by one process, which takes thousands of replies a second. Leave out "
-            f"{option} and set --concurrency; models of your own behind several servers are one "
-            "base_url behind a router"
+            f"{option}: {', '.join(servers)} is asked over HTTP; budget and rate limits are those "
+            "of one process, which sends as many requests at once as --concurrency says. Leave out "
+            f"{option}. For several servers of your own, name the base_url of a load balancer"
         )
     if common.join and options.overwrite:
         raise UsageError(

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from prism_cli.errors import InterruptedRunError, LimitReachedError
@@ -14,6 +14,11 @@ GRACE_SECONDS = 20.0
 """Time that requests in flight may still take after the first signal."""
 AT_ONCE = 0.001
 """Grace period if nothing is in flight."""
+_NOTICE_SECONDS = 1.0
+_STOPPING = (
+    b"prism: stops when what is in progress is finished, which is kept; a second Ctrl-C or SIGTERM "
+    b"ends it at once\n"
+)
 _WAIT_SECONDS = 0.2
 """Interval at which a run that waits looks for its stop."""
 
@@ -133,24 +138,32 @@ class Control:
         return spent or self._budget_refused
 
     @contextmanager
-    def handle_signals(self) -> Iterator[None]:
+    def handle_signals(self, *, quiet: bool = True) -> Iterator[None]:
         """Handle SIGINT and SIGTERM: the first sets the stop flag, the second ends the process at
-        once."""
+        once, which a line says if the first has not stopped it after a second, unless `quiet`."""
+        said = quiet
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
             if self.signal_number:
                 os._exit(128 + number)
             self.stop.request(number)
-            signal.setitimer(signal.ITIMER_REAL, self._grace)
+            first = self._grace if said else min(self._grace, _NOTICE_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, first)
 
-        def on_grace_over(_number: int, _frame: FrameType | None) -> None:
-            if self._interruptible:
+        def on_alarm(_number: int, _frame: FrameType | None) -> None:
+            nonlocal said
+            if self._grace > _NOTICE_SECONDS and not said:
+                said = True
+                with suppress(OSError):
+                    os.write(2, _STOPPING)  # print cannot be entered again from a handler
+                signal.setitimer(signal.ITIMER_REAL, self._grace - _NOTICE_SECONDS)
+            elif self._interruptible:
                 raise InterruptedRunError(self.signal_number)
 
         handlers = {
             signal.SIGINT: on_signal,
             signal.SIGTERM: on_signal,
-            signal.SIGALRM: on_grace_over,
+            signal.SIGALRM: on_alarm,
         }
         previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:

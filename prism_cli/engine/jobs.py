@@ -28,6 +28,7 @@ from prism_cli.shards.reader import (
     Source,
     find_shards,
 )
+from prism_cli.shards.shard_set import set_manifest
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.writer import part_path
 
@@ -231,6 +232,12 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
                     "there; name one file with -o to merge them"
                 )
             taken[place] = job.inputs[0].name
+    whole_set = set_manifest(folder) if folder else None
+    if whole_set and whole_set.exists() and all(job.manifest_path != whole_set for job in jobs):
+        raise UsageError(
+            f"-o {folder}: holds shards that `prism shard` wrote, among which outputs would be "
+            "read as shards; name another directory. Nothing was done"
+        )
     corpus = beir_corpus(folder) if folder else None
     ours = [manifest_path(corpus), *(job.manifest_path for job in jobs)] if corpus else []
     if corpus and real.of(corpus) not in taken and not any(path.exists() for path in ours):

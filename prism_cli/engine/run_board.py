@@ -10,8 +10,9 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ _LOCK_SECONDS = 0.2
 """Longest wait for another process's save."""
 _FORGET_MS = 24 * 3600 * 1000
 """Time without a save after which a process of another machine counts as gone."""
+_SILENT_MS = 600 * 1000
+"""The same where another command waits for it."""
 _SCHEMA = 1
 
 
@@ -40,9 +43,16 @@ class RunBoard:
     Args:
         jobs: all jobs of the run.
         engine: name of the spread.
+        settings: what determines the outputs besides the inputs.
     """
 
-    def __init__(self, stage: str, engine: str, jobs: Sequence[Job]) -> None:
+    def __init__(
+        self,
+        stage: str,
+        engine: str,
+        jobs: Sequence[Job],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.attempts: Counter[str] = Counter()
         """Lost attempts by name of the shard's output."""
         self.given_up: dict[str, str] = {}
@@ -60,6 +70,9 @@ class RunBoard:
             "host": platform.node(),
             "pid": os.getpid(),
             "started_ms": now_ms(),
+            "command": sha256(
+                orjson.dumps([stage, settings], option=orjson.OPT_SORT_KEYS)
+            ).hexdigest(),
         }
         self._fixed = {"schema": _SCHEMA, "stage": stage, **self._process}
         self._shards = [job.record_path.name for job in jobs] if self._path else []
@@ -67,12 +80,32 @@ class RunBoard:
         self._written_at = -_EVERY_SECONDS
 
     def begin(self) -> None:
-        """Create the folder and save the plan, before the work begins."""
+        """Create the folder and save the plan, before the work begins.
+
+        Raises:
+            LockedError: a command that makes other outputs is at work in the folder.
+        """
         if self._path is not None:
             with suppress(OSError):  # told by the lock of the first shard
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             remove_parts(leftover_parts(self._path.parent).get(BOARD_NAME, ()))
         self.save(now=True)
+        if other := self._other_command():
+            self.save(now=True, ended=True)
+            raise LockedError(
+                f"{self._path}: process {other['pid']} of {other['host']} makes outputs of another "
+                "command or of other settings in this folder. This one stops without touching "
+                "them. Name another folder with -o, or run it when the other has ended"
+            )
+
+    def _other_command(self) -> dict[str, Any] | None:
+        board = (read_board(self._path.parent) if self._path else None) or {}
+        for name, process in board.get("processes", {}).items():
+            mine = process.get("command") in (None, self._process["command"])
+            earlier = process["started_ms"] <= self._process["started_ms"]
+            if name != self._me and not mine and earlier and is_at_work(process, _SILENT_MS):
+                return dict(process)
+        return None
 
     def add_skipped(self, outputs: Iterable[SkippedOutput]) -> None:
         """Note the outputs that the run leaves as they are, but for those that others work on."""
@@ -159,12 +192,12 @@ def _folder_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def is_at_work(process: dict[str, Any]) -> bool:
+def is_at_work(process: dict[str, Any], forget_ms: int = _FORGET_MS) -> bool:
     """Return whether a process that has not taken its leave is still there, as far as known."""
     if process["host"] == platform.node():
         return is_alive(process["pid"])
     silent: int = now_ms() - process["updated_ms"]
-    return abs(silent) < _FORGET_MS
+    return abs(silent) < forget_ms
 
 
 def read_board(folder: Path) -> dict[str, Any] | None:

@@ -126,7 +126,9 @@ class RunPlan:
             if self.options.if_changed == "redo":
                 return None
             message = f"{error}. --if-changed redo makes such outputs again"
-            raise ChangedInputError(message, reasons=error.reasons, redo=True) from None
+            raise ChangedInputError(
+                message, reasons=error.reasons, redo=True, settings=error.settings
+            ) from None
 
     def is_finished(
         self,

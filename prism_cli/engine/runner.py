@@ -29,6 +29,11 @@ from prism_cli.errors import ShardLostError
 from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.remote.requests import stoppable
 
+_ONE_OUTPUT = (
+    "prism: there is one output, which one process works; `prism shard` writes the rows as shards, "
+    "for several"
+)
+
 
 def run_rows(
     stage: RowStage,
@@ -57,8 +62,8 @@ def run_rows(
     )
     try:
         with ExitStack() as stack:
-            stack.enter_context(control.handle_signals())
             notify = partial(show_notice, quiet=options.quiet)
+            stack.enter_context(control.handle_signals(quiet=options.quiet))
             stack.enter_context(stoppable(control.check_signal, notify))
             stack.enter_context(rare_collections())
             plan = plan_run(stage, inputs, options)
@@ -66,6 +71,8 @@ def run_rows(
             stack.callback(shared_runner.close)
             run = _Run(plan, ShardWorker(plan, control, shared_runner), summary)
             jobs = jobs_of_process(plan.jobs, options.part)
+            if options.shared and len(plan.jobs) == 1:
+                notify(_ONE_OUTPUT)
             spread = spread or (Batched(run.survey) if options.batch else Here())
             stack.callback(spread.close)
             run.process(jobs, spread)
@@ -108,8 +115,13 @@ class _Run:
                 job.check_names()
                 if not self.plan.is_finished(job, self.summary, listed=True):
                     unfinished.append(job)
+        if unfinished and self.skipped.has_other_settings:
+            error = self.skipped.error(len(jobs), None)
+            assert error
+            raise error
         self.plan.check_writable(unfinished)
-        board = RunBoard(self.plan.stage.name, spread.name, self.plan.jobs)
+        plan = self.plan
+        board = RunBoard(plan.stage.name, spread.name, plan.jobs, plan.options.settings)
         if unfinished:
             board.begin()
         if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:
@@ -117,14 +129,19 @@ class _Run:
             unfinished = self._refuse_split_queries(unfinished)
         if unfinished:
             self.survey(self.plan.stage)
+        silent = dict.fromkeys(job.name for job in unfinished)
         try:
             board.add_skipped(self.skipped.items)
             board.save(now=True)
             for report in spread.work(unfinished, self.worker, board):
+                silent.pop(report.name, None)
                 self._add(report)
                 if report.error:
                     board.add_skipped(self.skipped.items[-1:])
                 board.save()
+            for name in silent:
+                lost = ShardLostError(f"{name}: {spread.name} handed it out and said nothing of it")
+                self.skipped.add(name, lost)
         finally:
             board.save(now=True, ended=True)
 
@@ -150,9 +167,8 @@ class _Run:
     def _refuse_split_queries(self, jobs: Sequence[Job]) -> list[Job]:
         """Refuse the jobs with a query whose rows are in two shards; return the others."""
         queries = split_queries(self.plan, self.worker.rows, self._refusing)
-        if not queries.lines:
-            return list(jobs)
-        mend, names = queries.mending_command(self.plan), {job.name for job in jobs}
+        names = {job.name for job in jobs}
+        mend = queries.mending_command(self.plan) if queries.lines else ""
         for number, job in enumerate(self.plan.jobs):
             if number in queries.lines and job.name in names:
                 self.skipped.add_split_queries(job.name, queries.of(number), mend)

@@ -23,6 +23,10 @@ _CHANGED = (
     "made from other input or with other settings (--if-changed redo makes them again, with the "
     "replies that are in the ledger; so does --overwrite)"
 )
+_OTHER_SETTINGS = (
+    "made with other settings or by another command (name another folder with -o; --if-changed "
+    "redo makes them again, with the replies that are in the ledger; --overwrite makes all again)"
+)
 _NOT_OURS = "not as prism wrote them (--overwrite replaces them)"
 _LOCKED = "held by another run (run the same command when it has ended)"
 _UNREADABLE = "with an input that cannot be read"
@@ -66,7 +70,8 @@ class SkippedOutputs:
         """Add an output with one of OUTPUT_ERRORS."""
         kind, reasons = _OTHER, [str(error)]
         if isinstance(error, ChangedInputError) and error.reasons:
-            kind, reasons = _CHANGED if error.redo else _NOT_OURS, error.reasons
+            changed = _OTHER_SETTINGS if error.settings else _CHANGED
+            kind, reasons = changed if error.redo else _NOT_OURS, error.reasons
         elif isinstance(error, LockedError):
             kind, reasons = _LOCKED, []
         elif isinstance(error, MissingDataError):
@@ -87,19 +92,27 @@ class SkippedOutputs:
         kind = _SPLIT_QUERIES.format(mend)
         self.items.append(SkippedOutput(output, kind, tuple(queries), UsageError.exit_code))
 
-    def error(self, outputs: int, worked: int) -> RefusedOutputsError | None:
+    @property
+    def has_other_settings(self) -> bool:
+        """True if the folder holds outputs of another command or of other settings."""
+        return any(output.kind == _OTHER_SETTINGS for output in self.items)
+
+    def error(self, outputs: int, worked: int | None) -> RefusedOutputsError | None:
         """Return all outputs as one error; None if there are none.
 
         Args:
             outputs: number of outputs of the run.
             worked: number of outputs processed; the rest, except refused ones, was finished before.
+            None: no output was begun, so that the folder does not hold two kinds of outputs.
         """
         if not self.items:
             return None
         codes = {output.exit_code for output in self.items}
         count = len(self.items)
-        finished = outputs - count - worked
-        if worked and finished > 0:
+        finished = outputs - count - (worked or 0)
+        if worked is None:
+            others = ", and no other was begun: a folder holds outputs of one kind"
+        elif worked and finished > 0:
             others = f"; {worked:,} worked, {finished:,} finished before"
         else:
             others = "; the others were " + ("worked" if worked else "finished before")

@@ -59,6 +59,7 @@ def is_finished(
             + " (replies already in the ledger are used again)" * now.uses_ledger,
             reasons=differences,
             redo=True,
+            settings=bool(changed_settings(previous, now)),
         )
     same = _contents(previous["inputs"]) == [file.sha256 for file in now.inputs]
     return bool(same and previous["finished"])
@@ -100,9 +101,9 @@ def changed_settings(previous: Mapping[str, Any], now: Manifest) -> list[str]:
 
     A setting that an earlier version lacked counts as not set.
     """
-    lines: list[str] = []
     if previous["stage"] != now.stage:
-        lines.append(f"stage: was {previous['stage']}, is {now.stage}")
+        return [f"stage: was {previous['stage']}, is {now.stage}"]
+    lines: list[str] = []
     if now.config == previous["config"]:
         return lines
     config = orjson.loads(orjson.dumps(now.config))

@@ -230,7 +230,7 @@ class WorkerPool:
         self._remove(worker)
         if worker.shard is None:
             self._failed_to_start(reason)
-        elif self._stopping:
+        elif self._stopping or not self.cluster.answers:  # the shard is not to blame
             self._queue.put_back(worker.shard)
         else:
             report = self._queue.lost(worker.shard, reason)
@@ -280,11 +280,6 @@ class WorkerPool:
         """Ask the workers to leave their shards; yield the reports of those that end instead."""
         for worker in self._busy:
             self.cluster.call(worker.handle, "stop")
-        if self._busy:
-            self._say(
-                "stops when each worker has finished its batch in progress, which is kept; a "
-                "second Ctrl-C or SIGTERM ends the workers at once"
-            )
         yield from self._finish_running()
 
     def _finish_without_head(self) -> Iterator[ShardReport]:

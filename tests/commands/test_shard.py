@@ -125,6 +125,17 @@ def test_a_set_without_one_of_its_shards_is_refused() -> None:
     assert len(contents("in")) == 3
 
 
+def test_outputs_are_not_written_among_shards() -> None:
+    write_jsonl(Path("in.jsonl"), rows_of("abc"))
+    write_jsonl(Path("other.jsonl"), rows_of("d"))
+    assert prism("shard", "in.jsonl", "-o", "in", "--rows", "1").returncode == 0
+    before = contents("in")
+    refused = prism("convert", "other.jsonl", "in.jsonl", "-o", "in")
+    assert refused.returncode == 2
+    assert "-o in: holds shards that `prism shard` wrote" in refused.stderr
+    assert contents("in") == before
+
+
 @pytest.mark.parametrize("shards", [("aab", "bbc"), ("ab", "cb")], ids=["border", "scattered"])
 @pytest.mark.parametrize("many", [False, True], ids=["folder", "files"])
 def test_the_command_that_a_refusal_names_mends_the_shards(

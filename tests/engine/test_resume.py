@@ -3,20 +3,26 @@
 import gzip
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from prism_cli.engine.jobs import Job
 from prism_cli.engine.report import summary_lines
+from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.engine.shard_report import ShardReport
+from prism_cli.engine.shard_worker import ShardWorker
+from prism_cli.engine.spread import Here
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import (
     ChangedInputError,
     LimitReachedError,
     RefusedOutputsError,
+    ShardLostError,
     UsageError,
 )
 from prism_cli.ports import Reply, Usage
@@ -218,6 +224,41 @@ def test_other_settings_are_refused_for_all_outputs_in_one_message(tmp_path: Pat
     assert "and 24 more: model: was 'a', is 'b'" in words
     redone = score(ScriptedBatch(), shards, out, config={"model": "b"}, if_changed="redo")
     assert (len(redone.outputs), redone.exit_code) == (30, 0)
+
+
+def test_a_folder_is_not_finished_with_other_settings(tmp_path: Path) -> None:
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shards.mkdir()
+    write_jsonl(shards / "0.jsonl", [make_pair(0)])
+    write_jsonl(shards / "1.jsonl", [make_pair(1)])
+    score(ScriptedBatch(), shards, out, config={"model": "a"})
+    write_jsonl(shards / "2.jsonl", [make_pair(2)])
+    (out / "1.jsonl").unlink()
+    with pytest.raises(RefusedOutputsError, match="no other was begun") as caught:
+        score(ScriptedBatch(), shards, out, config={"model": "b"})
+    assert caught.value.exit_code == 2
+    assert sorted(path.name for path in out.glob("*.jsonl")) == ["0.jsonl"]
+    assert score(ScriptedBatch(), shards, out, config={"model": "a"}).exit_code == 0
+    write_jsonl(shards / "0.jsonl", [make_pair(9)])
+    write_jsonl(shards / "3.jsonl", [make_pair(3)])
+    of_input = score(ScriptedBatch(), shards, out, config={"model": "a"})
+    assert (len(of_input.outputs), of_input.exit_code) == (1, 2)
+
+
+def test_a_shard_of_which_a_spread_says_nothing_is_told(tmp_path: Path) -> None:
+    class Forgetful(Here):
+        def work(
+            self, jobs: Sequence[Job], worker: ShardWorker, board: RunBoard
+        ) -> Iterator[ShardReport]:
+            yield from super().work(jobs[1:], worker, board)
+
+    shards, out = tmp_path / "shards", tmp_path / "out"
+    shards.mkdir()
+    for number in range(3):
+        write_jsonl(shards / f"{number}.jsonl", [make_pair(number)])
+    summary = run_rows(EchoStage(), [str(shards)], RunOptions(out, quiet=True), Forgetful())
+    assert summary.exit_code == ShardLostError.exit_code
+    assert "0.jsonl: here handed it out and said nothing" in str(summary.refused)
 
 
 def test_a_changed_input_is_made_again_where_that_is_wished(tmp_path: Path, pairs: Path) -> None:

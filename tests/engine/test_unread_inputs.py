@@ -36,9 +36,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are hashed, in order."""
     names: list[str] = []
 
-    def counted(path: Path, first_bytes: int | None = None) -> FileDigest:
+    def counted(path: Path, first_bytes: int | None = None, **more: Any) -> FileDigest:
         names.append(path.name)
-        return digest_file(path, first_bytes)
+        return digest_file(path, first_bytes, **more)
 
     for module in (shard, file_digest):
         monkeypatch.setattr(module, "digest_file", counted)

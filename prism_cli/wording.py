@@ -76,6 +76,14 @@ def counted(count: int, singular: str, plural: str = "") -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
+def rate(per_second: float, unit: str) -> str:
+    """Return a rate such as "2.5 rows/s"; of slow work per minute or per hour."""
+    for seconds, name in ((1, "s"), (60, "min")):
+        if per_second * seconds >= 0.1 or not per_second:
+            return f"{per_second * seconds:,.1f} {unit}/{name}"
+    return f"{per_second * 3600:,.1f} {unit}/h"
+
+
 def duration(seconds: float) -> str:
     """Return a time span in its natural unit: `45 s`, `12.5 min`, `3.2 h`, `2.1 days`."""
     for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):

@@ -11,7 +11,7 @@ import typer
 
 from prism_cli.commands.options import output_path
 from prism_cli.reporting.sanitize import escape_invisible
-from prism_cli.wording import counted, duration, label, value, wrapped
+from prism_cli.wording import counted, duration, label, rate, value, wrapped
 
 if TYPE_CHECKING:
     from orjson import Fragment
@@ -116,9 +116,9 @@ def _sums(sums: "StatusSums") -> list[str]:
     lines = [", ".join(parts)]
     if sums.processes:
         by = f" on {counted(len(sums.hosts), 'host')}" if len(sums.hosts) > 1 else ""
-        rate = f"{sums.rows_per_second:,.1f} rows/s by " if sums.rows_per_second else ""
+        speed = f"{rate(sums.rows_per_second, 'rows')} by " if sums.rows_per_second else ""
         working = counted(len(sums.processes), "process", "processes")
-        now = [f"now: {rate}{working}{by}"]
+        now = [f"now: {speed}{working}{by}"]
         if sums.seconds_left is not None:
             now.append(f"about {duration(sums.seconds_left)} left for all")
         lines.append(", ".join(now))
@@ -195,7 +195,7 @@ def _line(status: "RunStatus", *, short: bool = False) -> str:
     if status.state == "running" and status.questions.get("per_second"):
         parts.append(f"{status.questions['per_second']:,.1f}/s")
     elif status.rows_per_second:
-        parts.append(f"{status.rows_per_second:,.1f} rows/s")
+        parts.append(rate(status.rows_per_second, "rows"))
     if status.seconds_left is not None:
         left = status.seconds_left
         parts.append(f"{duration(left) if short else f'{left / 60:.1f} min'} left")

@@ -3,6 +3,8 @@
 import time
 from typing import Any, NamedTuple
 
+from prism_cli.wording import duration, rate
+
 
 class QuestionCounts(NamedTuple):
     """Questions of rows that ask several each, such as one about each document of a query.
@@ -100,11 +102,11 @@ class Progress:
             parts.append(f"{_of(self.questions.answered, self.questions.total)} {asked}")
             parts.append(f"{(self.questions.answered - self.questions.found) / seconds:,.1f}/s")
         else:
-            parts.append(f"{new / seconds:,.1f} {rows}/s")
+            parts.append(rate(new / seconds, rows))
         if self.usd:
             parts.append(f"{self.usd:.4f} USD")
         if self.total and new > 0:
-            parts.append(f"{max(0, self.total - self.rows) / new * seconds / 60:.1f} min left")
+            parts.append(f"{duration(max(0, self.total - self.rows) / new * seconds)} left")
         return ", ".join(parts)
 
 

@@ -137,6 +137,21 @@ def test_the_time_left_is_that_of_this_attempt(monkeypatch: pytest.MonkeyPatch) 
     assert progress.line == "score: 910 of 1,000 rows, 0.2 rows/s, 0.5000 USD, 9.0 min left"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "pace"),
+    [(4, "2.5 shards/s"), (400, "1.5 shards/min"), (36_000, "1.0 shards/h")],
+)
+def test_a_slow_pace_is_one_per_minute_or_per_hour(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, pace: str
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    progress = Progress("rerank by 2 workers", 100, "shards")
+    now[0] += seconds
+    progress.advance(10, 0.0)
+    assert f", {pace}, " in progress.line
+
+
 def test_a_stage_that_asks_nothing_has_a_pace(progresses: list[Recording]) -> None:
     write_jsonl(Path("in.jsonl"), make_pairs(16))
     run_rows(EchoStage(), ["in.jsonl"], RunOptions(output=OUT))

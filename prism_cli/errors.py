@@ -209,6 +209,19 @@ class LockedError(PrismError):
     exit_code = 75
 
 
+class OtherCommandError(PrismError):
+    """A command that makes other outputs is at work in the same folder; this run ends."""
+
+    exit_code = LockedError.exit_code
+
+    def __init__(self, place: object, process: object, host: object) -> None:
+        super().__init__(
+            f"{place}: process {process} of {host} makes outputs of another command or of other "
+            "settings in this folder. This one stops without touching them. Name another folder "
+            "with -o, or run it when the other has ended"
+        )
+
+
 class RefusedOutputsError(PrismError):
     """Some outputs of a run were refused and left unchanged; the message names them and the remedy.
 

@@ -152,6 +152,7 @@ def plan_jobs(
     if not (is_directory or folder or len(sources) > 1) or (
         (line_suffix(output) or kind == "parquet") and not is_directory
     ):
+        _refuse_among_inputs(output, inputs)
         return _checked([Job(sources, {"": output}, output)])
     if not is_directory and output.suffix and kind != "lines":
         raise UsageError(
@@ -202,6 +203,19 @@ def _each_beside(sources: Sequence[Input], stage: str) -> list[Job]:
         for source, output in zip(sources, outputs, strict=True)
         if not (isinstance(source, Shard) and real.of(source.path) in resolved)
     ]
+
+
+def _refuse_among_inputs(output: Path, inputs: Sequence[str | Source]) -> None:
+    """Raise UsageError if the output would be in a folder that is read: the next run would take it
+    for an input."""
+    real = RealPaths()
+    parent = os.path.dirname(real.of(output))
+    for name in inputs:
+        if isinstance(name, str) and os.path.isdir(name) and real.of(name) == parent:
+            raise UsageError(
+                f"-o {output}: is in {name}, an input of this command, and would be read as one "
+                "of its files by the next; name a file in another directory. Nothing was done"
+            )
 
 
 def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:

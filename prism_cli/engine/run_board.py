@@ -10,9 +10,8 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import orjson
 from prism_cli.engine.heartbeat import is_alive
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.skipped_outputs import SkippedOutput
-from prism_cli.errors import LockedError, ShardLostError
+from prism_cli.errors import LockedError, OtherCommandError, ShardLostError
 from prism_cli.shards.file_creation import create_file, new_attempt
 from prism_cli.shards.timestamps import now_ms
 from prism_cli.shards.writer import leftover_parts, part_path, remove_parts
@@ -43,7 +42,7 @@ class RunBoard:
     Args:
         jobs: all jobs of the run.
         engine: name of the spread.
-        settings: what determines the outputs besides the inputs.
+        command: identity of the stage and of its settings.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class RunBoard:
         stage: str,
         engine: str,
         jobs: Sequence[Job],
-        settings: Mapping[str, Any] | None = None,
+        command: str = "",
     ) -> None:
         self.attempts: Counter[str] = Counter()
         """Lost attempts by name of the shard's output."""
@@ -70,9 +69,7 @@ class RunBoard:
             "host": platform.node(),
             "pid": os.getpid(),
             "started_ms": now_ms(),
-            "command": sha256(
-                orjson.dumps([stage, settings], option=orjson.OPT_SORT_KEYS)
-            ).hexdigest(),
+            "command": command,
         }
         self._fixed = {"schema": _SCHEMA, "stage": stage, **self._process}
         self._shards = [job.record_path.name for job in jobs] if self._path else []
@@ -83,7 +80,7 @@ class RunBoard:
         """Create the folder and save the plan, before the work begins.
 
         Raises:
-            LockedError: a command that makes other outputs is at work in the folder.
+            OtherCommandError: a command that makes other outputs is at work in the folder.
         """
         if self._path is not None:
             with suppress(OSError):  # told by the lock of the first shard
@@ -92,11 +89,7 @@ class RunBoard:
         self.save(now=True)
         if other := self._other_command():
             self.save(now=True, ended=True)
-            raise LockedError(
-                f"{self._path}: process {other['pid']} of {other['host']} makes outputs of another "
-                "command or of other settings in this folder. This one stops without touching "
-                "them. Name another folder with -o, or run it when the other has ended"
-            )
+            raise OtherCommandError(self._path, other["pid"], other["host"])
 
     def _other_command(self) -> dict[str, Any] | None:
         board = (read_board(self._path.parent) if self._path else None) or {}

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
+
+import orjson
 
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, Line, plan_jobs, read_lines
@@ -61,6 +64,12 @@ class RunPlan:
         return self._folders[str(job.record_path.parent)] if many else None
 
     @cached_property
+    def command(self) -> str:
+        """Identity of the stage and of what determines its outputs besides the inputs."""
+        content = [self.stage.name, self.options.settings]
+        return sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    @cached_property
     def _folders(self) -> dict[str, dict[str, ObjectState]]:
         return list_folders(job.record_path for job in self.jobs)
 
@@ -109,7 +118,7 @@ class RunPlan:
             manifest = self._finished(record or self.record(job, listed=listed))
             if staged and manifest and not staged.published:  # a killed run made it
                 try:
-                    claim = held.enter_context(staged.claim())
+                    claim = held.enter_context(staged.claim(self.command))
                 except LockedError:
                     if record is None:
                         return None  # whoever works on it is waited for, or told later

@@ -121,7 +121,7 @@ class _Run:
             raise error
         self.plan.check_writable(unfinished)
         plan = self.plan
-        board = RunBoard(plan.stage.name, spread.name, plan.jobs, plan.options.settings)
+        board = RunBoard(plan.stage.name, spread.name, plan.jobs, plan.command)
         if unfinished:
             board.begin()
         if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:

@@ -86,7 +86,7 @@ class ShardWorker:
         if self.plan.is_finished(job, summary, record):
             return None
         if staged := self.plan.staged(job):
-            self._claims[job.name] = held.enter_context(staged.claim())
+            self._claims[job.name] = held.enter_context(staged.claim(self.plan.command))
             if staged.is_changed:
                 record = self.plan.record(job)
                 if self.plan.is_finished(job, summary, record):

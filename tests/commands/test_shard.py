@@ -136,6 +136,17 @@ def test_outputs_are_not_written_among_shards() -> None:
     assert contents("in") == before
 
 
+def test_an_output_is_not_written_into_the_folder_of_its_inputs() -> None:
+    Path("in").mkdir()
+    write_jsonl(Path("in/a.jsonl"), rows_of("ab"))
+    for folder in ("in", "./in/"):
+        refused = prism("convert", folder, "-o", "in/all.jsonl")
+        assert refused.returncode == 2
+        assert f"-o in/all.jsonl: is in {folder}, an input of this command" in refused.stderr
+    assert sorted(contents("in")) == ["a.jsonl"]
+    assert prism("convert", "in/a.jsonl", "-o", "in/b.jsonl").returncode == 0
+
+
 @pytest.mark.parametrize("shards", [("aab", "bbc"), ("ab", "cb")], ids=["border", "scattered"])
 @pytest.mark.parametrize("many", [False, True], ids=["folder", "files"])
 def test_the_command_that_a_refusal_names_mends_the_shards(

@@ -218,7 +218,7 @@ def test_processes_that_are_killed_at_any_time_leave_the_bytes_of_one(
 ) -> None:
     class Slow(EchoStage):
         def work(self, row: Row) -> Any:
-            time.sleep(0.01)
+            time.sleep(0.025)
             return super().work(row)
 
     def start() -> int:

@@ -17,7 +17,7 @@ from prism_cli.engine.run_board import RunBoard, read_board
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.spread import Join
 from prism_cli.engine.status import RunStatus, find_outputs, read_statuses
-from prism_cli.errors import LockedError
+from prism_cli.errors import OtherCommandError
 from prism_cli.rows.row import Row
 from tests.factories import make_pairs, write_jsonl
 from tests.fakes import EchoStage
@@ -124,14 +124,13 @@ def test_a_command_that_makes_other_outputs_waits_for_the_end_of_the_first(
 
     child = forked(children, other)
     until(lambda: (read_board(out) or {}).get("processes"))
-    for stage, settings in (("echo", {"threshold": 0.4}), ("convert", None)):
-        jobs = [Job([], {"": out / name}, out / name) for name in "12"]
-        with pytest.raises(LockedError, match=f"process {child} of"):
-            RunBoard(stage, "join", jobs, settings).begin()
+    jobs = [Job([], {"": out / name}, out / name) for name in "12"]
+    with pytest.raises(OtherCommandError, match=f"process {child} of"):
+        RunBoard("convert", "join", jobs, "another").begin()
     assert [process["pid"] for process in read(out)["processes"].values()] == [child]
     board_of(out, "0", "1").begin()
     killed(children, child)
-    RunBoard("convert", "join", jobs).begin()
+    RunBoard("convert", "join", jobs, "another").begin()
 
 
 def test_a_process_that_begins_alone_forgets_earlier_runs(out: Path) -> None:

@@ -19,6 +19,7 @@ import orjson
 from prism_cli.errors import (
     LockedError,
     MissingDataError,
+    OtherCommandError,
     PrerequisiteError,
     PrismError,
     StorageError,
@@ -28,6 +29,7 @@ from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.remote.requests import OtherState
 from prism_cli.shards.remote.store import ObjectState, delete, object_state, put, read_blocks
 from prism_cli.shards.state import is_network_file_system
+from prism_cli.shards.timestamps import now_ms
 from prism_cli.shards.writer import whole_file
 
 EVERY_SECONDS = 15.0
@@ -36,6 +38,8 @@ STALE_SECONDS = 4 * EVERY_SECONDS
 _PROBE = ".prism-probe"
 _TRIES = 5
 """Tries against others that write and remove the same object."""
+_STARTED_MS = now_ms()
+"""When this process began: of two commands that make different outputs, the later one stops."""
 _ENDED = b'{"ended":true}'
 """Content of a claim that could not be removed."""
 
@@ -46,13 +50,16 @@ class Claim:
     Args:
         record_path: path from which the claim is named. The caller holds its lock, so that a claim
             from this state directory is that of a killed run.
+        command: identity of what makes the output.
 
     Raises:
         LockedError: another run holds the claim.
+        OtherCommandError: it makes other outputs, and began earlier.
         StorageError, PrerequisiteError: the store fails or refuses.
     """
 
-    def __init__(self, record_path: StagedPath) -> None:
+    def __init__(self, record_path: StagedPath, command: str = "") -> None:
+        self._command = command
         self._output = record_path
         path = record_path.with_name(f".{record_path.name}.claim")
         self._local, self._name = path, path.object_name
@@ -135,6 +142,9 @@ class Claim:
         raise LockedError(f"{self._output}: other runs are beginning on this output")
 
     def _refuse(self, content: dict[str, Any], age: float) -> None:
+        other = content.get("command") not in (None, "", self._command)
+        if other and content.get("started_ms", 0) <= _STARTED_MS:
+            raise OtherCommandError(self._name, content.get("pid"), content.get("host"))
         left = max(1, STALE_SECONDS - age)
         raise LockedError(
             f"{self._output}: process {content.get('pid', '?')} of {content.get('host', '?')} "
@@ -192,6 +202,8 @@ class Claim:
                 "host": platform.node(),
                 "pid": os.getpid(),
                 "renewed": self._count,
+                "command": self._command,
+                "started_ms": _STARTED_MS,
             }
         )
 

@@ -150,9 +150,10 @@ class StagedOutputs:
         digest = self._manifest_digest()
         return known is not None and bool(digest) and known.manifest == digest
 
-    def claim(self) -> Claim:
-        """Return the claim of the outputs, which is held while it is entered."""
-        return Claim(self._record_path)
+    def claim(self, command: str) -> Claim:
+        """Return the claim of the outputs, which is held while it is entered; `command` as for
+        `Claim`."""
+        return Claim(self._record_path, command)
 
     @property
     def is_changed(self) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from prism_cli.commands.options import output_path
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.spread import Join
-from prism_cli.errors import LockedError, PrerequisiteError
+from prism_cli.errors import LockedError, OtherCommandError, PrerequisiteError
 from prism_cli.files.urls import StagedPath, staged_path
 from prism_cli.rows.row import Row
 from prism_cli.shards.remote import claims, client
@@ -79,6 +79,20 @@ def test_one_machine_holds_a_claim_until_it_ends_or_is_silent(
             silent.__exit__(None, None, None)
             taken.check(now=True)
     assert not bucket.names()
+
+
+def test_of_two_commands_that_make_other_outputs_the_later_one_ends(
+    bucket: Bucket, proxy: FaultyS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = (on_machine(bucket, tmp_path / name) for name in ("a", "b"))
+    with Claim(here, "convert"):
+        with pytest.raises(OtherCommandError, match="another command or of other settings") as told:
+            Claim(there, "rerank").__enter__()
+        assert told.value.exit_code == 75
+        monkeypatch.setattr(claims, "_STARTED_MS", claims._STARTED_MS - 1)
+        for command in ("convert", "rerank"):
+            with pytest.raises(LockedError):
+                Claim(there, command).__enter__()
 
 
 def test_a_claim_that_a_killed_run_of_this_machine_left_is_taken_at_once(

@@ -1,4 +1,4 @@
-"""What a run needs of a cluster, whichever it is."""
+"""Interface of a cluster, whichever it is."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ class WorkerDiedError(Exception):
 
 
 class Cluster(Protocol):
-    """Where workers run. A call is started at once and its reference is awaited."""
+    """Place where workers run. A call is started at once and its reference is awaited."""
 
     @property
     def lost(self) -> bool:

@@ -112,7 +112,7 @@ def asks_for_token(address: str) -> bool:
 
 
 class Reachability:
-    """Whether ports take connections, now and of late.
+    """Reachability of ports, now and of late.
 
     Args:
         addresses: HOST:PORT of each.

@@ -1,4 +1,4 @@
-"""What Ray's errors say, in the words of prism: Ray's own have several pages."""
+"""Ray's errors in the words of prism: Ray's own have several pages."""
 
 import re
 

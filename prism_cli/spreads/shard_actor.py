@@ -33,7 +33,7 @@ from prism_cli.version import __version__
 
 @dataclass(frozen=True)
 class ActorSetup:
-    """What a worker needs to begin; can be pickled.
+    """Settings with which a worker begins; can be pickled.
 
     Attributes:
         surveyed: result of the stage's survey; None if it has none.

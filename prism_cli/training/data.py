@@ -36,7 +36,7 @@ _CHUNK_ROWS = 512
 _CHUNK_CHARACTERS = 4_000_000
 _FORMAT = 3
 SHARED_FOLDER_SECONDS = 60.0
-"""How long a network file system may take to show a new file to other nodes."""
+"""Longest time that a network file system may take to show a new file to other nodes."""
 COLUMNS = datasets.Features(
     {
         "prompt": datasets.List(datasets.Value("int32")),

@@ -20,7 +20,7 @@ _RIGHTS = {
     "writing": ("write objects", "s3:PutObject"),
     "deleting": ("delete objects", "s3:DeleteObject"),
 }
-"""What is done -> the right that it needs, and its name in S3."""
+"""Action -> the right that it needs, and the name of that right in S3."""
 _VARIABLES = {
     "s3": "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (of temporary keys "
     "AWS_SESSION_TOKEN too)",

@@ -1,4 +1,4 @@
-"""What a staging folder knows of the store: `.OUT.store.json`."""
+"""Record of the store in a staging folder: `.OUT.store.json`."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,6 +1,7 @@
 """`prism report`: one finished evaluation rendered again, or several of a kind side by side."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from prism_cli.wording import wrapped
 
 if TYPE_CHECKING:
-    from prism_cli.reporting.comparison import Finished
+    from prism_cli.reporting.arms import Finished
     from prism_cli.reporting.page import Page
 
 app = typer.Typer(
@@ -28,8 +29,12 @@ _BEGUN_BY = {
 @app.command()
 def report(
     folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR…", help="Folders of finished evaluations.", show_default=False),
+        list[str],
+        typer.Argument(
+            metavar="[ARM=]DIR…",
+            help="Folders of finished evaluations; those of one ARM are averaged.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -48,6 +53,8 @@ def report(
     """Render a finished evaluation, or compare several of one kind with the first.
 
     To compare settings (rewritten queries, objectives, …), evaluate both and pass both folders.
+    With several seeds, name the arm of each: plain=runs/eval/plain-0 plain=runs/eval/plain-1 ….
+    An arm is the mean of its folders, query by query.
     """
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.metrics_file import REPORT
@@ -59,19 +66,23 @@ def report(
 
     if output is not None and output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"-o {output}: expected a name that ends in .html")
-    runs = [_finished(folder) for folder in folders]
+    named = [_named(folder) for folder in folders]
+    runs = [_finished(folder) for _, folder in named]
     kinds = {run.name: run.metrics["kind"] for run in runs}
     if len(set(kinds.values())) > 1:
         listed = ", ".join(f"{name} is of kind {kind}" for name, kind in kinds.items())
         raise UsageError(f"evaluations of one kind are compared with each other; {listed}")
-    if len({folder.resolve() for folder in folders}) < len(folders):
+    if len({folder.resolve() for _, folder in named}) < len(folders):
         raise UsageError("a folder is named twice; name each evaluation once")
+    runs = _by_arm([name for name, _ in named], runs)
+    if len(runs) == 1 and len(folders) > 1:
+        raise UsageError(f"one arm, {runs[0].name}; name a second one to compare it with")
     if len(runs) == 1:
         content: dict[str, Any] = dict(runs[0].metrics)
-        page, path = _page_of(runs[0]), output or folders[0] / REPORT
+        page, path = _page_of(runs[0]), output or named[0][1] / REPORT
     else:
         content = compare(runs)
-        provenance = {"command": ["prism", "report", *map(str, folders)]}
+        provenance = {"command": ["prism", "report", *folders]}
         page = comparison_page(
             content, provenance | {run.name: run.metrics["provenance"] for run in runs}
         )
@@ -86,6 +97,37 @@ def report(
         print(f"wrote {path}", file=sys.stderr)
 
 
+def _named(argument: str) -> tuple[str, Path]:
+    """Return arm and folder of `[ARM=]DIR`; "" without an arm, as for a folder with = in it."""
+    arm, equals, folder = argument.partition("=")
+    if not (arm and equals and folder) or Path(argument).exists():
+        return "", Path(argument)
+    return arm, Path(folder)
+
+
+def _by_arm(names: Sequence[str], runs: Sequence["Finished"]) -> list["Finished"]:
+    """Return the runs with those of one arm averaged, in the order of their first mention.
+
+    Raises:
+        UsageError: an evaluation measured more than the arm's model.
+    """
+    from prism_cli.errors import UsageError
+    from prism_cli.reporting.arms import arm
+
+    if not any(names):
+        return list(runs)
+    arms: dict[str, list[Finished]] = {}
+    for name, run in zip(names, runs, strict=True):
+        arms.setdefault(name or run.name, []).append(run)
+    try:
+        return [arm(name, members) for name, members in arms.items()]
+    except ValueError as error:
+        raise UsageError(
+            f"{error}: expected one model besides the systems that all folders of an arm share; "
+            "evaluate each model into a folder of its own"
+        ) from None
+
+
 def _finished(folder: Path) -> "Finished":
     """Return the evaluation in a folder, also if it lacks sets that could not be fetched.
 
@@ -95,7 +137,7 @@ def _finished(folder: Path) -> "Finished":
     from prism_cli.errors import MissingDataError
     from prism_cli.evaluation.metrics_file import METRICS, has_no_figures, read_metrics
     from prism_cli.evaluation.ranking.per_query import read_per_query
-    from prism_cli.reporting.comparison import Finished
+    from prism_cli.reporting.arms import Finished
     from prism_cli.shards.manifest import manifest_path, read_manifest
 
     path = folder / METRICS
@@ -149,7 +191,12 @@ def _page_of(run: "Finished") -> "Page":
 def _print_summary(comparison: dict[str, Any]) -> None:
     """Print key figures, differences and warnings."""
     from prism_cli.commands.tables import print_table
-    from prism_cli.reporting.comparison_page import figure_name, key_figures, signed
+    from prism_cli.reporting.comparison_page import (
+        figure_name,
+        key_figures,
+        shown_spread,
+        signed,
+    )
 
     kind = comparison["kind"]
     rows = [
@@ -181,6 +228,13 @@ def _print_summary(comparison: dict[str, Any]) -> None:
     ]
     if tests:
         print_table("paired tests", tests)
+    spread = [
+        {"set": entry["group"]} | {"arm": entry["arm"], "mean": entry["mean"], "sd": entry["sd"]}
+        | {f"run {place}": value for place, value in enumerate(entry["values"], 1)}
+        for entry in shown_spread(comparison)
+    ]  # fmt: skip
+    if spread:
+        print_table("runs of each arm", spread)
     if comparison["differs"]:
         print(wrapped(f"differs: {', '.join(comparison['differs'])}", sys.stderr), file=sys.stderr)
     for warning in comparison["warnings"]:

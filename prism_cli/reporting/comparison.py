@@ -1,11 +1,12 @@
 """Compare finished evaluations of one kind: shared figures, paired tests, and other differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.domain.significance import paired_comparison, with_holm
+from prism_cli.reporting.arms import Finished, spread_of_runs
 from prism_cli.reporting.figures import Figure, figures_of, numbers
 from prism_cli.reporting.pairing import Column, columns_of
 
@@ -15,21 +16,6 @@ Table = dict[Place, Figure]
 AVERAGE = "average of the shared sets"
 _MAX_NAMED = 3
 """Figures that a warning names; of the rest, their number."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished evaluation.
-
-    Attributes:
-        name: its folder, as typed.
-        metrics: the content of its metrics.json.
-        per_query: (dataset, system) -> MAIN_MEASURE by query id, where a ranking kept it.
-    """
-
-    name: str
-    metrics: Mapping[str, Any]
-    per_query: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
 
 
 def compare(runs: Sequence[Finished]) -> dict[str, Any]:
@@ -71,6 +57,7 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
         "columns": [asdict(column) for column in columns],
         "figures": figures,
         "tests": tests,
+        "spread": list(spread_of_runs(runs)),
         "differs": differs,
         "warnings": [
             *_data_warnings(runs),

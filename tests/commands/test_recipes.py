@@ -82,6 +82,17 @@ def test_cp_makes_a_copy_to_change_and_never_replaces_one(tmp_path: Path) -> Non
     assert f"{tmp_path}/new: is a folder; name a file" in folder.stderr
 
 
+def test_cp_copies_a_folder_of_scripts_and_never_into_an_existing_one(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    assert prism("recipes", "cp", "ablations", str(mine)).returncode == 0
+    names = {name for name in shipped_files() if name.startswith("ablations/")}
+    assert {f"ablations/{path.name}" for path in mine.iterdir()} == names
+    assert (mine / "common.sh").read_bytes() == shipped_files()["ablations/common.sh"].read_bytes()
+    again = prism("recipes", "cp", "ablations/", str(mine))
+    assert again.returncode == 2
+    assert "name a new folder" in again.stderr
+
+
 def test_check_reports_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     first, two = tmp_path / "one.toml", tmp_path / "two.toml"
     first.write_text("learnin_rate = 1e-5\nsed = 1\n")

@@ -6,12 +6,13 @@ evaluation of rankings over data sets is in `evaluation.ranking`, its report in
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Literal, TypedDict
 
 from prism_cli.domain.evidence_budget import BLANK, EXTRACTIVE, THRESHOLD, RankOptions, allot
+from prism_cli.domain.fusion import first_stage_values, fused_scores
 from prism_cli.domain.grounded_texts import Texts
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.windows import Windows
@@ -25,7 +26,13 @@ DECIMALS = 6
 """Decimals of scores and logits."""
 
 
-class Result(Texts, Windows):
+class Fused(TypedDict, total=False):
+    """Field of a result that is fused with the first stage's score, by which it is ordered."""
+
+    fused_score: float | None
+
+
+class Result(Texts, Windows, Fused):
     """A reranker's result for one document.
 
     Attributes:
@@ -83,7 +90,8 @@ def ranking(
             are yielded after each text, so that other work takes its turn.
 
     Raises:
-        RowError: the query is too long for the model's prompt.
+        RowError: the query is too long for the model's prompt; with `fuse`, the first stage has
+            scored no document.
     """
     if not documents:
         return Ranking([], Counter())
@@ -106,13 +114,12 @@ def ranking(
         if reply.refusal is not None:
             raise RowError("query", reply.refusal)
     logits = {index: float(reply.value["logit"]) for index, reply in replies.items()}
+    values = [round(logits.get(index, -inf), DECIMALS) for index in range(len(documents))]
+    fused = _fused(documents, logits, options)
+    if fused:
+        values = [-inf if value is None else value for value in fused]
     order = sorted(
-        range(len(documents)),
-        key=lambda index: (
-            -round(logits.get(index, -inf), DECIMALS),
-            documents[index].doc_id,
-            index,
-        ),
+        range(len(documents)), key=lambda index: (-values[index], documents[index].doc_id, index)
     )
     kept = order[: options.top_n]
     counts = Counter(
@@ -154,6 +161,7 @@ def ranking(
     for place, index in enumerate(kept):
         logit = logits.get(index, -inf)
         texts_of_document: Texts = {}
+        fused_score: Fused = {"fused_score": fused[index]} if fused else {}
         if options.evidence:
             texts_of_document, text_counts = texts.fields(place, reasons[place])
             counts.update(text_counts)
@@ -164,6 +172,7 @@ def ranking(
                 "relevance_score": round(relevance_score(logit), DECIMALS),
                 "logit": round(logit, DECIMALS) if index in logits else None,
                 "verdict": verdict_of(logit),
+                **fused_score,
                 **texts_of_document,
                 "truncated": index in replies and bool(replies[index].value["truncated"]),
                 **_windows(replies.get(index), documents[index].body),
@@ -171,6 +180,25 @@ def ranking(
         )
     counts["tokens_written"] = texts.tokens_written
     return Ranking(results, counts)
+
+
+def _fused(
+    documents: Sequence[Candidate], logits: Mapping[int, float], options: RankOptions
+) -> list[float | None]:
+    """Return the fused scores; [] without fusion."""
+    if options.fuse is None:
+        return []
+    first_stage = first_stage_values(
+        [one.source_score for one in documents], [one.source_rank for one in documents]
+    )
+    if all(value is None for value in first_stage):
+        expected = "the first stage's score, or source_rank, for fusion"
+        raise RowError("source_score", f"expected {expected}; found neither")
+    ours = [
+        round(logits[index], DECIMALS) if index in logits else None
+        for index in range(len(documents))
+    ]
+    return fused_scores(ours, first_stage, options.fuse)
 
 
 def _task(

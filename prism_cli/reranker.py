@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.adapters.runtimes.engines import load_runtime, reading
@@ -41,6 +41,7 @@ class Options(TypedDict, total=False):
     grounding: str
     evidence_from: str
     skip_repeats: bool
+    fuse: float | Literal["rrf"] | None
 
 
 class Reranker:
@@ -146,6 +147,7 @@ class Reranker:
         grounding: str = REPAIR,
         evidence_from: str = MODEL,
         skip_repeats: bool = False,
+        fuse: float | Literal["rrf"] | None = None,
     ) -> list[Result]:
         """Return the documents, best first, in the form of `results` of `prism rerank`.
 
@@ -164,6 +166,8 @@ class Reranker:
                 has by the document's own; report only lists them as unsupported; off does neither.
             evidence_from: model, or extractive: the document's own sentences.
             skip_repeats: leave out evidence that says nothing beyond that of better documents.
+            fuse: order by the fusion with the documents' `source_score` (or `source_rank`), of the
+                first stage that found them: its weight in [0, 1], or "rrf".
 
         Raises:
             ArgumentError: (a ValueError) an option is out of range, a document has another shape,
@@ -181,6 +185,7 @@ class Reranker:
             grounding=grounding,
             evidence_from=evidence_from,
             skip_repeats=skip_repeats,
+            fuse=fuse,
         )
         return results
 

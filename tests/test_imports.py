@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "modeling", "evaluation", "exporting", "reporting", "quickstart", "adapters.datasets",
         "reranker", "files", "terminal", "serving", "spreads",
     },
-    "configs": {"configs", "files", "domain.defaults", "domain.scoring"},
+    "configs": {"configs", "files", "domain.defaults", "domain.fusion", "domain.scoring"},
     "files": {"files"},
     "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports", "domain.near_duplicates"},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.eval_sets import data_folder, find_sets
+from prism_cli.commands.eval_sets import check_fusion, data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
 from prism_cli.commands.options import Common, check_folder_name, print_report_path
 from prism_cli.commands.settings import with_settings
@@ -92,6 +92,7 @@ def evaluate(
     if qrels is not None:
         given |= _of_a_run(folders, given, only_sets, data_dir)
     config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets)
+    check_fusion(config)
     for name in config.models:
         check_model("reranker", name)
     if not common.quiet:
@@ -122,6 +123,9 @@ def evaluate(
             accept_lost_replies=common.accept_lost_replies,
             quiet=common.quiet,
             max_seconds=common.max_seconds,
+            fuse=config.fuse,
+            fit_fusion=config.fit_fusion,
+            fit_on=config.fit_on,
             tell=(lambda _line: None) if common.quiet else _tell,
         ),
     )

@@ -3,9 +3,9 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prism_cli.commands.eval_tables import print_plan
+from prism_cli.commands.eval_tables import FIT_COLUMN, print_plan
 from prism_cli.commands.options import Common
 from prism_cli.wording import counted, wrapped
 
@@ -40,19 +40,12 @@ def find_sets(
     here = folders + [
         beir_qa.local_set(data, folder) for data in chosen if beir_qa.is_local(data, folder)
     ]
-    plan = [
-        {
-            "set": str(data.name),
-            "queries": len(data.judged_queries(config.split, common.limit)),
-            "download": "-",
-            "tokens": _tokens_of(data),
-        }
-        for data in here
-    ]
+    plan = [_planned(data, config, common.limit) for data in here]
     plan += [
         {
             "set": str(data.name),
             "queries": min(data.queries, common.limit or data.queries),
+            **({FIT_COLUMN: 0} if config.fit_fusion else {}),
             "download": f"missing: about {data.megabytes} MB to fetch",
             "tokens": beir_qa.PAIR_TOKENS,
         }
@@ -89,6 +82,47 @@ def data_folder(folder: Path | None) -> Path:
     """Return the folder of the beir-qa sets."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     return folder or cache / "prism"
+
+
+def _planned(data: "BeirSet", config: "EvalConfig", limit: int | None) -> dict[str, Any]:
+    """Return a local set's row of `print_plan`."""
+    return {
+        "set": str(data.name),
+        "queries": len(data.judged_queries(config.split, limit)),
+        **_fit_column(data, config, limit),
+        "download": "-",
+        "tokens": _tokens_of(data),
+    }
+
+
+def check_fusion(config: "EvalConfig") -> None:
+    """Check the options of fusion.
+
+    Raises:
+        UsageError: they contradict each other, or there is no model to fuse.
+    """
+    from prism_cli.errors import UsageError
+
+    if config.fit_on is not None and not config.fit_fusion:
+        raise UsageError("--fit-on: says where --fit-fusion takes queries from; add --fit-fusion")
+    if config.fit_fusion and config.fuse is not None:
+        raise UsageError("--fit-fusion finds the W of --fuse; leave out one of the two")
+    if (config.fit_fusion or config.fuse is not None) and not config.models:
+        option = "--fit-fusion" if config.fit_fusion else "--fuse"
+        raise UsageError(f"{option}: fuses a model with the first stage; name one with --model")
+
+
+def _fit_column(data: "BeirSet", config: "EvalConfig", limit: int | None) -> dict[str, int]:
+    """Return the number of queries beside the reported ones that models score for the fit."""
+    from prism_cli.evaluation.ranking.fusion import MOST_FIT_QUERIES, fit_source
+
+    if not config.fit_fusion:
+        return {}
+    source = fit_source(data.splits, config.split, config.fit_on)
+    if isinstance(source, float):
+        return {FIT_COLUMN: 0}
+    most = min(limit or MOST_FIT_QUERIES, MOST_FIT_QUERIES)
+    return {FIT_COLUMN: len(data.judged_queries(source, most))}
 
 
 def _tokens_of(data: "BeirSet") -> int:

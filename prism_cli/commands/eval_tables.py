@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from prism_cli.configs.eval import EvalConfig
     from prism_cli.evaluation.metrics_file import PublishedMetrics
 
+FIT_COLUMN = "to fit on"
+"""Queries of another split, in the plan."""
 _ONLY_IN_FILE = ("nDCG@5", "P@1", "R@5", "R@10")
 """Measures that the table has no room for."""
 
@@ -20,23 +22,26 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     """Sets, pairs, download and hours, on stderr.
 
     Args:
-        plan: set, queries, download, tokens (of a prompt, about), one each.
+        plan: set, queries, download, tokens (of a prompt, about), one each; with --fit-fusion also
+            FIT_COLUMN.
     """
     from prism_cli.evaluation.ranking import estimate
 
     console = plain_console(stderr=True)
+    fits = any(row.get(FIT_COLUMN) for row in plan)
     rows = [
         {
             "set": row["set"],
             "queries": row["queries"],
-            "pairs at most": row["queries"] * config.top_k * len(config.models),
+            **({FIT_COLUMN: row[FIT_COLUMN]} if fits else {}),
+            "pairs at most": _queries(row) * config.top_k * len(config.models),
             "download": row["download"],
         }
         for row in plan
     ]
     show_table(console, rows)
-    tokens = sum(row["queries"] * config.top_k * row["tokens"] for row in plan)
-    pairs = sum(row["queries"] for row in plan) * config.top_k
+    tokens = sum(_queries(row) * config.top_k * row["tokens"] for row in plan)
+    pairs = sum(map(_queries, plan)) * config.top_k
     operations = estimate.operations_per_second() if config.models else 1.0
     for name in config.models:
         parameters = estimate.parameter_count(name)
@@ -50,6 +55,11 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
         console.print(f"{name}: {many}: {duration}, if none is kept")
 
 
+def _queries(row: Mapping[str, Any]) -> int:
+    total: int = row["queries"] + row.get(FIT_COLUMN, 0)
+    return total
+
+
 def print_tables(summary: "PublishedMetrics") -> None:
     """Measures by set and system, then the paired tests, on stdout."""
     with stdout_console() as console:
@@ -58,6 +68,11 @@ def print_tables(summary: "PublishedMetrics") -> None:
 
 def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     from prism_cli.reporting.figures import figures_of
+    from prism_cli.reporting.fusion import (
+        AGAINST_FIRST_STAGE,
+        against_first_stage,
+        fitted_weights,
+    )
 
     blocks: dict[str, dict[str, dict[str, Any]]] = {}
     for figure in figures_of(metrics):
@@ -80,5 +95,9 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
             f"{row['difference']:+.4f}, {row['win']} won, {row['tie']} tied, {row['loss']} lost, "
             f"p = {row['p']:.4g}, after Holm {row['p_holm']:.4g}"
         )
+    if rows := against_first_stage(metrics):
+        show_table(console, rows, title=AGAINST_FIRST_STAGE)
+    for line in fitted_weights(metrics):
+        console.print(line)
     if metrics["missing_sets"]:
         console.print(f"not measured, as they are missing: {', '.join(metrics['missing_sets'])}")

@@ -12,6 +12,7 @@ from prism_cli.configs.shared import (
     Bm25MemoryGb,
     Device,
     Dtype,
+    Fuse,
     LongDocuments,
     MaxTokens,
     Profile,
@@ -46,6 +47,23 @@ class EvalConfig(StageConfig):
         ),
     ] = "bm25"
     top_k: Annotated[int, Interval(ge=1, le=10_000), Option("Candidates per query.")] = 100
+    fuse: Annotated[
+        Fuse,
+        Option("Fuse with the first stage, as rerank --fuse does.", metavar="W|rrf", added=True),
+    ] = None
+    fit_fusion: Annotated[
+        bool,
+        Option("Fit W on queries that are left out of the figures.", added=True),
+    ] = False
+    fit_on: Annotated[
+        str | None,
+        Option(
+            "Take them from here.",
+            metavar="SPLIT|SHARE",
+            default="dev, else 0.25",
+            added=True,
+        ),
+    ] = None
     bm25_memory_gb: Bm25MemoryGb = None
     device: Device = "auto"
     dtype: Dtype = "auto"

@@ -13,6 +13,7 @@ from prism_cli.configs.shared import (
     BatchTokens,
     Device,
     Dtype,
+    Fuse,
     LongDocuments,
     MaxTokens,
     Profile,
@@ -50,6 +51,16 @@ class RerankConfig(StageConfig):
         int | None,
         Ge(1),
         Option("Keep the best N documents of each query.", default="all; with --query 10"),
+    ] = None
+    fuse: Annotated[
+        Fuse,
+        Option(
+            "Order by (1 - W) * reranker + W * source_score, each scaled to 0 to 1 over the query; "
+            "rrf: by reciprocal ranks.",
+            metavar="W|rrf",
+            default="the reranker alone",
+            added=True,
+        ),
     ] = None
     evidence_top: Annotated[
         int | None,

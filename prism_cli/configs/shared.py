@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Interval
 
 from prism_cli.configs.base import BeforeValidation, Option
+from prism_cli.domain.fusion import fusion_of
 
 LOCAL_MODELS = "Local models"
 
@@ -55,6 +56,10 @@ BatchTokens = Annotated[
         default="2048 on a CPU, what fits in memory on CUDA",
         panel=LOCAL_MODELS,
     ),
+]
+Fuse = Annotated[
+    float | Literal["rrf"] | None,
+    BeforeValidation(fusion_of),
 ]
 Bm25MemoryGb = Annotated[
     float | None,

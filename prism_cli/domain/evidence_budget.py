@@ -9,6 +9,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from prism_cli.domain.defaults import MAX_NEW_TOKENS
+from prism_cli.domain.fusion import Fusion, fusion_of
 from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import ArgumentError
 
@@ -45,6 +46,8 @@ class RankOptions:
         grounding: one of GROUNDING.
         skip_repeats: leave out evidence that repeats that of better documents (`domain.repeats`).
         evidence_from: model, or extractive: the document's own sentences, without generation.
+        fuse: fusion with the first stage's scores, which decides the order: the first stage's
+            weight in [0, 1], or "rrf" (`domain.fusion`).
 
     Raises:
         ArgumentError: a number is out of its range.
@@ -59,6 +62,7 @@ class RankOptions:
     grounding: str = REPAIR
     evidence_from: str = MODEL
     skip_repeats: bool = False
+    fuse: Fusion | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("grounding", GROUNDING), ("evidence_from", EVIDENCE_SOURCES)):
@@ -70,6 +74,10 @@ class RankOptions:
                 raise ArgumentError(f"{name}: expected 1 or more, found {value}")
         if not 0 <= self.threshold <= 1:
             raise ArgumentError(f"threshold: expected 0 to 1, found {self.threshold}")
+        try:
+            fusion_of(self.fuse)
+        except ValueError as error:
+            raise ArgumentError(f"fuse: {error}") from None
 
     @property
     def logit_threshold(self) -> float:
@@ -86,7 +94,8 @@ class RankOptions:
     @property
     def joint(self) -> bool:
         """True where any result depends on the other documents of the query."""
-        return self.logits_first or (self.evidence and self.skip_repeats)
+        repeats = self.evidence and self.skip_repeats
+        return self.logits_first or repeats or self.fuse is not None
 
     @property
     def logits_first(self) -> bool:

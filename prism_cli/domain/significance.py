@@ -9,6 +9,7 @@ from prism_cli.domain.metrics import mean
 PERMUTATIONS = 20_000
 RESAMPLES = 9_999
 LEVEL = 0.95
+SIGNIFICANT = 0.05
 NORMAL_FROM = 20_000
 """Number of queries from which the normal interval replaces the bootstrap."""
 _BATCH_VALUES = 4_000_000

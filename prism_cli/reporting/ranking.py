@@ -1,10 +1,11 @@
 """Report page of `prism eval`, from metrics.json alone, which `evaluation.ranking` writes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.reporting.figures import Figure, Metrics, average_name, bars_of, figures_of
+from prism_cli.reporting.fusion import AGAINST_FIRST_STAGE, against_first_stage, fusion_section
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -36,7 +37,7 @@ def sections(metrics: Metrics) -> tuple[Section, ...]:
     """Return measures, comparisons, the queries that changed most, and the data behind them."""
     shown = [_measures(metrics)]
     if metrics["statistics"]["comparisons"]:
-        shown += [_comparisons(metrics), _changed_queries(metrics)]
+        shown += [_comparisons(metrics), *fusion_section(metrics), _changed_queries(metrics)]
     return (*shown, _ground(metrics))
 
 
@@ -159,6 +160,7 @@ def _comparisons(metrics: Metrics) -> Section:
         )
         for test in metrics["statistics"]["comparisons"]
     ]
+    against = against_first_stage(metrics)
     method = metrics["statistics"]["method"]
     columns = ("set", "system", "against", "difference", "won", "tied", "lost", "p", "p, Holm")
     words = f"Test: {method['test']}. Correction: {method['correction']}. Seed {method['seed']}."
@@ -168,10 +170,16 @@ def _comparisons(metrics: Metrics) -> Section:
         "queries. p: probability of such a difference by chance alone; p, Holm: corrected for the "
         "number of comparisons.",
         (
+            *([_against(against)] if against else []),
             Table(columns, tuple(rows), "Paired tests"),
             Note(f"{words} Intervals: {method['intervals']}."),
         ),
     )
+
+
+def _against(rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = tuple(tuple(row.values()) for row in rows)
+    return Table(tuple(rows[0]), cells, AGAINST_FIRST_STAGE)
 
 
 def _p(value: float) -> str:

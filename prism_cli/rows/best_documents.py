@@ -4,6 +4,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from prism_cli.rows.order import ordering_logit
@@ -85,7 +86,7 @@ class BestDocuments:
             self._keep(place + result["index"], document, document["text"], rest)
 
     def ranked(self) -> list[RankedDocument]:
-        """Return the documents best first; equal logits by doc_id."""
+        """Return the documents best first, by fused score or logit; equal ones by doc_id."""
         return list(self._best)
 
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
@@ -102,5 +103,7 @@ class BestDocuments:
 
 def _sort_key(document: RankedDocument) -> tuple[float, str, int]:
     result = document.result
-    logit = ordering_logit(result["relevance_score"], result["logit"])
-    return -logit, result["doc_id"], document.index
+    value = ordering_logit(result["relevance_score"], result["logit"])
+    if "fused_score" in result:
+        value = -inf if result["fused_score"] is None else result["fused_score"]
+    return -value, result["doc_id"], document.index

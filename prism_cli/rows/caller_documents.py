@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prism_cli.errors import ArgumentError, RowError
-from prism_cli.rows.candidates import Candidate, candidates, check_rerank_row
+from prism_cli.rows.candidates import (
+    Candidate,
+    candidates,
+    check_first_stage,
+    check_rerank_row,
+)
 from prism_cli.rows.texts import text_fault
 
 Documents = Sequence[str | Mapping[str, Any]]
-"""Texts, or {"text", "doc_id", "title"}, of which only text is required."""
+"""Texts, or {"text", "doc_id", "title", "source_score", "source_rank"}: text is required."""
 
 
 def caller_documents(query: str, documents: Documents) -> list[Candidate]:
@@ -24,6 +29,7 @@ def caller_documents(query: str, documents: Documents) -> list[Candidate]:
     try:
         _check_unicode(row)
         check_rerank_row(row)
+        check_first_stage(row)
     except RowError as error:
         raise refused(query, error) from None
     return candidates(row)

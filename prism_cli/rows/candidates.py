@@ -1,5 +1,6 @@
 """The second shape of a row to rerank: a query with its documents."""
 
+from math import inf
 from typing import NamedTuple
 
 from prism_cli.errors import RowError
@@ -9,10 +10,13 @@ from prism_cli.rows.row import (
     check_pair,
     doc_id,
     json_type,
+    number_field,
     string_field,
     text_id,
 )
 from prism_cli.rows.texts import nul_fault, titled
+
+_OF_FIRST_STAGE = ("source_score", "source_rank")
 
 
 class Candidate(NamedTuple):
@@ -21,11 +25,14 @@ class Candidate(NamedTuple):
     Attributes:
         text: title + " " + document, as the model reads it.
         body: where the caller's own document begins in `text`.
+        source_score, source_rank: of the first stage that found it; see `check_first_stage`.
     """
 
     doc_id: str
     text: str
     body: int = 0
+    source_score: float | None = None
+    source_rank: float | None = None
 
 
 def titled_candidate(name: str, title: str | None, text: str) -> Candidate:
@@ -36,7 +43,8 @@ def titled_candidate(name: str, title: str | None, text: str) -> Candidate:
 
 def pair_candidate(row: Row) -> Candidate:
     """Return the document of a pair row."""
-    return titled_candidate(doc_id(row), row.get("title"), row["document"])
+    candidate = titled_candidate(doc_id(row), row.get("title"), row["document"])
+    return _with_first_stage(candidate, row)
 
 
 def check_rerank_row(row: Row) -> None:
@@ -83,5 +91,31 @@ def candidates(row: Row) -> list[Candidate]:
         candidate = titled_candidate(name or text_id(titled(title, text)), title, text)
         if name:
             texts.check(name, candidate.text, f"{path}.doc_id")
-        found.append(candidate)
+        found.append(_with_first_stage(candidate, document))
     return found
+
+
+def check_first_stage(row: Row) -> None:
+    """Check source_score and source_rank of a row of either shape.
+
+    Raises:
+        RowError: one of them is not a number; names it, such as `documents[2].source_score`.
+    """
+    found = [("", row)]
+    if "documents" in row:
+        entries = enumerate(row["documents"])
+        found = [(f"documents[{at}].", one) for at, one in entries if isinstance(one, dict)]
+    for path, entry in found:
+        try:
+            for name in _OF_FIRST_STAGE:
+                number_field(entry, name, -inf, inf)
+        except RowError as error:
+            raise RowError(path + error.field, error.reason) from None
+
+
+def _with_first_stage(candidate: Candidate, entry: Row) -> Candidate:
+    if entry.keys().isdisjoint(_OF_FIRST_STAGE):
+        return candidate
+    return candidate._replace(
+        source_score=entry.get("source_score"), source_rank=entry.get("source_rank")
+    )

@@ -88,7 +88,7 @@ _KINDS: Mapping[str, tuple[str, Check]] = {
         "evidence_generated", "evidence_origin", "contribution_generated", "evidence_omitted",
         "repeats",
     ),
-    **_kinds("a number", _is_number, "score", "logit", "agreement"),
+    **_kinds("a number", _is_number, "score", "logit", "fused_score", "agreement"),
     **_kinds("a whole number", _is_integer, "rank", "votes_cast", "windows"),
     **_kinds("true, false", _of(bool), "audit", "format_ok", "truncated"),
     **_kinds('"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict"),

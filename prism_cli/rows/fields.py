@@ -21,7 +21,7 @@ TEXTS = (
 INTEGERS = ("rank", "source_rank", "votes_cast")
 NUMBERS = (
     "teacher_score", "score", "logit", "agreement", "source_score", "relevance_score",
-    "revised_score",
+    "revised_score", "fused_score",
 )  # fmt: skip
 BOOLEANS = ("audit", "format_ok", "truncated", "answerable")
 OBJECTS_AND_LISTS = (

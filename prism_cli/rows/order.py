@@ -1,4 +1,4 @@
-"""Order of documents by a reranker: by rank, else by logit, else by score.
+"""Order of documents by a reranker: by rank, else by fused score, else by logit, else by score.
 
 Scores are rounded, and many logits share the scores 1.0 and 0.0, so the score is used last. Ranks
 are valid within one query only: across queries (AUC) the order is that of `ordering_logit`.
@@ -27,8 +27,8 @@ def ordering_logit(score: float, logit: float | None) -> float:
 def best_first(rows: Sequence[Row], score_of: Callable[[Row], float], *, own: bool) -> list[Row]:
     """Return rows of one query, best first.
 
-    Sorted by `rank` if each row has a distinct one, else by logit if all rows have the field, else
-    by score. Ties are ordered by document id, the greater first, as in trec_eval.
+    Sorted by `rank` if each row has a distinct one, else by fused score or logit if all rows have
+    the field, else by score. Ties are ordered by document id, the greater first, as in trec_eval.
 
     Args:
         own: True if the score is the reranker's; else only the score is used.
@@ -37,11 +37,14 @@ def best_first(rows: Sequence[Row], score_of: Callable[[Row], float], *, own: bo
     if len(ranks - {None}) == len(rows):
         return sorted(rows, key=itemgetter("rank"))
     by_logit = own and all("logit" in row for row in rows)
+    fused = own and all("fused_score" in row for row in rows)
 
     def key(row: Row) -> tuple[float, float, float, str]:
         score = score_of(row)
         rank = row.get("rank") if own else None
         first = ordering_logit(score, row["logit"]) if by_logit else score
+        if fused:
+            first = -inf if row["fused_score"] is None else row["fused_score"]
         return first, score, -(rank or inf), doc_id(row)
 
     return sorted(rows, key=key, reverse=True)

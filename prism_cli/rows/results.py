@@ -20,6 +20,7 @@ RESULT_FIELDS = {
 _SAME_NAMES = (
     "evidence_omitted", "unsupported", "contribution_unsupported", "evidence_origin",
     "evidence_generated", "contribution_generated", "windows", "best_window", "repeats",
+    "fused_score",
 )  # fmt: skip
 OPTIONAL_FIELDS = {
     "citations": "predicted_citations",
@@ -84,7 +85,7 @@ def _pair(row: Row, texts: list[Candidate], result: Any, path: str) -> Row:
             f"{path}.index",
             f"expected the place of one of {len(texts)} documents, found {json_type(index)}",
         )
-    doc_id, text, _ = texts[index]
+    doc_id, text = texts[index][:2]
     document = row["documents"][index]
     pair: Row = {name: row[name] for name in ("query_id", "query", "original_query") if name in row}
     pair |= {"doc_id": doc_id, "document": text}

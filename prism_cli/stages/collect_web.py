@@ -14,7 +14,7 @@ from prism_cli.rows.row import Dropped, Row, doc_id, document_text, query_id, st
 
 _OF_A_QUERY = ("query_id", "query", "original_query")
 _HOLDS_DOCUMENTS = {"document", "documents", "pos", "neg"}
-_OF_A_PAGE = {"doc_id", "title", "document", "source", "url", "retrieved_at"}
+_OF_A_PAGE = {"doc_id", "title", "document", "source", "url", "retrieved_at", "source_rank"}
 
 
 class CollectWebStage(RowStage):
@@ -48,10 +48,11 @@ class CollectWebStage(RowStage):
             raise RowError("query", reply.refusal)
         query = _query_fields(row) | {"query_id": query_id(row)}
         pairs = []
-        for page, reason in sift(row["query"], reply.value["pages"], self._min_characters):
+        pages = sift(row["query"], reply.value["pages"], self._min_characters)
+        for rank, (page, reason) in enumerate(pages, 1):
             self._figures[f"left out: {reason}" if reason else "kept"] += 1
             if not reason:
-                pairs.append(self._pair(query, page, reply.value["retrieved_at"]))
+                pairs.append(self._pair(query, page, rank, reply.value["retrieved_at"]))
         return pairs or Dropped("no page worth keeping")
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
@@ -68,11 +69,12 @@ class CollectWebStage(RowStage):
         """Return the number of pages found, and of those dropped by reason."""
         return {"search": self._search.spec, "pages": dict(self._figures)}
 
-    def _pair(self, query: Row, page: dict[str, str], retrieved_at: str) -> Row:
+    def _pair(self, query: Row, page: dict[str, str], rank: int, retrieved_at: str) -> Row:
         texts = {"title": page["title"], "document": page["text"]}
         ids = {"query_id": query["query_id"], "query": query["query"], "doc_id": doc_id(texts)}
-        rest = {"source": self._source, "url": page["url"], "retrieved_at": retrieved_at}
-        return ids | texts | rest | query
+        found = {"source": self._source, "source_rank": rank}
+        rest = {"url": page["url"], "retrieved_at": retrieved_at}
+        return ids | texts | found | rest | query
 
 
 def _query_fields(row: Row) -> Row:

@@ -2,8 +2,8 @@
 
 Two shapes of rows: pairs, which keep their labels beside the predictions, and a query with its
 documents, which gets `results`, best first. Ties are ordered by doc_id; blank documents come last.
-Where the documents of a query compete (--top-n, a budget of evidence), adjacent pair rows of a
-query are processed together.
+Where the documents of a query compete (--top-n, --fuse, a budget of evidence), adjacent pair rows
+of a query are processed together.
 """
 
 from collections import Counter
@@ -28,7 +28,12 @@ from prism_cli.ports import (
 from prism_cli.ranking import Result, ranking
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
-from prism_cli.rows.candidates import candidates, check_rerank_row, pair_candidate
+from prism_cli.rows.candidates import (
+    candidates,
+    check_first_stage,
+    check_rerank_row,
+    pair_candidate,
+)
 from prism_cli.rows.results import OPTIONAL_FIELDS
 from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
@@ -87,6 +92,8 @@ class RerankStage(RowStage):
             RowError: names the field, such as `documents[2].text`.
         """
         check_rerank_row(row)
+        if self._options.fuse is not None:
+            check_first_stage(row)
 
     @property
     def _runtime(self) -> RerankRuntime:
@@ -199,7 +206,7 @@ class RerankStage(RowStage):
         options = self._options
         scattered = options.joint and self.group_of(rows[0]) in self._scattered
         if scattered:
-            options = replace(options, top_n=None, skip_repeats=False)
+            options = replace(options, top_n=None, skip_repeats=False, fuse=None)
             if options.rationed:  # no budget can be applied: no row gets evidence
                 options = replace(
                     options, evidence_top=None, max_evidence_tokens=None, threshold=1.0
@@ -215,6 +222,7 @@ class RerankStage(RowStage):
         outcomes *= len(rows)
         for result in ranked.results:
             row = rows[result["index"]]
+            row.pop("fused_score", None)  # of an earlier run
             outcomes[result["index"]] = row | self._predicted(result)
         return outcomes
 
@@ -234,6 +242,8 @@ class RerankStage(RowStage):
                 "predicted_contribution": result["contribution"],
                 "predicted_evidence": result["evidence"],
             }
+        if self._options.fuse is not None:
+            predicted["fused_score"] = None  # stays so in a scattered row
         fields: Mapping[str, object] = result
         predicted |= {name: fields[key] for key, name in OPTIONAL_FIELDS.items() if key in fields}
         return predicted
@@ -248,5 +258,5 @@ def _with_ranks(group: list[Row]) -> list[Row]:
 
 def _sort_key(row: Row) -> tuple[float, str]:
     """Return the sort key of a query's rows; a blank document has no logit and is last."""
-    logit = row["logit"]
-    return (inf if logit is None else -logit, doc_id(row))
+    value = row.get("fused_score", row["logit"])
+    return (inf if value is None else -value, doc_id(row))

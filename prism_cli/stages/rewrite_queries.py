@@ -14,7 +14,7 @@ LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
     "agreement", "audit", "reused", "contribution", "evidence", "generator", "generation_error",
     "objectives", "labels_from", "score", "logit", "rank", "model", "format_ok", "truncated",
-    "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
+    "fused_score", "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
 )  # fmt: skip
 """Fields that are valid only for the query they were made with; not the corpus's source_label."""
 REWRITTEN, SKIPPED, REFUSED = "rewritten", "skipped", "refused"

@@ -77,7 +77,8 @@ def test_pages_become_pairs_and_a_second_run_sends_nothing(provider: str) -> Non
     assert Path("web.jsonl").read_bytes() == before
     first, two = rows[:2]
     assert list(first) == [
-        "query_id", "query", "doc_id", "title", "document", "source", "url", "retrieved_at", "note",
+        "query_id", "query", "doc_id", "title", "document", "source", "source_rank", "url",
+        "retrieved_at", "note",
     ]  # fmt: skip
     assert first["document"] == f"{text('what is item 0', 0)}\n\nEnd of it."
     assert (first["title"], first["source"]) == ("One on what is item 0", f"web:{provider}")

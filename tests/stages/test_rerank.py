@@ -69,6 +69,7 @@ def rerank(
     tmp_path: Path, rows: list[Row], **options: Any
 ) -> tuple[list[Row], RunSummary, ScriptedReranker]:
     """Return the output rows of the real engine, without grounding, the summary and the backend."""
+    tmp_path.mkdir(exist_ok=True)
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(jsonl(rows))
     backend = ScriptedReranker()
@@ -617,3 +618,65 @@ def test_each_shard_has_its_figures_and_the_summary_their_sum(tmp_path: Path) ->
     assert "hint" not in examples["b"]
     assert (summary.figures["documents"], summary.figures["truncated"]) == (6, 5)
     assert summary.figures["hint"] == examples["a"]["hint"]
+
+
+def scored(*pairs: tuple[float, float], **changes: Any) -> list[Row]:
+    """Return pair rows of (logit, source_score)."""
+    return [
+        make_pair(doc_id=f"d{at}", document=f"{logit} text", source_score=score, **changes)
+        for at, (logit, score) in enumerate(pairs)
+    ]
+
+
+def test_rank_and_evidence_follow_the_fused_score(tmp_path: Path) -> None:
+    rows = scored((3, 0), (1, 30), (2, 10))
+    output, _, backend = rerank(tmp_path, rows, fuse=0.6, evidence_top=1)
+    # logits scaled: 1, 0, 1/2; first stage: 0, 1, 1/3
+    assert [row["fused_score"] for row in output] == [0.4, 0.6, 0.4]
+    assert [row["rank"] for row in output] == [2, 1, 3]  # equal ones by doc_id
+    assert [row["logit"] for row in output] == [3, 1, 2]
+    assert [row["evidence_omitted"] for row in output] == ["evidence_top", None, "evidence_top"]
+    assert backend.rounds[-1] == ["1 text"]
+    assert all(
+        row["source_score"] == given["source_score"]
+        for row, given in zip(output, rows, strict=True)
+    )
+
+
+def test_top_n_keeps_the_best_by_fused_score_and_blank_documents_stay_last(tmp_path: Path) -> None:
+    rows = [*scored((3, 0), (1, 30), (2, 10)), make_pair(doc_id="b", document=" ", source_score=99)]
+    output, _, _ = rerank(tmp_path, rows, fuse=1.0)
+    assert [(row["rank"], row["fused_score"]) for row in output] == [
+        (3, 0.0), (1, 1.0), (2, pytest.approx(1 / 3)), (4, None),
+    ]  # fmt: skip
+    kept, _, _ = rerank(tmp_path / "kept", rows, fuse="rrf", top_n=1)
+    assert [row["doc_id"] for row in kept] == ["d0"]  # ranks 1 and 3; d1: 3 and 1; d2: 2 and 2
+
+
+def test_results_of_a_query_with_documents_are_in_fused_order(tmp_path: Path) -> None:
+    texts = [{"text": f"{logit}", "source_rank": rank} for logit, rank in ((3, 3), (1, 1), (2, 2))]
+    (row,), _, _ = rerank(tmp_path, [{"query": "q", "documents": texts}], fuse=0.9)
+    assert [(one["index"], one["fused_score"]) for one in row["results"]] == [
+        (1, 0.9), (2, 0.5), (0, 0.1),
+    ]  # fmt: skip
+    assert [one["logit"] for one in row["results"]] == [1, 2, 3]
+
+
+def test_fusion_without_a_first_stage_is_rejected_by_query(tmp_path: Path) -> None:
+    rows = [make_pair(document="1"), make_pair(query="other", document="2", source_score="high")]
+    documents = [{"text": "1"}, {"text": "2", "source_rank": "first"}]
+    output, _, _ = rerank(tmp_path, [*rows, {"query": "q", "documents": documents}], fuse=0.5)
+    assert output == []
+    assert {row["field"] for row in rejects(tmp_path)} == {
+        "source_score", "documents[1].source_rank",
+    }  # fmt: skip
+
+
+def test_scattered_rows_have_no_fused_score_and_an_old_one_is_gone(tmp_path: Path) -> None:
+    one, two = scored((3, 0), (1, 30))
+    between = make_pair(query_id="o", query="other", document="1", source_score=1, fused_score=7)
+    output, _, _ = rerank(tmp_path, [one, between, two], fuse=0.5)
+    assert [row["fused_score"] for row in output] == [None, 0.5, None]
+    assert [row["rank"] for row in output] == [None, 1, None]
+    (plain,), _, _ = rerank(tmp_path / "plain", [between])
+    assert "fused_score" not in plain

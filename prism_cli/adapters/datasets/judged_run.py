@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from prism_cli.adapters.datasets.beir_files import read_qrels
 from prism_cli.errors import MissingDataError
@@ -19,6 +20,7 @@ class JudgedQueries:
     """
 
     origin = None
+    splits: ClassVar[list[str]] = []
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():

@@ -32,8 +32,8 @@ _OF_A_DOCUMENT = {
     "negative", "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict",
     "votes_cast", "agreement", "audit", "contribution", "evidence", "generator",
     "generation_error", "objectives", "score", "logit", "rank", "format_ok", "truncated",
-    "predicted_verdict", "predicted_contribution", "predicted_evidence", "source_score",
-    "source_rank", *SOURCE_TEXTS,
+    "predicted_verdict", "predicted_contribution", "predicted_evidence", "fused_score",
+    "source_score", "source_rank", *SOURCE_TEXTS,
 }  # fmt: skip
 """Fields of documents; never written once per query, even if all its rows have the same value."""
 

@@ -24,13 +24,20 @@ class CachedRuns:
     """The rankings of one evaluation; a cached ranking is not computed again.
 
     Args:
-        systems: names of all first stages and models.
+        systems: names of all first stages, models and fused systems.
         runner: sends requests to the models.
+        folder: in the evaluation's folder.
     """
 
-    def __init__(self, options: EvalOptions, systems: Sequence[str], runner: RequestRunner) -> None:
+    def __init__(
+        self,
+        options: EvalOptions,
+        systems: Sequence[str],
+        runner: RequestRunner,
+        folder: str = "runs",
+    ) -> None:
         self._options, self._runner = options, runner
-        self._store = RunStore(options.output / "runs", systems)
+        self._store = RunStore(options.output / folder, systems)
 
     def of_first_stage(self, dataset: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
         """Return the candidates of each query, best first."""
@@ -40,6 +47,24 @@ class CachedRuns:
             fingerprint,
             lambda: self._candidates(dataset, judged, fingerprint),
         )
+
+    def find(self, dataset: str, system: str, fingerprint: str) -> Ranking:
+        """Return a ranking that was made before.
+
+        Raises:
+            StorageError: its file is gone.
+        """
+        cached = self._store.find(dataset, system, fingerprint)
+        if cached is None:
+            path = self._store.path(dataset, system)
+            raise StorageError(f"{path}: was written, and is gone")
+        return cached
+
+    def save(self, dataset: str, system: str, ranking: Ranking) -> Ranking:
+        """Publish a ranking, and return it with scores that differ in single precision too."""
+        run = {query_id: _with_distinct_scores(hits) for query_id, hits in ranking[0].items()}
+        self._store.save(dataset, system, run, ranking[1])
+        return run, ranking[1]
 
     def of_model(
         self,
@@ -71,10 +96,7 @@ class CachedRuns:
         if cached is not None:
             self._options.tell(f"{dataset}: {system} was finished before")
             return cached
-        ranking, note = make()
-        run = {query_id: _with_distinct_scores(hits) for query_id, hits in ranking.items()}
-        self._store.save(dataset, system, run, note)
-        return run, note
+        return self.save(dataset, system, make())
 
     def _candidates(self, dataset: EvalSet, judged: JudgedSet, fingerprint: str) -> Ranking:
         started = time.monotonic()
@@ -115,10 +137,7 @@ class CachedRuns:
     ) -> Ranking:
         started = time.monotonic()
         name = judged.data.name
-        cached = self._store.find(name, *candidates)
-        if cached is None:
-            raise StorageError(f"{self._store.path(name, candidates[0])}: was written, and is gone")
-        run, _ = cached
+        run, _ = self.find(name, *candidates)
         texts = candidate_texts(judged.data.passages(), run)
         pairs = sum(map(len, run.values()))
         with self._progress(f"{name}: {model}", pairs) as progress:
@@ -129,10 +148,11 @@ class CachedRuns:
             fingerprint,
             pairs,
             result.truncated,
-            result.unscored,
+            sum(result.unscored.values()),
             _since(started),
             result.long_documents,
             result.windows,
+            result.unscored,
         )
         return result.run, note
 

@@ -6,10 +6,11 @@ ones; within a ranking, the model's scores are in the ledger.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
+from prism_cli.domain.fusion import RRF
 from prism_cli.domain.metrics import MAIN_MEASURE, default_measures
 from prism_cli.domain.unknown_ids import check_listed_ids, unknown_ids_message
 from prism_cli.engine.control import Control
@@ -27,6 +28,13 @@ from prism_cli.evaluation.metrics_file import (
 )
 from prism_cli.evaluation.ranking.cached_runs import CachedRuns
 from prism_cli.evaluation.ranking.figures import JudgedSet, RankingFigures
+from prism_cli.evaluation.ranking.fusion import (
+    fit_queries,
+    fit_source,
+    fit_weight,
+    fused_systems,
+    without,
+)
 from prism_cli.evaluation.ranking.mteb_results import mteb_scores, write_task
 from prism_cli.evaluation.ranking.paper import paper_section
 from prism_cli.evaluation.ranking.per_query import write_per_query
@@ -36,6 +44,7 @@ from prism_cli.evaluation.ranking.plan import (
     EvalSet,
     RankingSet,
 )
+from prism_cli.evaluation.ranking.ranked_set import FitQueries, RankedSet
 from prism_cli.evaluation.ranking.record import PICTURE, earlier_record, eval_record
 from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
@@ -64,7 +73,8 @@ def evaluate(
         MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
         InterruptedRunError, LimitReachedError: stopped early; the same command continues.
     """
-    shared = {dataset.first_stage.spec for dataset in sets} & {model.name for model in models}
+    names = {name for one in models for name in (one.name, *fused_systems(one.name, 0.0))}
+    shared = {dataset.first_stage.spec for dataset in sets} & names
     if shared:
         raise UsageError(
             f"{', '.join(sorted(shared))}: name of the first stage and of a model; metrics.json "
@@ -120,29 +130,35 @@ class _Evaluation:
         self.sets, self.models, self.options = sets, models, options
         self.manifest = record.manifest
         self._digests = {record.path: record.sha256 for record in self.manifest.dependencies}
-        systems = [dataset.first_stage.spec for dataset in sets] + [model.name for model in models]
-        self._runs = CachedRuns(options, list(dict.fromkeys(systems)), runner)
+        systems = [dataset.first_stage.spec for dataset in sets]
+        for model in models:
+            systems += [model.name, *fused_systems(model.name, 0.0)]
+        systems = list(dict.fromkeys(systems))
+        self._runs = CachedRuns(options, systems, runner)
+        self._fit_runs = CachedRuns(options, systems, runner, "runs/fit")
 
     def run(self) -> dict[str, Any]:
         """Return the content of metrics.json. One model is loaded at a time."""
         options = self.options
         figures = RankingFigures(default_measures(options.top_k), options.seed)
         prepared = [self._prepare(dataset, figures) for dataset in self.sets]
+        fusion: dict[str, Any] = {}
         for model in self.models:
             load = cache(model.load)
             for ready in prepared:
-                fingerprint = run_fingerprint(ready.candidates, model.fingerprint)
-                first_stage_run = ready.first_stage, ready.candidates
-                run, note = self._runs.of_model(
-                    ready.judged, model.name, load, fingerprint, first_stage_run
-                )
-                self._measure(figures, ready.judged, model.name, model.fingerprint, run, note)
+                run, note = ready.ranked.by_model(model, load)
+                self._measure(figures, ready.reported, model.name, model.fingerprint, run, note)
+                if ready.fit and ready.fit.ranked is not ready.ranked:
+                    ready.fit.ranked.by_model(model, load)
+            fusion |= self._fuse(model, prepared, figures)
         write_per_query(options.output, MAIN_MEASURE, figures.of(MAIN_MEASURE), figures.ids)
         fingerprints = dict.fromkeys(dataset.first_stage.fingerprint for dataset in self.sets)
         models = {dataset.first_stage.spec: ", ".join(fingerprints) for dataset in self.sets}
+        left_out = any(ready.fit and ready.fit.ranked is ready.ranked for ready in prepared)
         return figures.content() | {
-            **paper_section(self.sets, options),
-            "datasets": {ready.judged.data.name: ready.figures for ready in prepared},
+            **({} if left_out else paper_section(self.sets, options)),
+            **({"fusion": fusion} if fusion else {}),
+            "datasets": {ready.reported.data.name: ready.figures for ready in prepared},
             "missing_sets": sorted(options.missing),
             "provenance": provenance(
                 options.command,
@@ -152,6 +168,29 @@ class _Evaluation:
                 models | {model.name: model.fingerprint for model in self.models},
             ),
         }
+
+    def _fuse(
+        self, model: EvalModel, prepared: Sequence["_Prepared"], figures: RankingFigures
+    ) -> dict[str, Any]:
+        """Measure the fused systems of a model; return its part of `fusion` in metrics.json."""
+        fusion, section = self.options.fuse, dict[str, Any]()
+        if fits := [ready.fit for ready in prepared if ready.fit]:
+            section = fit_weight(
+                [fit.ranked.case(fit.queries, model) for fit in fits],
+                {fit.queries.data.name: fit.source for fit in fits},
+            )
+            fusion = section["weight"]
+        systems = fused_systems(model.name, fusion)
+        for system, kind in systems.items():
+            for ready in prepared:
+                case = ready.ranked.case(ready.reported, model)
+                fingerprint = run_fingerprint(model.fingerprint, ready.ranked.fingerprint, kind)
+                note = replace(case.note, fingerprint=fingerprint, seconds=0.0)
+                ranking = self._runs.save(case.judged.data.name, system, (case.fused(kind), note))
+                self._measure(figures, ready.reported, system, fingerprint, *ranking)
+        if not systems:
+            return {}
+        return {model.name: {"weight": None if fusion == RRF else fusion} | section}
 
     def _measure(
         self,
@@ -204,14 +243,20 @@ class _Evaluation:
             self.manifest.fresh_since,
         )
         candidates, note = self._runs.of_first_stage(dataset, judged, fingerprint)
-        self._measure(figures, judged, first_stage.spec, first_stage.fingerprint, candidates, note)
-        empty = [query_id for query_id in judged.ids if not candidates.get(query_id)]
+        ranked = RankedSet(judged, first_stage.spec, fingerprint, self._runs)
+        reported, fit = judged, self._fit_queries(dataset, ranked) if options.fit_fusion else None
+        if fit and fit.ranked is ranked:
+            reported = without(judged, fit.queries)
+        self._measure(
+            figures, reported, first_stage.spec, first_stage.fingerprint, candidates, note
+        )
+        empty = [query_id for query_id in reported.ids if not candidates.get(query_id)]
         if listed and empty:
-            what = f"of {len(queries)} queries have no candidates in the run"
+            what = f"of {len(reported.queries)} queries have no candidates in the run"
             options.tell(unknown_ids_message(data.name, what, empty, "they count 0"))
         if listed and not any(
             doc_id in qrels[query_id]
-            for query_id in judged.ids
+            for query_id in reported.ids
             for doc_id, _ in candidates.get(query_id, ())
         ):
             options.tell(
@@ -220,11 +265,11 @@ class _Evaluation:
             )
         dataset_figures = {
             "split": options.split,
-            "queries": len(queries),
+            "queries": len(reported.queries),
             "queries_without_candidates": len(empty),
-            "candidates": sum(map(len, candidates.values())),
+            "candidates": sum(len(candidates.get(query_id, ())) for query_id in reported.ids),
             "judged_relevant": sum(
-                grade > 0 for query_id in judged.ids for grade in qrels[query_id].values()
+                grade > 0 for query_id in reported.ids for grade in qrels[query_id].values()
             ),
             "judged_missing": len(missing),
             "judged_unknown_queries": len(unknown),
@@ -233,7 +278,18 @@ class _Evaluation:
         }
         if data.origin:
             dataset_figures["fetched_from"] = data.origin
-        return _Prepared(judged, first_stage.spec, fingerprint, dataset_figures)
+        return _Prepared(ranked, reported, fit, dataset_figures)
+
+    def _fit_queries(self, dataset: EvalSet, ranked: RankedSet) -> FitQueries:
+        """Return the queries to fit a fusion on; those of another split are ranked first."""
+        options, data = self.options, dataset.data
+        source = fit_source(data.splits, options.split, options.fit_on)
+        queries = fit_queries(ranked.judged, source, options.seed, options.limit)
+        if isinstance(source, str):
+            fingerprint = run_fingerprint(ranked.fingerprint, [source, queries.ids])
+            self._fit_runs.of_first_stage(dataset, queries, fingerprint)
+            ranked = RankedSet(queries, ranked.first_stage, fingerprint, self._fit_runs)
+        return FitQueries(ranked, queries, source)
 
 
 @dataclass(frozen=True)
@@ -241,11 +297,11 @@ class _Prepared:
     """One data set, ready for models; its candidates are cached.
 
     Attributes:
-        candidates: fingerprint of its candidates.
+        reported: its queries without those that a fusion is fitted on.
         figures: of the data set, for metrics.json.
     """
 
-    judged: JudgedSet
-    first_stage: str
-    candidates: str
+    ranked: RankedSet
+    reported: JudgedSet
+    fit: FitQueries | None
     figures: dict[str, Any]

@@ -11,6 +11,7 @@ from prism_cli.domain.significance import (
     NORMAL_FROM,
     PERMUTATIONS,
     RESAMPLES,
+    SIGNIFICANT,
     bootstrap_interval,
     paired_comparison,
     with_holm,
@@ -104,9 +105,11 @@ class RankingFigures:
         content: dict[str, Any] = {"ranking": ranking}
         if len(ranking) > 1:
             content["average"] = _average(ranking)
+        comparisons = self._comparisons()
         content["statistics"] = {
             "intervals": self._intervals(),
-            "comparisons": self._comparisons(),
+            "comparisons": comparisons,
+            "against_first_stage": self._against_first_stage(comparisons),
             "method": {
                 "intervals": f"BCa bootstrap of the mean over queries, {RESAMPLES} resamples, "
                 f"level {LEVEL}; normal from {NORMAL_FROM} queries on; Wilson's where all are "
@@ -149,6 +152,19 @@ class RankingFigures:
                 for baseline, system in combinations(systems, 2)
             ]
         )
+
+    def _against_first_stage(
+        self, comparisons: Sequence[Mapping[str, Any]]
+    ) -> dict[str, dict[str, list[str]]]:
+        """Return system -> above, level and below -> sets, by SIGNIFICANT before correction: many
+        comparisons must not hide a loss."""
+        against: dict[str, dict[str, list[str]]] = {}
+        for one in comparisons:
+            if one["baseline"] == next(iter(self.values[one["dataset"]])):
+                way = "above" if one["difference"] > 0 else "below"
+                sets = against.setdefault(one["system"], {"above": [], "level": [], "below": []})
+                sets["level" if one["p"] > SIGNIFICANT else way].append(one["dataset"])
+        return against
 
     def _examples(self) -> dict[str, Any]:
         moved: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from prism_cli.domain.fusion import Fusion
 from prism_cli.evaluation.options import EvaluationOptions
 from prism_cli.evaluation.ranking.reranking import MakeRequest
 from prism_cli.ports import FirstStage
@@ -20,6 +21,10 @@ class RankingSet(Protocol):
     @property
     def origin(self) -> str | None:
         """URL it was fetched from; None if it was not fetched."""
+
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits that have judgements."""
 
     def files(self, split: str) -> list[Path]:
         """Files that decide its content."""
@@ -76,6 +81,8 @@ class EvalOptions(EvaluationOptions):
         missing: requested set that is not available -> reason. The others are measured and
             published, and the same evaluation continues when the missing sets are there.
         tell: prints a line for people.
+        fuse: fusion of each model with the first stage.
+        fit_fusion: fit its weight; `fit_on` names the queries, see `fusion.fit_source`.
     """
 
     split: str = "test"
@@ -86,3 +93,6 @@ class EvalOptions(EvaluationOptions):
     accept_lost_replies: bool = False
     max_seconds: float | None = None
     tell: Callable[[str], None] = lambda _line: None
+    fuse: Fusion | None = None
+    fit_fusion: bool = False
+    fit_on: str | None = None

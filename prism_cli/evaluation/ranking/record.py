@@ -6,6 +6,7 @@ from pathlib import Path
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job
 from prism_cli.evaluation.metrics_file import REPORT, library_versions
+from prism_cli.evaluation.ranking.fusion import fit_source
 from prism_cli.evaluation.ranking.plan import EvalModel, EvalOptions, EvalSet
 from prism_cli.evaluation.ranking.reranking import WINDOW_PAIRS
 from prism_cli.shards.manifest import manifest_path, read_manifest
@@ -47,7 +48,12 @@ def eval_record(
         "first_stages": [dataset.first_stage.fingerprint for dataset in sets],
         "model_fingerprints": {model.name: model.fingerprint for model in models},
     }
-    files = [file for dataset in sets for file in dataset.data.files(options.split)]
+    splits = [(dataset.data, options.split) for dataset in sets]
+    if options.fit_fusion:
+        for data, reported in splits[:]:
+            source = fit_source(data.splits, reported, options.fit_on)
+            splits += [(data, source)] if isinstance(source, str) else []
+    files = list(dict.fromkeys(file for data, split in splits for file in data.files(split)))
     also = [path.with_name(REPORT), path.with_name(PICTURE)]
     record = job_record(Job([], {"": path}, path), "eval", config, files, also)
     record.manifest.versions = library_versions(_LIBRARIES)

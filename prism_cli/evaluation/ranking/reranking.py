@@ -46,12 +46,12 @@ class TextStore:
 
 @dataclass
 class RerankResult:
-    """The new order, and the numbers of pairs with a truncated document, of unscored ones, of those
-    whose document was read in windows, and of these windows."""
+    """The new order, and the numbers of pairs with a truncated document, of unscored ones by query,
+    of those whose document was read in windows, and of these windows."""
 
     run: Run = field(default_factory=dict)
     truncated: int = 0
-    unscored: int = 0
+    unscored: dict[str, int] = field(default_factory=dict)
     long_documents: int = 0
     windows: int = 0
 
@@ -114,13 +114,20 @@ def rerank_candidates(
                     result.truncated += bool(reply.value.get("truncated"))
                     result.long_documents += "windows" in reply.value
                     result.windows += reply.value.get("windows", 0)
-            result.unscored += len(unscored)
-            floor = min((score for _, score in scored), default=0.0)
-            behind = [(doc_id, floor - place) for place, doc_id in enumerate(unscored, 1)]
-            best_first = sorted(scored, key=lambda hit: (hit[1], hit[0]), reverse=True)
-            result.run[query_id] = best_first + behind
+            if unscored:
+                result.unscored[query_id] = len(unscored)
+            result.run[query_id] = unscored_behind(scored, unscored)
         batch_progress.end_window(sum(len(pairs) for pairs in requests.values()))
     return result
+
+
+def unscored_behind(
+    scored: list[tuple[str, float]], unscored: Sequence[str]
+) -> list[tuple[str, float]]:
+    """Return scored documents best first, equal ones by falling document id; then the others."""
+    floor = min((score for _, score in scored), default=0.0)
+    behind = [(doc_id, floor - place) for place, doc_id in enumerate(unscored, 1)]
+    return sorted(scored, key=lambda hit: (hit[1], hit[0]), reverse=True) + behind
 
 
 class _BatchProgress:

@@ -4,8 +4,8 @@ A ranking whose note has the requested fingerprint is not computed again.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -33,6 +33,7 @@ class RunNote:
         long_documents: pairs whose document was read in windows; None in notes of an earlier
             version, which cut all documents that did not fit.
         windows: of these documents.
+        unscored_queries: query_id -> number of its last documents that have no score.
     """
 
     fingerprint: str
@@ -42,6 +43,7 @@ class RunNote:
     seconds: float = 0.0
     long_documents: int | None = None
     windows: int = 0
+    unscored_queries: Mapping[str, int] = field(default_factory=dict)
 
 
 class RunStore:
@@ -67,7 +69,8 @@ class RunStore:
             digest = saved.pop("sha256")
             note = RunNote(**saved)
             cut_earlier = note.truncated and note.long_documents is None
-            if note.fingerprint != fingerprint or file_sha256(path) != digest or cut_earlier:
+            outdated = cut_earlier or sum(note.unscored_queries.values()) != note.unscored
+            if note.fingerprint != fingerprint or file_sha256(path) != digest or outdated:
                 return None
             run: Run = {}
             with path.open(encoding="utf-8") as file:

@@ -66,7 +66,12 @@ class TrainConfig(StageConfig):
     """Settings that determine the trained weights, and `report_to`."""
 
     model: Annotated[
-        str, Option("Base model: hub id, PATH or hf:smollm2.", default="the recipe's")
+        str,
+        Option(
+            "Base model: hub id, PATH or hf:smollm2. An adapter, such as hf:prism-tiny, is trained "
+            "further, with its own rank and layers.",
+            default="the recipe's",
+        ),
     ] = "Qwen/Qwen3.5-2B"
     profile: Annotated[
         str | None,

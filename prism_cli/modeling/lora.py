@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from prism_cli.errors import ModelError
+from prism_cli.modeling.peft_folder import trainable_adapter
 
 
 def add_lora(
@@ -36,7 +38,6 @@ def add_lora(
         ModelError: the model has none of `target_modules`, or too few layers.
     """
     from peft import LoraConfig, get_peft_model
-    from peft.tuners.lora import LoraLayer
 
     depth: int = model.config.num_hidden_layers
     if first_layer >= depth:
@@ -68,9 +69,25 @@ def add_lora(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft uses a name of transformers 4
         adapted: nn.Module = get_peft_model(model, config)
+    return _reading_bfloat16(adapted)
+
+
+def continue_lora(model: PreTrainedModel, folder: Path) -> nn.Module:
+    """Return `model` as `add_lora` does, with the adapter of `folder` as it is: rank, layers,
+    weights.
+
+    Raises:
+        ModelError: the adapter does not fit, or is of a kind that cannot be trained here.
+    """
+    return _reading_bfloat16(trainable_adapter(model, folder))
+
+
+def _reading_bfloat16(adapted: nn.Module) -> nn.Module:
+    """Let autocast convert inputs; peft would first convert them to float32 and back, which takes
+    a fifth of a step's time on a CPU."""
+    from peft.tuners.lora import LoraLayer
+
     for module in adapted.modules():
-        # Autocast accepts a bfloat16 input; peft would first convert it to float32 and back, which
-        # takes a fifth of a step's time on a CPU.
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False
     return adapted

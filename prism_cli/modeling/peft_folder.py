@@ -1,4 +1,4 @@
-"""Merge a peft adapter folder into a text model; every weight of the adapter must have a place.
+"""Merge a peft adapter folder into a text model, or add it; all its weights must have a place.
 
 peft only warns about weights without a place. An adapter trained on a conditional-generation
 checkpoint (`model.language_model.layers…`) would therefore have no effect on the text model of that
@@ -6,6 +6,8 @@ checkpoint (`model.layers…`).
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,34 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         ModelError: no safetensors, an adapter that cannot be merged, weights that have no place
             in `model`, or missing weights.
     """
+    with _fitting(folder):
+        merged = _adapted(model, folder, trainable=False).merge_and_unload(safe_merge=True)
+    assert isinstance(merged, PreTrainedModel)
+    return merged
+
+
+def trainable_adapter(model: PreTrainedModel, folder: Path) -> nn.Module:
+    """Return `model`, frozen, with the adapter of `folder`, trainable in float32 (a peft model).
+
+    Raises:
+        ModelError: as `merge_adapter`.
+    """
+    with _fitting(folder):
+        adapted: nn.Module = _adapted(model, folder, trainable=True)
+    return adapted
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
     try:
         with silence_transformers():
-            return _merged(model, folder)
+            yield
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         reason = first_line(error)
         raise ModelError(f"model {folder}: the adapter does not fit: {reason}") from error
 
 
-def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+def _adapted(model: PreTrainedModel, folder: Path, *, trainable: bool) -> Any:
     from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
     from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
@@ -54,7 +75,7 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
             f"model {folder}: an adapter of kind {config.peft_type} adds tokens instead of weights "
             "and cannot be merged; train a LoRA adapter instead"
         )
-    config.inference_mode = True
+    config.inference_mode = not trainable
     config.base_model_name_or_path = None  # else peft warns if the base has another name
     if weights.keys() != tensors.keys():
         _point_at(config, weights)
@@ -70,9 +91,7 @@ def _merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
                 f"model {folder}: the adapter does not fit its base: {what} {len(keys)} weights, "
                 f"such as {keys[0]}; name the right base in adapter_config.json"
             )
-    merged = tuned.merge_and_unload(safe_merge=True)
-    assert isinstance(merged, PreTrainedModel)
-    return merged
+    return tuned
 
 
 def _of_text_model(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ def memory_estimate(
     Raises:
         ModelError: no causal language model, or without the layers that adapters need.
     """
-    path = base_model.path
+    path = base_model.base.path
     causal: Any = AutoModelForCausalLM  # untyped
     try:
         with torch.device("meta"):

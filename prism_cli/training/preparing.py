@@ -50,14 +50,14 @@ def base_model(config: TrainConfig) -> tuple[ModelFolder, PromptEncoder]:
     """Resolve the base model without its weights, and load its prompt encoder.
 
     Raises:
-        ModelError: no such model, or it is an adapter.
+        ModelError: no such model, or an adapter for full training.
     """
     folder = resolve_model(config.model, weights=False)
     encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
-    if folder.adapter is not None:
+    if folder.adapter is not None and config.method == "full":
         raise ModelError(
-            f"model {config.model}: an adapter; expected a whole model to train on. Merge it into "
-            f"its base first: prism export {config.model} -o DIR, then --model DIR"
+            f"model {config.model}: an adapter; expected a whole model to train in full. Merge it "
+            f"into its base first: prism export {config.model} -o DIR, then --model DIR"
         )
     return folder, encoder
 

@@ -27,7 +27,7 @@ from prism_cli.errors import InterruptedRunError, LimitReachedError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.four_bits import require_bitsandbytes
 from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
-from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
+from prism_cli.modeling.lora import add_lora, continue_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowForward
 from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.silence_warnings import silence_transformers
@@ -196,7 +196,7 @@ class _Run:
         resume = self.start.checkpoint
         set_seed(config.seed)
         loaded = load_model(
-            self.base,
+            self.base.base,
             device=str(arguments.device),
             dtype=config.dtype,
             profile=config.profile,
@@ -204,11 +204,13 @@ class _Run:
         )
         require_equal(
             self.group,
-            [(f"model {config.model}", f"sha256 {loaded.fingerprint}")],
+            [(f"model {config.model}", f"sha256 {self.base.fingerprint}")],
             "Use the same model on each node, or one in a folder that all nodes share",
         )
         self._forward = RowForward(
-            _trainable(loaded, config), self.encoder.yes_id, self.encoder.no_id
+            _trainable(loaded, config, self.base.adapter),
+            self.encoder.yes_id,
+            self.encoder.no_id,
         )
         selection = DevSelection(
             request,
@@ -264,7 +266,7 @@ class _Run:
         figures: dict[str, Any] = {
             "steps": done,
             "draws": done * config.rows_per_step,
-            "base": loaded.fingerprint,
+            "base": self.base.fingerprint,
         }
         if journal and (dev := journal.dev_at(done)):
             by = selected_by(dev, config.select)
@@ -281,14 +283,14 @@ class _Run:
             return
         self._guard.check("Move it away: the same command resumes from the newest checkpoint")
         config = self.request.config
-        base = _absolute(config.model) if config.method == "lora" else None
+        base = self.base.base_spec or config.model
         publish_model(
             self.request.run,
             name,
             self._forward.model,
             self.encoder.tokenizer,
             self.encoder.profile,
-            base,
+            _absolute(base) if config.method == "lora" else None,
             figures,
             state_dict,
             max(LEAST_WINDOW, int(self.rows.lengths("prompt").max())),
@@ -300,9 +302,11 @@ class _Run:
         return FileGuard([self.request.run / name for name in ("best", "last")])
 
 
-def _trainable(loaded: LoadedModel, config: TrainConfig) -> torch.nn.Module:
+def _trainable(loaded: LoadedModel, config: TrainConfig, adapter: Path | None) -> torch.nn.Module:
     if config.method == "full":
         model = train_all(loaded.model)
+    elif adapter is not None:
+        model = continue_lora(loaded.model, adapter)
     else:
         model = add_lora(loaded.model, **asdict(config.lora))
     if config.gradient_checkpointing:

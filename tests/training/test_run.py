@@ -365,9 +365,22 @@ def test_unknown_size_and_model(toy: Toy) -> None:
     assert "learning_rate" in wrong.stderr
 
 
-def test_an_adapter_is_no_model_to_train_on(toy: Toy) -> None:
+def test_an_adapter_is_trained_further_with_its_own_rank(toy: Toy) -> None:
+    assert toy.train("--set", "max_steps=4").returncode == 0
+    still = ("--set", "max_steps=1", "--set", "learning_rate=1e-30", "--set", "lora.r=3")
+    done = toy.train("--model", str(toy.run), *still, run="second")
+    assert done.returncode == 0, done.stderr
+    assert toy.adapter("second") == toy.adapter()
+    note = orjson.loads((toy.folder / "second" / "last" / "prism.json").read_bytes())
+    assert note["base"] == str(toy.model)
+    further = toy.train("--model", str(toy.run), "--set", "max_steps=3", run="third")
+    assert further.returncode == 0, further.stderr
+    assert toy.adapter("third") != toy.adapter()
+
+
+def test_an_adapter_is_no_model_to_train_in_full(toy: Toy) -> None:
     assert toy.train("--set", "max_steps=1").returncode == 0
-    done = toy.train("--model", str(toy.run), run="second")
+    done = toy.train("--model", str(toy.run), "--set", "method=full", run="second")
     assert done.returncode == 3
     assert "an adapter; expected a whole model" in done.stderr
     assert f"prism export {toy.run} -o DIR" in done.stderr

@@ -34,8 +34,9 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
     """Return the mean of evaluations of one kind, with MAIN_MEASURE averaged query by query.
 
     Of a ranking, systems that all runs share keep their name (a first stage); the one model of each
-    run that the others lack is the arm's, under its name. Intervals cover the queries, for the mean
-    over the runs; they do not cover the choice of the seeds, which `spread_of_runs` shows.
+    run that the others lack is the arm's, under its name, and so are its fused systems. Intervals
+    cover the queries, for the mean over the runs; they do not cover the choice of the seeds, which
+    `spread_of_runs` shows.
 
     Args:
         runs: one or more; a single one is returned under the arm's name.
@@ -98,9 +99,10 @@ def _renamed(run: Finished, name: str, runs: Sequence[Finished]) -> Finished:
     own = [system for system in _systems(run) if system not in shared]
     if len(runs) == 1:
         own = own or shared[-1:]
-    if len(own) > 1:
+    model = min(own, key=len, default="")
+    if not all(system.startswith(model) for system in own):  # `MODEL fused` is made of MODEL
         raise ValueError(f"{run.name} measured {' and '.join(own)}")
-    names = dict.fromkeys(own, name)
+    names = {system: name + system.removeprefix(model) for system in own}
     ranking = {
         dataset: {names.get(system, system): measures for system, measures in measured.items()}
         for dataset, measured in run.metrics["ranking"].items()

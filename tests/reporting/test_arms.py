@@ -65,6 +65,15 @@ def test_an_arm_of_one_run_takes_its_name() -> None:
     assert not list(spread_of_runs([one]))
 
 
+def test_the_fused_system_of_a_model_goes_with_it() -> None:
+    first, second = runs_of("plain")
+    for run, value in ((first, 0.5), (second, 0.7)):
+        run.metrics["ranking"]["a"][f"runs/{run.name} fused"] = {"nDCG@10": value}
+    fused = arm("plain", [first, second]).metrics["ranking"]["a"]
+    assert list(fused) == ["bm25", "plain", "plain fused"]
+    assert fused["plain fused"]["nDCG@10"] == pytest.approx(0.6)
+
+
 def test_figures_of_rows_are_averaged_and_what_a_run_lacks_is_left_out() -> None:
     one = arm("x", [Finished("x0", quality(0.5)), Finished("x1", quality(0.7))])
     assert one.metrics["quality"]["answer_retention"] == pytest.approx(0.6)

@@ -100,11 +100,13 @@ class HybridPass:
         """
         ids = torch.tensor([row or [0] for row in tokens], device=self.device)
         columns = state.starts + state.positions
-        mask = self._mask(state.visible(1, int(columns.max()) + 1)[:, 0], 1)
-        cache = self._cache(state.layers, columns, None)
+        end = int(columns.max()) + 1  # waits for the device: once a step, not in each layer
+        mask = self._mask(state.visible(1, end)[:, 0], 1)
+        cache = self._cache(state.layers, end, None, columns)
         hidden = self._forward(ids, state.positions[:, None], mask, cache)
         state.layers = self._layers_of(cache)
-        return hidden[torch.tensor([bool(row) for row in tokens], device=self.device), 0]
+        with_token = [place for place, row in enumerate(tokens) if row]
+        return hidden[torch.tensor(with_token, device=self.device), 0]
 
     def _run(
         self, states: Sequence[PrefixCache | None], tails: Sequence[Sequence[int]]
@@ -170,7 +172,8 @@ class HybridPass:
             for part in (0, 1):
                 each = [run[0].layers[index][part] for run in runs]
                 if not is_attention:
-                    both.append(torch.stack(each).repeat_interleave(counts, dim=0))
+                    stacked = torch.stack(each)
+                    both.append(stacked.repeat_interleave(counts, dim=0, output_size=len(states)))
                     continue
                 heads, _, size = each[0].shape
                 joined = each[0].new_zeros(len(states), heads, lead + room, size)
@@ -183,11 +186,15 @@ class HybridPass:
         return layers
 
     def _cache(
-        self, layers: list[tuple[Tensor, Tensor]], used: int | Tensor, ends: Tensor | None
+        self,
+        layers: list[tuple[Tensor, Tensor]],
+        used: int,
+        ends: Tensor | None,
+        columns: Tensor | None = None,
     ) -> "_Cache":
         return _Cache(
             [
-                _Keys(layers[index] if layers else None, used)
+                _Keys(layers[index] if layers else None, used, columns)
                 if is_attention
                 else _Linear(layers[index] if layers else None, ends)
                 for index, is_attention in enumerate(self.attention)
@@ -217,7 +224,8 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of a prefix that tails continue, or of rows that grow in place.
 
     Args:
-        used: columns in use; or [batch] int64, the column of each row's next token.
+        used: columns in use before the tails; or with `columns`, after the rows' next tokens.
+        columns: int64 [batch], the column of each row's next token.
     """
 
     keys: Any
@@ -225,9 +233,11 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
     dtype: Any
     device: Any
 
-    def __init__(self, start: tuple[Tensor, Tensor] | None, used: int | Tensor) -> None:
+    def __init__(
+        self, start: tuple[Tensor, Tensor] | None, used: int, columns: Tensor | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.used = used
+        self._used, self._columns = used, columns
         if start:
             self.keys, self.values = start
             self.dtype, self.device = self.keys.dtype, self.keys.device
@@ -236,23 +246,23 @@ class _Keys(DynamicLayer):  # type: ignore[no-untyped-call]
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
+        used, columns = self._used, self._columns
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states, value_states
-        elif isinstance(self.used, int):  # `_joined` has allocated room for these tokens
-            self.keys[:, :, self.used :] = key_states
-            self.values[:, :, self.used :] = value_states
+        elif columns is None:  # `_joined` has allocated room for these tokens
+            self.keys[:, :, used:] = key_states
+            self.values[:, :, used:] = value_states
         else:
-            end = self.get_seq_length() + 1
-            self.keys, self.values = grow_columns(self.keys, end), grow_columns(self.values, end)
-            row = torch.arange(len(self.used), device=self.used.device)
-            self.keys[row, :, self.used] = key_states[:, :, 0]
-            self.values[row, :, self.used] = value_states[:, :, 0]
-            return self.keys[:, :, :end], self.values[:, :, :end]
+            self.keys, self.values = grow_columns(self.keys, used), grow_columns(self.values, used)
+            row = torch.arange(len(columns), device=columns.device)
+            self.keys[row, :, columns] = key_states[:, :, 0]
+            self.values[row, :, columns] = value_states[:, :, 0]
+            return self.keys[:, :, :used], self.values[:, :, :used]
         return self.keys, self.values
 
     def get_seq_length(self) -> int:
-        return self.used if isinstance(self.used, int) else int(self.used.max())
+        return self._used if self._columns is None else self._used - 1
 
 
 class _Linear(LinearAttentionLayer):

@@ -15,13 +15,8 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
-from prism_cli.modeling.packed_rows import (
-    Layout,
-    can_pack,
-    common_prefix,
-    pack_attention,
-    packed_hidden,
-)
+from prism_cli.modeling.packed_rows import Layout, common_prefix
+from prism_cli.modeling.row_states import packs_rows, prepare_packing, row_states
 
 HEAD_POSITIONS = 1024
 """Maximum positions whose logits over the vocabulary are in memory together."""
@@ -115,20 +110,24 @@ class RowForward(nn.Module):
     Args:
         model: a transformers causal LM, or a peft model around one.
         yes_id, no_id: the verdict's tokens.
+        pack_hybrids: pack rows of models with linear layers where kernels keep them apart; False:
+            pad them.
     """
 
-    def __init__(self, model: nn.Module, yes_id: int, no_id: int) -> None:
+    def __init__(
+        self, model: nn.Module, yes_id: int, no_id: int, *, pack_hybrids: bool = True
+    ) -> None:
         super().__init__()
         self.model = model
         self.yes_id = yes_id
         self.no_id = no_id
-        pack_attention(self._causal)
+        prepare_packing(self._causal, hybrids=pack_hybrids)
         self._no_split_modules = getattr(self._causal, "_no_split_modules", None)  # for FSDP
 
     @property
     def packs(self) -> bool:
         """True if the rows of a pass are packed without padding."""
-        return can_pack(self._causal)
+        return packs_rows(self._causal)
 
     def tie_weights(self) -> None:
         """Tie input and output embeddings again; FSDP calls this after sharding."""
@@ -146,7 +145,7 @@ class RowForward(nn.Module):
         tokens, eos included; 0 for a row without target.
         """
         causal = self._causal
-        hidden = packed_hidden(causal, batch.ids, batch.layout)
+        hidden = row_states(causal, batch.ids, batch.layout)
         head: nn.Module = causal.get_output_embeddings()
         logit = self._verdict(hidden[batch.verdict_at], head)
         cross_entropy = torch.zeros_like(logit)

@@ -1,4 +1,4 @@
-"""Packing: the rows of one training pass as one sequence without padding.
+"""Packing: the rows of one training pass as one sequence without padding, and their attention.
 
 Every prompt begins with the same hundred tokens of template: this shared prefix comes once, then
 each row's own tokens. Linear layers process real tokens only; in attention each row attends to the
@@ -17,7 +17,6 @@ from torch.nn import functional
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from prism_cli.modeling.dense_pass import is_dense
 from prism_cli.modeling.packed_tails import attend_in_order
 from prism_cli.modeling.prefix_cache import as_additive
 
@@ -27,7 +26,7 @@ _SIMILAR = 0.8
 """Minimum length of a row in a span, as a share of the longest row's."""
 LONG = 768
 """Length from which causal attention without a mask is faster, forward and backward."""
-_STEP_TOKENS, _STEP_LONGEST = 64, 16
+STEP_TOKENS, _STEP_LONGEST = 64, 16
 """Lengths are padded to multiples, as kernels are compiled and cached for each new shape."""
 
 
@@ -102,61 +101,13 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return min(shared, min(map(len, prompts)) - 1)
 
 
-def can_pack(causal: Any) -> bool:
-    """Return True if a causal LM has attention in every layer.
-
-    The state of a linear layer would leak from row to row.
-    """
-    return is_dense(causal.config)
-
-
 def pack_attention(causal: Any) -> None:
-    """Make `causal` attend by the layout passed to its forward, if it can be packed.
+    """Make `causal` attend by the layout passed to its forward.
 
     This is permanent: gradient checkpointing recomputes activations after the pass.
     """
-    if can_pack(causal):
-        AttentionInterface.register(ATTENTION, packed_attention)
-        causal.config._attn_implementation = ATTENTION
-
-
-def packed_hidden(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
-    """Return the last hidden states [tokens, hidden] of a packed sequence.
-
-    Args:
-        causal: a transformers causal LM, after `pack_attention`.
-        ids: int64 [tokens], the shared prefix and each row's own tokens, placed as in `layout`.
-    """
-    body, device = causal.base_model, ids.device
-    if can_pack(causal):
-        filler = -len(ids) % _STEP_TOKENS
-        positions = torch.zeros(len(ids) + filler, dtype=torch.long)
-        positions[: layout.shared_prefix] = torch.arange(layout.shared_prefix)
-        for start, length in zip(layout.starts, layout.lengths, strict=True):
-            positions[start : start + length] = torch.arange(
-                layout.shared_prefix, layout.shared_prefix + length
-            )
-        packed = body(
-            input_ids=functional.pad(ids, (0, filler))[None],
-            position_ids=positions[None].to(device),
-            layout=layout,
-            use_cache=False,
-        )
-        states: Tensor = packed.last_hidden_state[0, : len(ids)]
-        return states
-    rows, width = len(layout.starts), layout.shared_prefix + max(layout.lengths)
-    index = torch.zeros((rows, width), dtype=torch.long)
-    back = torch.zeros(len(ids), dtype=torch.long)
-    for row, (start, length) in enumerate(zip(layout.starts, layout.lengths, strict=True)):
-        tokens = torch.cat(
-            [torch.arange(layout.shared_prefix), torch.arange(start, start + length)]
-        )
-        index[row, : len(tokens)] = tokens
-        back[tokens] = row * width + torch.arange(len(tokens))
-    # Padding follows a row and cannot affect it: no mask, so the causal kernel is used.
-    padded = body(input_ids=ids[index.to(device)], use_cache=False)
-    hidden: Tensor = padded.last_hidden_state.flatten(0, 1)[back.to(device)]
-    return hidden
+    AttentionInterface.register(ATTENTION, packed_attention)
+    causal.config._attn_implementation = ATTENTION
 
 
 def packed_attention(

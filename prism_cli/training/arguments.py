@@ -13,7 +13,7 @@ def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
     """Return the arguments of a run of `steps` optimizer steps; output_dir is a staging folder."""
     config = request.config
     schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(request.run / ".staging"),
         per_device_train_batch_size=1,
         max_steps=steps,
@@ -38,6 +38,9 @@ def training_arguments(request: TrainRequest, steps: int) -> TrainingArguments:
         ddp_find_unused_parameters=False,
         ddp_broadcast_buffers=False,
     )
+    if arguments.n_gpu > 1:  # else one process would split rows over all GPUs (DataParallel)
+        arguments._n_gpu = 1
+    return arguments
 
 
 def warmup_steps(config: TrainConfig, steps: int) -> int:

@@ -75,7 +75,7 @@ def planned(device: str, *, tiny: bool) -> list[Task]:
 
     def trained(model: str, method: str, recompute: bool, seconds: float, **more: Any) -> Task:
         title = f"training {model} {method}{' checkpointed' if recompute else ''}"
-        title += " FSDP 2" if more else ""
+        title += " FSDP 2" if "sharded" in more else " padded" if "packed" in more else ""
         return part(
             title, "training", "gpu_training.training", seconds,
             name=model, method=method, recompute=recompute, **more,
@@ -103,6 +103,7 @@ def planned(device: str, *, tiny: bool) -> list[Task]:
         part("vLLM Qwen3-4B", "vllm", "gpu_inference.vllm", 150, name="Qwen3-4B"),
         trained("Qwen3.5-0.8B", "lora", True, 25, sharded=True),
         trained("Qwen3-4B", "lora", True, 30),
+        trained("Qwen3.5-2B", "lora", True, 25, packed=False),
         trained("Qwen3.5-2B", "full", False, 30),
         scored("Qwen3.5-0.8B", 20),
         trained("Qwen3-4B", "lora", False, 30),

@@ -17,6 +17,7 @@ from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranke
 from prism_cli.domain.defaults import GAMMA_POINT
 from prism_cli.modeling.decoding import Generation
 from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.modeling.linear_kernels import kernels_missing
 from prism_cli.modeling.loading import load_model
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
@@ -162,12 +163,16 @@ def _training(spec: str, device: str, sizes: Sizes) -> Iterator[Check]:
         total += loss.item()
     expected = {name: one.grad for name, one in plain.named_parameters() if one.grad is not None}
     kernels = _float32_bound(plain, device) / FLOAT32
-    for dtype, recompute in (("float32", False), ("float32", True), ("bfloat16", False)):
+    ways: list[tuple[str, str, bool]] = [("", "float32", True), ("", "bfloat16", True)]
+    ways.append((", recomputed activations", "float32", True))
+    if kernels > 1:
+        ways.append((", padded", "float32", False))
+    for way, dtype, packed in ways:
         model: Any = load_model(spec, device=device, dtype="float32").model
         train_all(model)
-        if recompute:
+        if "recomputed" in way:
             recompute_activations(model)
-        found = _step(model, encoder, rows, torch.device(device), dtype)
+        found = _step(model, encoder, rows, torch.device(device), dtype, packed=packed)
         gradients = {name: one.grad.cpu() for name, one in model.named_parameters()}
         looser = kernels if dtype == "float32" else 1.0
         error = abs(found - total) / total
@@ -178,7 +183,7 @@ def _training(spec: str, device: str, sizes: Sizes) -> Iterator[Check]:
         else:
             bound, text, well = f"cosine >= {COSINE}", f"cosine {cosine:.4f}", cosine >= COSINE
         yield Check(
-            f"training rows, {dtype}{', recomputed activations' if recompute else ''}",
+            f"training rows, {dtype}{way}",
             f"loss {LOSS[dtype] * looser:.0e}, {bound}",
             f"loss {error:.1e}, {text}",
             error <= LOSS[dtype] * looser and well,
@@ -216,10 +221,16 @@ def training_rows(
 
 
 def _step(
-    model: Any, encoder: PromptEncoder, rows: list[TokenizedRow], device: torch.device, dtype: str
+    model: Any,
+    encoder: PromptEncoder,
+    rows: list[TokenizedRow],
+    device: torch.device,
+    dtype: str,
+    *,
+    packed: bool = True,
 ) -> float:
     """Add the gradients of a step as `prism train` computes them; return the loss."""
-    forward = RowForward(model, encoder.yes_id, encoder.no_id)
+    forward = RowForward(model, encoder.yes_id, encoder.no_id, pack_hybrids=packed)
     forward.train()
     batch = RowBatch.of(rows, device)
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
@@ -273,8 +284,6 @@ def _apart(expected: list[float], found: list[float]) -> list[float]:
 
 def _float32_bound(plain: Any, device: str) -> float:
     """Return the largest difference of logits in float32 that counts as rounding."""
-    from transformers.utils.import_utils import is_flash_linear_attention_available
-
     linear = "linear_attention" in (getattr(plain.config, "layer_types", None) or ())
-    on_kernels = device != "cpu" and linear and is_flash_linear_attention_available()
+    on_kernels = device != "cpu" and linear and not kernels_missing()
     return KERNELS if on_kernels else FLOAT32

@@ -69,6 +69,7 @@ def training(
     *,
     recompute: bool,
     sharded: bool = False,
+    packed: bool = True,
     tiny: bool = False,
 ) -> list[Figures]:
     """Return figures of `prism train` with the settings of the recipe 2b.
@@ -77,6 +78,7 @@ def training(
         method: lora or full.
         recompute: with gradient checkpointing.
         sharded: with FSDP 2, over one process; only on a GPU, in a process of its own.
+        packed: also pack rows of hybrids, where there are kernels for it.
     """
     sizes, place = TINY if tiny else TrainingSizes(), torch.device(device)
     steps = sizes.warm + sizes.steps
@@ -97,7 +99,9 @@ def training(
     loaded = loaded_model(name, place, weights, tiny=tiny)
     encoder = PromptEncoder(loaded.tokenizer, loaded.profile)
     rows = training_rows(encoder, sizes.lengths)
-    forward = RowForward(_trainable(loaded, config), encoder.yes_id, encoder.no_id)
+    forward = RowForward(
+        _trainable(loaded, config), encoder.yes_id, encoder.no_id, pack_hybrids=packed
+    )
     work = work_of(forward.model)
     logged: list[Figures] = []
     if place.type == "cuda":

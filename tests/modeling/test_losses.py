@@ -23,6 +23,7 @@ from prism_cli.modeling import losses, packed_rows
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.training.batches import token_batches
+from tests.modeling.reference_kernels import use_kernels
 from tests.written_out import row_loss
 
 YES, NO, EOS = 3, 4, 5
@@ -198,12 +199,39 @@ def test_bfloat16_is_near_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_only_models_that_attend_everywhere_are_packed(name: str) -> None:
+def test_without_kernels_only_models_that_attend_everywhere_are_packed(name: str) -> None:
     model = MODELS[name]()
-    RowForward(model, YES, NO)
-    packs = model.config._attn_implementation == packed_rows.ATTENTION
-    assert packs == packed_rows.can_pack(model) == (name != "qwen3.5")
+    assert RowForward(model, YES, NO).packs == (name != "qwen3.5")
     assert packed_rows.ATTENTION not in model.config.to_json_string()
+
+
+@pytest.mark.parametrize("recomputed", [False, True])
+@pytest.mark.parametrize("adapted", [False, True], ids=["full", "lora"])
+def test_rows_of_hybrids_are_packed_where_kernels_keep_them_apart(
+    adapted: bool, recomputed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = model_of("qwen3.5", adapted), rows_of(7)
+    expected = plain_loss(model, rows)
+    expected_gradients = gradients(model, expected)
+    lengths = use_kernels(monkeypatch)
+    if recomputed:
+        wrapped: Any = model
+        recompute_activations(wrapped.get_base_model() if adapted else wrapped)
+        model.train()
+    loss = fast_loss(model, rows)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    found = gradients(model, loss)
+    for name, gradient in expected_gradients.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=2e-6, msg=name)
+    linear_layers = 3
+    assert len(lengths) == linear_layers * (1 + recomputed)
+    assert all(sorted(one) == sorted(row.tokens for row in rows) for one in lengths)
+
+
+def test_rows_of_hybrids_can_be_padded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_kernels(monkeypatch)
+    assert not RowForward(MODELS["qwen3.5"](), YES, NO, pack_hybrids=False).packs
+    assert RowForward(MODELS["qwen3.5"](), YES, NO).packs
 
 
 def test_a_prompt_that_begins_another_leaves_its_last_token_to_the_tail() -> None:

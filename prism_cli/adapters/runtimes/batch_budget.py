@@ -60,6 +60,7 @@ def batch_budget(forward: ForwardPass, memory: CudaMemory | None = None) -> int:
         memory = CudaMemory(forward.device)
     with torch.inference_mode():
         state = forward.prefill([[0] * _ROW])[0]
+        _batch(forward, state, _PROBES[-1])()  # kernels are compiled, libraries take workspace
         small, large = (memory.peak(_batch(forward, state, tokens)) for tokens in _PROBES)
     bytes_per_token = (large - small) / (_PROBES[1] - _PROBES[0]) + PROMPT_SHARE * _kept_bytes(
         state, forward.attention

@@ -100,7 +100,7 @@ def training(
     encoder = PromptEncoder(loaded.tokenizer, loaded.profile)
     rows = training_rows(encoder, sizes.lengths)
     forward = RowForward(
-        _trainable(loaded, config), encoder.yes_id, encoder.no_id, pack_hybrids=packed
+        _trainable(loaded, config, None), encoder.yes_id, encoder.no_id, pack_hybrids=packed
     )
     work = work_of(forward.model)
     logged: list[Figures] = []

@@ -181,6 +181,28 @@ def judges(
     return [_judge(spec, task, providers, pack) for spec in specs]
 
 
+def relative_prices(judges: "Sequence[Judge]") -> list[float]:
+    """Return the cost of a typical question to each judge, the dearest being 1; 1 for each that is
+    asked, if the price of a provider is unknown or all are free.
+
+    A judge that costs nothing counts a hundredth, so that no more of them are asked than needed;
+    the row's own label nothing.
+    """
+    from prism_cli.domain.source_labels import SourceLabelJudge
+    from prism_cli.ports import CallBackend
+
+    pair = ("what is the boiling point of water", "a passage of some length " * 50)
+    servers = [judge for judge in judges if isinstance(judge, CallBackend)]
+    usd = {judge.spec: judge.estimate([(pair, 0)]).usd for judge in servers}
+    dearest = max(usd.values(), default=0.0)
+    known = dearest > 0 and all(judge.rate_limits.priced for judge in servers)
+    prices = []
+    for judge in judges:
+        price = round(max(usd.get(judge.spec, 0.0) / dearest, 0.01), 4) if known else 1.0
+        prices.append(0.0 if isinstance(judge, SourceLabelJudge) else price)
+    return prices
+
+
 def probe_panel(specs: "Sequence[str]", providers: "ProviderRegistry") -> "list[dict[str, Any]]":
     """Ask each judge of a provider about a pair that is plainly relevant.
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     help="Have a panel of judges say yes or no to every row.",
-    epilog="Example: prism relabel pairs.jsonl -o labelled.jsonl --judge source",
+    epilog="Example: prism relabel pairs.jsonl -o labelled.jsonl --judge source. With fewer votes: "
+    "prism relabel pairs.jsonl -o labelled.jsonl --stop posterior --risk 0.01",
 )
 
 
@@ -58,7 +59,7 @@ def relabel(
         common,
         config,
         dependencies=reuse_wiring.paid_files(common),
-        extra_config={"rubric_hash": _task(config).fingerprint},
+        extra_config={"rubric_hash": _task(config).fingerprint, **_prices(stage)},
         spec=StageSpec.of(relabel_stage, config, common),
     )
 
@@ -82,6 +83,18 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
             f"--vote soft: {', '.join(without)} gives no probability, only yes or no; ask judges "
             "whose provider speaks openai-decisions or systemone, or leave it at --vote majority"
         )
+    stopping = None
+    if config.stop == "posterior":
+        from prism_cli.stages.panel_stopping import PanelStopping
+
+        stopping = PanelStopping(
+            panel_specs,
+            paid_wiring.relative_prices(judges),
+            risk=config.risk,
+            audit=config.audit,
+            seed=config.seed,
+            teacher=config.prior == "teacher",
+        )
     return RelabelStage(
         judges,
         audit=config.audit,
@@ -89,7 +102,13 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
         soft=config.vote == "soft",
         added=config.add_judges,
         paid=reuse_wiring.paid_rows(common),
+        stopping=stopping,
     )
+
+
+def _prices(stage: "RelabelStage") -> dict[str, object]:
+    """Return the prices that the order of judges depends on, for the manifest."""
+    return {"prices": list(stage.stopping.prices)} if stage.stopping else {}
 
 
 def _task(config: RelabelConfig) -> "JudgeTask":

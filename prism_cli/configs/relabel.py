@@ -17,6 +17,9 @@ PAPER_PANEL = (
 )
 """The paper's five judges in price order (arXiv 2604.23734)."""
 
+MOST_JUDGES = 7
+"""Largest panel of the posterior rule, as in `domain.panel_model`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RelabelConfig(StageConfig):
@@ -48,6 +51,32 @@ class RelabelConfig(StageConfig):
             "out of reach. soft: all judges, by the mean of their probabilities."
         ),
     ] = "majority"
+    stop: Annotated[
+        Literal["settled", "posterior"],
+        Option(
+            "settled: ask until further votes cannot change the verdict. posterior: until another "
+            "verdict of the full panel is less likely than --risk, by what the judges' votes on "
+            "audit rows tell of them; of the judges left the one that saves most cost is next.",
+            added=True,
+        ),
+    ] = "settled"
+    risk: Annotated[
+        float,
+        Interval(gt=0, lt=0.5),
+        Option(
+            "With --stop posterior: largest accepted chance that all judges together would give "
+            "another verdict.",
+            added=True,
+        ),
+    ] = 0.01
+    prior: Annotated[
+        Literal["none", "teacher"],
+        Option(
+            "With --stop posterior: teacher counts teacher_score as a vote that costs nothing, "
+            "calibrated on the audit rows.",
+            added=True,
+        ),
+    ] = "none"
     rubric: Annotated[
         str | None, Option("Text file with another rubric for chat models.", metavar="PATH")
     ] = None
@@ -63,9 +92,27 @@ class RelabelConfig(StageConfig):
     audit: Annotated[
         float,
         Interval(ge=0, le=1),
-        Option("Random share of rows on which every judge of a larger panel votes."),
+        Option(
+            "Random share of rows on which every judge of a larger panel votes; with --stop "
+            "posterior more of a small input."
+        ),
     ] = 0.02
 
     def __post_init__(self) -> None:
         panel = (*self.judges, *self.add_judges)
         refuse_repeats(panel, "each judge has one vote")
+        if self.stop == "posterior":
+            self._check_posterior(len(panel))
+        elif self.prior != "none":
+            raise ValueError("--prior teacher: is a part of --stop posterior; give that too")
+
+    def _check_posterior(self, size: int) -> None:
+        """Raise ValueError where the posterior rule does not fit the other settings."""
+        if not 2 <= size <= MOST_JUDGES:
+            raise ValueError(f"--stop posterior: takes 2 to {MOST_JUDGES} judges, not {size}")
+        if self.vote == "soft":
+            raise ValueError(
+                "--stop posterior: --vote soft asks every judge, so there is nothing to stop"
+            )
+        if not self.audit:
+            raise ValueError("--stop posterior: learns from audit rows, so --audit must be above 0")

@@ -104,6 +104,17 @@ def wilson_interval(successes: float, count: int) -> tuple[float, float]:
     return low, 1.0 if successes == count else middle + half
 
 
+def exact_interval(successes: int, count: int) -> tuple[float, float]:
+    """Return the interval of a share at LEVEL (Clopper and Pearson 1934): it covers the true share
+    at least so often, also for very small shares. Arguments as for `wilson_interval`."""
+    from scipy.stats import beta
+
+    tail, failures = (1 - LEVEL) / 2, count - successes
+    low = beta.ppf(tail, successes, failures + 1) if successes else 0.0
+    high = beta.ppf(1 - tail, successes + 1, failures) if failures else 1.0
+    return float(low), float(high)
+
+
 def ratio_interval(
     sums: Sequence[float],
     counts: Sequence[float],

@@ -62,7 +62,7 @@ class InFlightRows:
     def __init__(
         self,
         lines: Sequence[Line],
-        start_row: Callable[[Line], Outcome | RowWork],
+        start_row: Callable[[Line], Outcome | Pending | RowWork],
         runner: RequestRunner,
     ) -> None:
         self.results: list[Result] = []
@@ -84,7 +84,7 @@ class InFlightRows:
             try:
                 outcome = start_row(line)
                 if isinstance(
-                    outcome, (dict, list, Dropped, Routed)
+                    outcome, (dict, list, Dropped, Routed, Pending)
                 ):  # a tuple is 3 x as fast as |
                     results.append(outcome)
                 else:

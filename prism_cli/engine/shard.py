@@ -22,6 +22,7 @@ from prism_cli.engine.counts import Counts
 from prism_cli.engine.group_starts import group_starts
 from prism_cli.engine.inflight import UNASKED, InFlightRows, Pending, Result
 from prism_cli.engine.jobs import Line
+from prism_cli.engine.learning import Learning
 from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.request_runner import RequestRunner
@@ -63,6 +64,7 @@ class ShardPass:
     sinks: Sinks
     progress: Progress
     fields: Mapping[str, str]
+    learning: Learning = field(default_factory=Learning)
     counts: Counts = field(default_factory=Counts)
     pending_reasons: Reasons = field(default_factory=Reasons)
     reject_examples: RejectExamples = field(default_factory=RejectExamples)
@@ -93,6 +95,7 @@ class ShardPass:
             sink = self.sinks.routed[self.stage.output_of(row)] if named else self.sinks.row
             sink(render(row))
             self.counts.written += 1
+        self.runner.totals.from_ledger -= self.learning.replies  # found of this run's own
         self.counts.check()
         return self.counts
 
@@ -229,9 +232,10 @@ class ShardPass:
         self._cached_questions += now.questions - before.questions
         self._show_at(now)
 
-    def _start_row(self, line: Line) -> Outcome | RowWork:
+    def _start_row(self, line: Line) -> Outcome | Pending | RowWork:
         self.stage.location = line[:2]
-        return self.stage.work(self._checked(line[2]))
+        row = self._checked(line[2])
+        return self.learning.waits or self.stage.work(row)
 
     def _take_results(self, window: InFlightRows) -> Iterator[Row]:
         for line, result in window.take():

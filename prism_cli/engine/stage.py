@@ -36,6 +36,9 @@ class RowStage:
             receives the result. None if nothing must be known.
         needs_first_pass_per_shard: True if `first_pass` must see all rows of a shard, and no
             others, before that shard's first `work`.
+        learns_first: True if the replies to some rows of a shard decide how all are processed:
+            `learns` chooses them, `learn` asks, and `finish_learning` follows, before that shard's
+            first `work`.
         ranks_queries: True if the outcome of a row depends on the adjacent rows of the same
             `group_of`, so that they must be in one shard.
         groups: True if `work_group` processes the rows, not `work`.
@@ -55,6 +58,7 @@ class RowStage:
     shard_set: ShardSet | None = None
     survey: Survey | None = None
     needs_first_pass_per_shard: bool = False
+    learns_first: bool = False
     ranks_queries: bool = False
     groups: bool = False
     query_rows: bool = True
@@ -98,6 +102,18 @@ class RowStage:
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Read all well-formed rows of a shard before its first `work`. Keep little: spill to
         disk."""
+
+    def learns(self, row: Row) -> bool:
+        """Return whether `learn` is called for a row; at most a few thousand of a shard."""
+        return False
+
+    def learn(self, row: Row) -> RowWork:
+        """Return a generator that asks for replies and keeps what they say. Its outcome is not
+        written: the row comes again in `work`, where it finds the replies."""
+        raise TypeError(f"{type(self).__name__} does not learn")
+
+    def finish_learning(self) -> None:
+        """Use what the calls of `learn` kept, which must not depend on their order."""
 
     def use_survey(self, result: bytes) -> None:
         """Receive the result of `survey`, before the first `work`. Called once."""

@@ -88,10 +88,17 @@ _KINDS: Mapping[str, tuple[str, Check]] = {
         "evidence_generated", "evidence_origin", "contribution_generated", "evidence_omitted",
         "repeats",
     ),
-    **_kinds("a number", _is_number, "score", "logit", "fused_score", "agreement"),
-    **_kinds("a whole number", _is_integer, "rank", "votes_cast", "windows"),
+    **_kinds(
+        "a number", _is_number, "score", "logit", "fused_score", "agreement", "posterior",
+        "teacher_prior",
+    ),
+    **_kinds(
+        "a whole number", _is_integer, "rank", "votes_cast", "early_votes_cast", "windows"
+    ),
     **_kinds("true, false", _of(bool), "audit", "format_ok", "truncated"),
-    **_kinds('"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict"),
+    **_kinds(
+        '"yes", "no"', lambda value: value in ("yes", "no"), "predicted_verdict", "early_verdict"
+    ),
     **_kinds('an array of "pointwise", "sft"', _are_objectives, "objectives"),
     **_kinds("[start, end]", _is_range, "best_window"),
     **_kinds("an array of [start, end]", _are_ranges, "unsupported", "contribution_unsupported"),

@@ -12,16 +12,17 @@ SOURCE_TEXTS = ("source_contribution", "source_evidence")
 """The corpus's own contribution and evidence of a pair, like `source_label`."""
 TEXTS = (
     "query", "document", "title", "query_id", "doc_id", "source", "split", "source_label",
-    "instruction", "language", "original_query", "query_style", "verdict", "contribution",
+    "instruction", "language", "original_query", "query_style", "verdict", "stop",
+    "early_verdict", "contribution",
     "evidence", *SOURCE_TEXTS, "generator", "generation_error", "model", "predicted_verdict",
     "predicted_contribution", "predicted_evidence", "evidence_omitted", "evidence_origin",
     "evidence_generated", "contribution_generated", "negative", "url",
     "anchor", "positive", "sentence1", "sentence2", "label", "loss_type", "annotated_label",
 )  # fmt: skip
-INTEGERS = ("rank", "source_rank", "votes_cast")
+INTEGERS = ("rank", "source_rank", "votes_cast", "early_votes_cast")
 NUMBERS = (
     "teacher_score", "score", "logit", "agreement", "source_score", "relevance_score",
-    "revised_score", "fused_score",
+    "revised_score", "fused_score", "posterior", "teacher_prior",
 )  # fmt: skip
 BOOLEANS = ("audit", "format_ok", "truncated", "answerable")
 OBJECTS_AND_LISTS = (

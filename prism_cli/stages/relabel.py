@@ -1,11 +1,12 @@
 """Relabelling: judges vote on every row, one after another until the verdict is settled."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from prism_cli.domain.agreement import Pattern, audit_figures
 from prism_cli.domain.constant_labels import same_answer_warning
+from prism_cli.domain.panel_model import CODES, UNASKED
 from prism_cli.domain.seeded_sample import is_sampled
 from prism_cli.domain.source_labels import SourceLabelJudge
 from prism_cli.domain.voting import (
@@ -16,23 +17,34 @@ from prism_cli.domain.voting import (
     reach_probabilities,
 )
 from prism_cli.engine.stage import ForecastRequests, RowStage
-from prism_cli.ports import BatchBackend, CallBackend, RowWork, request
+from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import (
     Row,
     check_pair,
     doc_id,
     document_text,
+    number_field,
     query_id,
     scores_field,
     votes_field,
 )
 from prism_cli.rows.texts import is_blank
-from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
-from prism_cli.stages.retries import request_with_retries
-from prism_cli.wording import counted
+from prism_cli.shards.paid_rows import PaidRows, note_origins
+from prism_cli.stages.known_votes import KnownVotes
+from prism_cli.stages.panel_stopping import STOPPING_FIELDS, PanelStopping, stopping_figures
+from prism_cli.stages.retries import gather, request_with_retries
+from prism_cli.stages.silent_judges import silent_judges
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
 """Most distinct reasons for abstentions that are counted, and most that the summary lists."""
+
+
+class Answer(NamedTuple):
+    """What a judge replied; `vote` is None for an abstention, with the reason of a refusal."""
+
+    vote: Vote | None
+    probability: float | None = None
+    refusal: str | None = None
 
 
 Judge = SourceLabelJudge | BatchBackend | CallBackend
@@ -51,10 +63,12 @@ class RelabelStage(RowStage):
             existing votes of rows are kept.
         paid: votes that are paid for already; and verdicts without a judge, which replace the
             whole panel where none of its votes is known.
+        stopping: stops as soon as another verdict of the full panel is improbable; by default
+            asking stops when the verdict is settled.
     """
 
     name = "relabel"
-    counted = ("_verdicts", "_votes", "_audited", "_silent", "_taken", "_blank")
+    counted = ("_verdicts", "_votes", "_audited", "_silent", "_taken", "_blank", "_stopping_counts")
 
     def __init__(
         self,
@@ -65,14 +79,22 @@ class RelabelStage(RowStage):
         soft: bool = False,
         added: Sequence[str] = (),
         paid: PaidRows | None = None,
+        stopping: PanelStopping | None = None,
     ) -> None:
+        self._judges = list(judges)
         self._panel = sorted(judges, key=lambda judge: judge.spec not in added)
         self._order = [judge.spec for judge in judges]
         self._audit = audit if len(self._panel) > 1 else 0.0
         self._seed = seed
         self._soft = soft
         self._added = frozenset(added)
-        self._paid = paid
+        self._reuses = paid is not None
+        self._known = KnownVotes(
+            self._order, keeps=bool(added), takes_verdicts=not (added or soft), paid=paid
+        )
+        self.stopping = stopping
+        self._stopping_counts: Counter[str] = Counter()
+        self.learns_first = self.needs_first_pass_per_shard = stopping is not None
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {judge.spec: Counter() for judge in judges}
         self._audited: Counter[Pattern] = Counter()
@@ -86,6 +108,9 @@ class RelabelStage(RowStage):
             RowError: names the field, such as `votes.source`.
         """
         check_pair(row)
+        if self.stopping is not None and self.stopping.teacher:
+            number_field(row, "teacher_score", 0, 1)
+            scores_field(row, "teacher_scores")
         if not self._added:
             return
         votes_field(row)
@@ -100,50 +125,41 @@ class RelabelStage(RowStage):
         poll = Poll(len(self._panel))
         probabilities: dict[str, float] = {}
         origins: dict[str, str] = {}
-        paid = self._paid_values(row)
-        known_votes = self._known_votes(row, paid)
-        if (verdict := self._verdict_of(paid, known_votes)) is not None:
+        known = self._known.of(row)
+        if known.verdict is not None:
             self._taken += 1
-            return self._without_votes(row, verdict.value, {"verdict": verdict.origin})
-        for spec, known_vote, known_probability, origin in known_votes:
+            return self._without_votes(row, known.verdict.value, {"verdict": known.verdict.origin})
+        for spec, known_vote, known_probability, origin in known.votes:
             poll.add(spec, known_vote)
             if known_probability is not None:
                 probabilities[spec] = known_probability
             if origin:
                 origins[spec] = origin
-        audit = self._is_audited(row)
-        answers: list[tuple[str, Vote | None]] = []
-        silent: list[tuple[str, str]] = []
-        for judge in self._panel:
-            spec = judge.spec
-            if spec in poll.votes:
-                continue
-            if not (audit or self._soft or spec in self._added) and poll.settled:
-                continue
-            vote: Vote | None
-            if isinstance(judge, SourceLabelJudge):
-                vote = judge.vote(row)
-            else:
-                pair = (row["query"], document_text(row))
-                reply = yield from request_with_retries(judge, pair, *pair)
-                reply_vote, probability = reply.value.get("vote"), reply.value.get("probability")
-                vote = reply_vote if reply_vote in ("yes", "no") else None
-                if probability is not None:
-                    probabilities[spec] = probability
-                if reply.refusal is not None:
-                    silent.append((spec, reply.refusal))
-            poll.add(spec, vote)
-            answers.append((spec, vote))
-        for spec, *_ in known_votes:
+        everyone = audit = self._is_audited(row)
+        everyone |= self._soft
+        answers: dict[str, Answer] = {}
+        for judge in self._to_ask(row, poll, answers, everyone=everyone):
+            answer = yield from self._ask(judge, row)
+            answers[judge.spec] = answer
+            poll.add(judge.spec, answer.vote)
+            if answer.probability is not None:
+                probabilities[judge.spec] = answer.probability
+        for spec, *_ in known.votes:
             self._votes[spec]["kept"] += 1
-        for spec, answer in answers:
-            self._votes[spec][answer or "abstained"] += 1
-        for spec, reason in silent:
-            full = len(self._silent) >= MOST_REASONS and (spec, reason) not in self._silent
-            self._silent[spec, "other reasons" if full else reason] += 1
-        decided = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
-        self._verdicts[decided or "undecided"] += 1
+        for spec, answer in answers.items():
+            self._votes[spec][answer.vote or "abstained"] += 1
+            if answer.refusal is not None:
+                self._count_silent(spec, answer.refusal)
         others = _remove_old_labels(row)
+        stopped: dict[str, object] = {}
+        decided = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
+        if self.stopping is not None:
+            stop = self.stopping.end(
+                row, poll, self._state(poll, answers), len(answers), audit=audit
+            )
+            decided, stopped = stop.verdict, stop.fields
+            self._stopping_counts.update(stop.counts)
+        self._verdicts[decided or "undecided"] += 1
         row["votes"] = self._in_order(poll.votes)
         if probabilities:
             row["vote_probabilities"] = self._in_order(probabilities)
@@ -151,19 +167,68 @@ class RelabelStage(RowStage):
         row["votes_cast"] = len(poll.votes)
         row["agreement"] = poll.agreement_with(decided)
         if audit:
-            self._audited[tuple(poll.votes.get(spec) for spec in self._order)] += 1
+            self._audited[self._pattern(poll)] += 1
             row["audit"] = True
+        row |= stopped
         votes = {f"votes.{spec}": origin for spec, origin in origins.items()}
         note_origins(row, others | votes)
         return row
 
+    def _to_ask(
+        self, row: Row, poll: Poll, answers: Mapping[str, Answer], *, everyone: bool
+    ) -> Iterator[Judge]:
+        """Yield the judges to ask, each once `poll` and `answers` have the vote before."""
+        for judge in self._panel:
+            forced = everyone or judge.spec in self._added
+            if judge.spec not in poll.votes and (forced or not (self.stopping or poll.settled)):
+                yield judge
+        while self.stopping and not everyone:
+            place = self.stopping.next_judge(row, self._state(poll, answers))
+            if place is None:
+                return
+            yield self._judges[place]
+
+    def _ask(self, judge: Judge, row: Row) -> Generator[Sequence[Request], Sequence[Reply], Answer]:
+        if isinstance(judge, SourceLabelJudge):
+            return Answer(judge.vote(row))
+        pair = (row["query"], document_text(row))
+        reply = yield from request_with_retries(judge, pair, *pair)
+        vote = reply.value.get("vote")
+        known: Vote | None = vote if vote in ("yes", "no") else None
+        return Answer(known, reply.value.get("probability"), reply.refusal)
+
+    def first_pass(self, rows: Iterator[Row]) -> None:
+        """Choose the rows that the stopping rule of a shard is learned from."""
+        assert self.stopping is not None
+        self.stopping.choose(row for row in rows if self._is_open(row))
+
+    def learns(self, row: Row) -> bool:
+        """Return whether the stopping rule is learned from a row."""
+        return self.stopping is not None and self.stopping.learns(row) and self._is_open(row)
+
+    def learn(self, row: Row) -> RowWork:
+        """Ask all judges at once, and keep their votes."""
+        assert self.stopping is not None
+        poll = Poll(len(self._panel))
+        for spec, vote, *_ in self._known.of(row).votes:
+            poll.add(spec, vote)
+        missing = [judge for judge in self._panel if judge.spec not in poll.votes]
+        answers = yield from gather([self._ask(judge, row) for judge in missing])
+        for judge, answer in zip(missing, answers, strict=True):
+            poll.add(judge.spec, answer.vote)
+        self.stopping.learn(row, self._pattern(poll))
+        return row
+
+    def finish_learning(self) -> None:
+        """Learn the rule."""
+        if self.stopping is not None:
+            self.stopping.finish()
+
     def forecast_requests(self, row: Row) -> ForecastRequests:
         """Yield every judge that has not voted yet, and its probability of being asked."""
-        paid = self._paid_values(row)
-        votes = self._known_votes(row, paid)
-        if is_blank(document_text(row)) or self._verdict_of(paid, votes) is not None:
+        if not self._is_open(row):
             return
-        voted = {spec for spec, *_ in votes}
+        voted = {spec for spec, *_ in self._known.of(row).votes}
         everyone = self._soft or self._is_audited(row)
         pair = (row["query"], document_text(row))
         reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(voted) :]
@@ -185,14 +250,16 @@ class RelabelStage(RowStage):
             for judge in self._panel
             if isinstance(judge, SourceLabelJudge)
         }
-        warnings = [*filter(None, [same_answer_warning(answers)]), *self._mostly_silent()]
+        models = [spec for spec in self._votes if spec not in answers]
+        silent = silent_judges(models, self._votes, self._silent)
+        warnings = [*filter(None, [same_answer_warning(answers)]), *silent]
         if warnings:
             figures["warning"] = "; ".join(warnings)
         figures["votes"] = [
             {"judge": spec, **{name: votes[name] for name in names}}
             for spec, votes in self._votes.items()
         ]
-        if self._paid is not None:
+        if self._reuses:
             figures["verdicts taken over from --reuse"] = self._taken
         if self._blank:
             figures["blank documents, no without a vote"] = self._blank
@@ -210,38 +277,32 @@ class RelabelStage(RowStage):
             figures["audit rows"] = self._audited.total()
         if self._audited:
             figures |= audit_figures(self._audited, self._order, self._seed)
+        if self.stopping is not None:
+            figures |= stopping_figures(
+                self._stopping_counts, self._audited, self._order, teacher=self.stopping.teacher
+            )
         return figures
 
-    def _mostly_silent(self) -> Iterator[str]:
-        """Yield a warning for each model without a usable answer for more than half of its rows:
-        their number, the most frequent reason, and a remedy."""
-        for judge in self._panel:
-            spec, votes = judge.spec, self._votes[judge.spec]
-            silent, asked = votes["abstained"], votes.total() - votes["kept"]
-            if not isinstance(judge, SourceLabelJudge) and 2 * silent > asked:
-                reasons = {
-                    reason: rows for (name, reason), rows in self._silent.items() if name == spec
-                }
-                most = max(reasons, key=reasons.__getitem__, default="it gave no reason")
-                yield (
-                    f"{spec} gave no usable answer for {silent:,} of {counted(asked, 'row')} "
-                    f"({silent / asked:.0%}), most often: {most}. Take another model (--judge) or "
-                    "another rubric (--rubric); --fresh asks the same model again"
-                )
+    def _is_open(self, row: Row) -> bool:
+        """Return whether a row's verdict is found by votes."""
+        return not is_blank(document_text(row)) and self._known.of(row).verdict is None
+
+    def _count_silent(self, spec: str, reason: str) -> None:
+        full = len(self._silent) >= MOST_REASONS and (spec, reason) not in self._silent
+        self._silent[spec, "other reasons" if full else reason] += 1
+
+    def _pattern(self, poll: Poll) -> Pattern:
+        return tuple(poll.votes.get(spec) for spec in self._order)
+
+    def _state(self, poll: Poll, answers: Mapping[str, Answer]) -> tuple[int, ...]:
+        """Return the votes so far as codes of `panel_model`."""
+        asked = poll.votes.keys() | answers.keys()
+        votes = [(spec, poll.votes.get(spec)) for spec in self._order]
+        return tuple(CODES[vote] if spec in asked else UNASKED for spec, vote in votes)
 
     def _in_order(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values by judge, in the panel's order."""
         return {spec: values[spec] for spec in self._order if spec in values}
-
-    def _paid_values(self, row: Row) -> dict[tuple[str, str], PaidValue]:
-        """Return the values of this pair that are paid for already."""
-        return self._paid.find(row["query"], document_text(row)) if self._paid is not None else {}
-
-    def _verdict_of(
-        self, paid: Mapping[tuple[str, str], PaidValue], known_votes: Sequence[object]
-    ) -> PaidValue | None:
-        """Return a verdict that replaces the whole panel, if none of its votes is known."""
-        return None if known_votes or self._added or self._soft else paid.get(("verdict", ""))
 
     def _without_votes(self, row: Row, verdict: str, origins: Mapping[str, str]) -> Row:
         self._verdicts[verdict] += 1
@@ -250,31 +311,9 @@ class RelabelStage(RowStage):
         note_origins(row, {**others, **origins})
         return row
 
-    def _known_votes(
-        self, row: Row, paid: Mapping[tuple[str, str], PaidValue]
-    ) -> list[tuple[str, Vote, float | None, str]]:
-        """(judge, vote, probability, where it comes from) of the panel's votes that are there."""
-        known: dict[str, tuple[str, Vote, float | None, str]] = {}
-        if self._added:
-            votes, probabilities = row.get("votes") or {}, row.get("vote_probabilities") or {}
-            known = {
-                spec: (spec, votes[spec], probabilities.get(spec), "")
-                for spec in self._order
-                if votes.get(spec) in ("yes", "no")
-            }
-        for spec in self._order if paid else ():
-            vote = paid.get(("votes", spec))
-            if spec not in known and vote is not None:
-                probability = paid.get(("vote_probabilities", spec))
-                known[spec] = (
-                    spec,
-                    vote.value,
-                    probability.value if probability else None,
-                    vote.origin,
-                )
-        return [known[spec] for spec in self._order if spec in known]
-
     def _is_audited(self, row: Row) -> bool:
+        if self.stopping is not None:
+            return self.stopping.is_audited(row)
         return self._audit > 0 and is_sampled(
             self._audit, self._seed, "audit", query_id(row), doc_id(row)
         )
@@ -282,8 +321,8 @@ class RelabelStage(RowStage):
 
 def _remove_old_labels(row: Row) -> dict[str, str]:
     """Remove what an earlier panel wrote; return the entries of `reused` for other fields."""
-    row.pop("vote_probabilities", None)
-    row.pop("audit", None)
+    for name in ("vote_probabilities", "audit", *STOPPING_FIELDS):
+        row.pop(name, None)
     before = row.pop("reused", None)
     origins = before.items() if isinstance(before, dict) else ()
     return {

@@ -12,7 +12,8 @@ from prism_cli.stages.retries import request_with_retries
 
 LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
-    "agreement", "audit", "reused", "contribution", "evidence", "generator", "generation_error",
+    "agreement", "audit", "posterior", "teacher_prior", "stop", "early_verdict",
+    "early_votes_cast", "reused", "contribution", "evidence", "generator", "generation_error",
     "objectives", "labels_from", "score", "logit", "rank", "model", "format_ok", "truncated",
     "fused_score", "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
 )  # fmt: skip

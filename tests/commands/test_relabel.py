@@ -1,6 +1,8 @@
 """`prism relabel` through the real command."""
 
 import json
+import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,62 @@ def test_help_has_an_example() -> None:
     done = prism("relabel", "--help")
     assert done.returncode == 0
     assert "Example: prism relabel" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--judge", "source"), "--stop posterior: takes 2 to 7 judges, not 1"),
+        (("--vote", "soft"), "--vote soft asks every judge"),
+        (("--audit", "0"), "--audit must be above 0"),
+        (("--risk", "0"), "risk"),
+    ],
+)
+def test_what_the_posterior_rule_cannot_be_combined_with(
+    words: tuple[str, ...], reason: str
+) -> None:
+    write_jsonl(Path("data.jsonl"), make_pairs(2))
+    done = prism("relabel", "data.jsonl", "--stop", "posterior", *words)
+    assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
+    done = prism("relabel", "data.jsonl", "--prior", "teacher", "--judge", "source")
+    assert done.returncode == 2
+    assert "is a part of --stop posterior" in done.stderr
+
+
+def judge_lab(server: FaultServer, prices: list[float]) -> tuple[str, ...]:
+    """Return the options of a panel of judges at these prices, right in 95 of 100 rows."""
+    lines = [f'[providers.lab]\napi = "openai"\nbase_url = "{server.base_url}/v1"\nkey_env = ""']
+    for number, price in enumerate(prices):
+        lines.append(f"[providers.lab.models.j{number}]\nusd_per_million_input = {price}")
+        lines.append(f"usd_per_million_output = {price}")
+    Path("lab.toml").write_text("\n".join(lines))
+    judges = [word for n in range(len(prices)) for word in ("--judge", f"lab/j{n}")]
+    return ("relabel", "in.jsonl", "--stop", "posterior", "--provider-file", "lab.toml", *judges)
+
+
+def lab_vote(model: str, text: str) -> str:
+    number = int(text.rsplit("item ", 1)[1].split()[0])
+    wrong = random.Random(f"{model} {number}").random() < 0.05
+    return "yes" if (number % 3 == 0) != wrong else "no"
+
+
+def test_dear_judges_are_asked_only_where_they_are_needed() -> None:
+    write_jsonl(Path("in.jsonl"), [make_pair(n, document=f"item {n} is one") for n in range(200)])
+    with FaultServer(answers=Answers(chat=lab_vote)) as server:
+        words = judge_lab(server, [2.0, 2.0, 0.1, 0.1, 0.1])
+        done = prism(*words, "-o", "out.jsonl", "--json", "--concurrency", "16")
+        assert done.returncode == 0, done.stderr
+        # Other prices are another order: not the settings of this output.
+        other = prism(*judge_lab(server, [0.1] * 5), "-o", "out.jsonl")
+        assert other.returncode == 2
+        assert "prices" in other.stderr
+        calls = Counter(call.model for call in server.calls)
+    rows = read_jsonl(Path("out.jsonl"))
+    audited = sum(row["stop"] == "audit" for row in rows)
+    assert calls["j0"] < audited + 20 < 100 < calls["j2"]
+    assert {tuple(row["votes"]) for row in rows if row["stop"] == "risk"} <= {
+        ("lab/j2", "lab/j3"), ("lab/j2", "lab/j4"), ("lab/j3", "lab/j4"),
+    }  # fmt: skip
+    figures = json.loads(done.stdout)["figures"]
+    assert figures["judgements a row"]["without audit rows"] < 2.5
+    assert "changed verdicts on audit rows: rows 50, changed" in done.stderr

@@ -3,11 +3,13 @@ interruption."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,15 +53,29 @@ def environment(crash: str = "") -> dict[str, str]:
     return os.environ | {"PYTHONPATH": root, "PRISM_CRASH_AT": crash}
 
 
-def test_a_panel_in_batch_mode_gives_the_rows_of_live_mode() -> None:
-    write_jsonl(DATA, rows(40))
-    with FaultServer(answers=Answers(chat=truth)) as server:
-        words = ("relabel", DATA, "--provider-file", providers(server.base_url))
+def mostly_right(model: str, text: str) -> str:
+    number = int(text.rsplit("Item ", 1)[1].split(" ")[0])
+    wrong = random.Random(f"{model} {number}").random() < 0.05
+    return "yes" if (number % 3 == 0) != wrong else "no"
+
+
+@pytest.mark.parametrize(
+    ("count", "chat", "more"),
+    [(40, truth, ()), (200, mostly_right, ("--stop", "posterior"))],
+    ids=["settled", "posterior"],
+)
+def test_a_panel_in_batch_mode_gives_the_rows_of_live_mode(
+    count: int, chat: Callable[[str, str], str], more: tuple[str, ...]
+) -> None:
+    write_jsonl(DATA, rows(count))
+    with FaultServer(answers=Answers(chat=chat)) as server:
+        words = ("relabel", DATA, *more, "--provider-file", providers(server.base_url))
         live = prism(*words, "-o", "live.jsonl", "--json")
         assert live.returncode == 0, live.stderr
         live_calls = list(server.calls)
-    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
-        words = ("relabel", DATA, "--provider-file", providers(server.base_url, batches="true"))
+    with FaultServer(answers=Answers(chat=chat), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        words = ("relabel", DATA, *more, "--provider-file", file)
         done = prism(*words, "--batch", "--fresh", "--json")
         assert done.returncode == 0, done.stderr
         worked = lines(server.calls)

@@ -1,0 +1,179 @@
+"""When a panel need not be asked further: another verdict of the full panel is improbable.
+
+`StoppingRule` knows for every state of a row (the votes so far) whether to stop, and otherwise
+which judge to ask next: the one with which the expected cost until the stop is lowest.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from prism_cli.domain.agreement import Pattern
+from prism_cli.domain.panel_model import (
+    NO,
+    UNASKED,
+    YES,
+    JudgeRates,
+    coded,
+    pattern_weights,
+)
+from prism_cli.domain.voting import Vote, majority
+
+_MARGIN = 0.5
+"""Standard errors that are added to an estimated chance before it is compared with the risk.
+tests/benchmarks/posterior_stopping.py shows what it is good for."""
+_ORDER_TOLERANCE = 0.01
+"""A judge further down the panel is asked first if that saves a larger share of the cost."""
+_PRIOR_STEP, _PRIOR_END = 0.125, 6.0
+"""Priors are rounded towards .5 on this grid of log odds, for each of which there is one plan."""
+
+_VERDICTS: tuple[Vote | None, ...] = ("yes", "no", None)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What to do in each state, arrays [4] * judges by code.
+
+    Attributes:
+        ask: next judge; -1 to stop.
+        verdict: index of the most probable verdict of the full panel.
+        cost: expected cost of the judges that are asked from here.
+    """
+
+    ask: Any
+    verdict: Any
+    cost: Any
+
+
+class StoppingRule:
+    """Rule of one panel, learned from audit rows.
+
+    Args:
+        patterns: counts of the votes of the whole panel on audit rows.
+        judges: size of the panel, from 2 to `panel_model.MOST_JUDGES`.
+        risk: largest accepted chance of another verdict; 0 asks until the verdict is settled.
+        prices: cost of asking each judge, in any unit; by default equal.
+    """
+
+    def __init__(
+        self,
+        patterns: Mapping[Pattern, int],
+        judges: int,
+        risk: float,
+        prices: Sequence[float] | None = None,
+    ) -> None:
+        self.rates = JudgeRates.fit(patterns, judges)
+        self.risk = risk
+        self._patterns = patterns
+        self._judges = judges
+        self._prices = prices or [1.0] * judges
+        self._plans: dict[int | None, _Plan] = {}
+
+    def next_judge(self, votes: Sequence[int], prior: float | None = None) -> int | None:
+        """Return the judge to ask after these votes; None to stop.
+
+        Args:
+            votes: by judge, as codes of `panel_model`, UNASKED where there is none.
+            prior: P(yes) before the votes; None for the share of yes on audit rows.
+        """
+        judge = int(self._plan(prior).ask[tuple(votes)])
+        return None if judge < 0 else judge
+
+    def verdict(self, votes: Sequence[int], prior: float | None = None) -> Vote | None:
+        """Return the most probable verdict of the full panel."""
+        return _VERDICTS[int(self._plan(prior).verdict[tuple(votes)])]
+
+    def replay(self, pattern: Pattern, prior: float | None = None) -> tuple[Vote | None, list[int]]:
+        """Return the verdict that the rule gives to a row with these votes, and the judges that it
+        asks, in order."""
+        full, votes = coded(pattern), [UNASKED] * self._judges
+        asked: list[int] = []
+        while (judge := self.next_judge(votes, prior)) is not None:
+            votes[judge] = full[judge]
+            asked.append(judge)
+        return self.verdict(votes, prior), asked
+
+    def expected_cost(self) -> float:
+        """Return the expected cost of a row, as the prices."""
+        return float(self._plan(None).cost[(UNASKED,) * self._judges])
+
+    @cached_property
+    def _weights(self) -> Any:
+        return pattern_weights(self._patterns, self.rates)
+
+    def _plan(self, prior: float | None) -> _Plan:
+        level = None if prior is None else _level(prior)
+        plan = self._plans.get(level)
+        if plan is None:
+            plan = self._plans[level] = self._make_plan(level)
+        return plan
+
+    def _make_plan(self, level: int | None) -> _Plan:
+        import numpy as np
+
+        judges, weights = self._judges, self._weights
+        codes = np.indices(weights.shape)
+        if level is not None:
+            weights = weights * self._shift(codes, level)
+        yes, no = ((codes == vote).sum(0) >= majority(judges) for vote in (YES, NO))
+        masses = np.array([_with_totals(weights * kept) for kept in (yes, no, ~(yes | no))])
+        total = masses.sum(0)
+        ranked = np.sort(masses, 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            chance = np.nan_to_num((ranked[0] + ranked[1]) / total)
+        bound = chance + _MARGIN * np.sqrt(chance * (1 - chance) / (total + 1))
+        state = np.indices(total.shape)
+        voted = ((state == YES) | (state == NO)).any(0)
+        stop = (chance == 0) | (voted & (bound <= self.risk))
+        ask, cost = _cheapest_order(stop, total, self._prices)
+        return _Plan(ask, masses.argmax(0), cost)
+
+    def _shift(self, codes: Any, level: int) -> Any:
+        """Return by how much a prior makes each pattern more frequent than the share of yes does:
+        the prior is independent of the votes given the truth."""
+        prior, base = _probability(level), self.rates.base
+        flat = codes.reshape(len(codes), -1).T
+        yes, no = self.rates.likelihoods(flat)
+        before = base * yes + (1 - base) * no
+        return ((prior * yes + (1 - prior) * no) / before).reshape(codes.shape[1:])
+
+
+def _with_totals(weights: Any) -> Any:
+    """Return the weight of every state, [4] * judges: UNASKED is the sum over what the judge may
+    say."""
+    import numpy as np
+
+    for judge in range(weights.ndim):
+        weights = np.concatenate([weights, weights.sum(judge, keepdims=True)], judge)
+    return weights
+
+
+def _cheapest_order(stop: Any, total: Any, prices: Sequence[float]) -> tuple[Any, Any]:
+    """Return the judge to ask in each state, -1 to stop, and the expected cost until the stop, by
+    backward induction: states with one judge left first."""
+    import numpy as np
+
+    judges, cost = total.ndim, np.zeros(total.shape)
+    for _ in range(judges):
+        costs = np.full((judges, *total.shape), np.inf)
+        for judge, price in enumerate(prices):
+            after = (total * cost).take(range(UNASKED), judge).sum(judge, keepdims=True)
+            unasked = total.take([UNASKED], judge)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                expected = price + np.nan_to_num(after / unasked)
+            costs[judge].swapaxes(0, judge)[UNASKED] = expected.swapaxes(0, judge)[0]
+        good = costs <= costs.min(0) * (1 + _ORDER_TOLERANCE)
+        ask = np.where(stop, -1, good.argmax(0))
+        cost = np.where(stop, 0.0, np.take_along_axis(costs, good.argmax(0)[None], 0)[0])
+    return ask, cost
+
+
+def _level(prior: float) -> int:
+    odds = math.log(prior / (1 - prior))
+    return int(max(-_PRIOR_END, min(_PRIOR_END, odds)) / _PRIOR_STEP)  # towards 0
+
+
+def _probability(level: int) -> float:
+    return 1 / (1 + math.exp(-level * _PRIOR_STEP))

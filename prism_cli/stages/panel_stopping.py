@@ -1,0 +1,223 @@
+"""The stopping rule of a shard: which rows it is learned from, and what it saves and changes.
+
+The rows are a random sample of the shard, on which every judge votes before any other row is
+processed. So the rule, and with it every byte of the output, depends on the shard, the settings and
+the replies, and not on the order in which replies come, nor on other shards. Rows are taken by the
+hash that chooses audit rows, and count as such; a small shard has a larger share of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
+from math import sqrt
+from typing import NamedTuple
+
+from prism_cli.domain.agreement import Pattern
+from prism_cli.domain.learned_rule import (
+    FOLDS,
+    LEAST_ROWS,
+    AuditRow,
+    CheckedRule,
+    LearnedRule,
+)
+from prism_cli.domain.panel_model import CODES, NO, YES, JudgeRates
+from prism_cli.domain.seeded_sample import seeded_hash
+from prism_cli.domain.significance import LEVEL, exact_interval
+from prism_cli.domain.voting import Poll, Vote
+from prism_cli.rows.row import Row, doc_id, query_id
+
+STOPPING_FIELDS = ("teacher_prior", "posterior", "stop", "early_verdict", "early_votes_cast")
+"""Fields that only this rule writes."""
+DECIMALS = 4
+MOST_LEARNED = 2000
+"""Most rows that a rule is learned from; further audit rows only measure it."""
+
+
+def learned_rows(rows: int) -> int:
+    """Return the number of rows, of so many, that a rule is learned from: 3 times the square root,
+    at least LEAST_ROWS; 0 where that would be more than a quarter, since it would not pay."""
+    return max(LEAST_ROWS, int(3 * sqrt(rows))) if rows >= 4 * LEAST_ROWS else 0
+
+
+class Stop(NamedTuple):
+    """How a row ended.
+
+    Attributes:
+        verdict: the given one; None where the panel is undecided.
+        fields: of the output row.
+        counts: for `stopping_figures`.
+    """
+
+    verdict: Vote | None
+    fields: dict[str, object]
+    counts: dict[str, int]
+
+
+class PanelStopping:
+    """Learns the rule of a shard: `choose`, `learn` for each chosen row, `finish`; then ask with
+    `next_judge` and `end`.
+
+    Args:
+        prices: of each judge of the panel, in the order of the votes; see `StoppingRule`.
+        risk: largest accepted chance that the full panel's verdict is another one.
+        audit: share of rows that are audited however many there are.
+        teacher: whether the teacher's score is a vote that costs nothing.
+        judges: specs. A row does not count the score of a teacher that is one of them: it would
+            vote twice.
+    """
+
+    def __init__(
+        self,
+        judges: Sequence[str],
+        prices: Sequence[float],
+        *,
+        risk: float,
+        audit: float,
+        seed: int = 0,
+        teacher: bool = False,
+    ) -> None:
+        self.prices, self._risk, self._audit, self._seed = prices, risk, audit, seed
+        self.judges, self.teacher = judges, teacher
+        self._learn_below = self._audit_below = 0
+        self._rows: list[tuple[int, AuditRow]] = []
+        self._checked: CheckedRule | None = None
+
+    def choose(self, rows: Iterable[Row]) -> None:
+        """Decide which rows of a shard are learned from."""
+        count = 0
+
+        def hashes() -> Iterable[int]:
+            nonlocal count
+            for row in rows:
+                count += 1
+                yield self._hash(row)
+
+        smallest = nsmallest(MOST_LEARNED, hashes())
+        wanted = min(MOST_LEARNED, max(learned_rows(count), round(self._audit * count)))
+        self._learn_below = smallest[wanted - 1] + 1 if 0 < wanted <= len(smallest) else 0
+        self._audit_below = max(self._learn_below, int(self._audit * 2**64))
+        self._rows, self._checked = [], None
+
+    def learns(self, row: Row) -> bool:
+        """Return whether the rule is learned from a row."""
+        return self._hash(row) < self._learn_below
+
+    def is_audited(self, row: Row) -> bool:
+        """Return whether every judge votes on a row."""
+        return self._hash(row) < self._audit_below
+
+    def learn(self, row: Row, pattern: Pattern) -> None:
+        """Add a row that is learned from, with the votes of the panel."""
+        place = self._hash(row)
+        self._rows.append((place, AuditRow(pattern, self._score(row), place % FOLDS)))
+
+    def finish(self) -> None:
+        """Learn the rule. The order of the rows, which came as their replies did, is not used."""
+        rows = [row for _, row in sorted(self._rows, key=repr)]
+        self._checked = CheckedRule(rows, len(self.prices), self._risk, self.prices)
+
+    def next_judge(self, row: Row, votes: Sequence[int]) -> int | None:
+        """Return the judge to ask after these votes, codes of `panel_model`; None to stop."""
+        rule = self._rule_of(row)
+        return rule.stopping.next_judge(votes, rule.prior(self._score(row)))
+
+    def end(self, row: Row, poll: Poll, votes: Sequence[int], asked: int, *, audit: bool) -> Stop:
+        """Return the verdict of a row whose asking has ended, and what its output says of that.
+
+        Args:
+            votes: all votes, as codes of `panel_model`.
+            asked: number of judges that were asked now.
+        """
+        rule, score = self._rule_of(row), self._score(row)
+        prior = rule.prior(score)
+        fields: dict[str, object] = {}
+        if prior is not None:
+            fields["teacher_prior"] = round(prior, DECIMALS)
+        fields["posterior"] = round(rule.stopping.rates.posterior(votes, prior), DECIMALS)
+        fields["stop"] = stop = "audit" if audit else "settled" if poll.settled else "risk"
+        counts = {stop: 1, f"{stop} asked": asked, "with a teacher": int(prior is not None)}
+        if not audit:
+            verdict = rule.stopping.verdict(votes, prior) if stop == "risk" else poll.verdict
+            return Stop(verdict, fields, counts)
+        names = {code: vote for vote, code in CODES.items()}
+        early, needed = rule.replay(tuple(names[code] for code in votes), score)
+        cast = sum(votes[judge] in (YES, NO) for judge in needed)
+        fields |= {"early_verdict": early, "early_votes_cast": cast}
+        counts |= {"changed": int(early != poll.verdict), "early asked": len(needed)}
+        return Stop(poll.verdict, fields, counts)
+
+    def _rule_of(self, row: Row) -> LearnedRule:
+        assert self._checked is not None, "finish has not been called"
+        if self.learns(row):
+            return self._checked.without(self._hash(row) % FOLDS)
+        return self._checked.rule
+
+    def _score(self, row: Row) -> float | None:
+        score = row.get("teacher_score") if self.teacher else None
+        if score is None or self._judges_itself(row):
+            return None
+        return float(score)
+
+    def _judges_itself(self, row: Row) -> bool:
+        teachers = row.get("teacher_scores") or {}
+        return any(
+            judge == teacher or judge.startswith(f"{teacher}:")
+            for judge in self.judges
+            for teacher in teachers
+        )
+
+    def _hash(self, row: Row) -> int:
+        return seeded_hash(self._seed, "audit", query_id(row), doc_id(row))
+
+
+def stopping_figures(
+    counts: Mapping[str, int],
+    audited: Mapping[Pattern, int],
+    judges: Sequence[str],
+    *,
+    teacher: bool,
+) -> dict[str, object]:
+    """Return what the rule saved and changed, from the counts of all rows' `Stop`s.
+
+    Verdicts that changed are counted on the audit rows, each replayed by a rule that was learned
+    without it.
+
+    Args:
+        audited: counts of vote patterns of audit rows.
+    """
+    stops = {stop: counts.get(stop, 0) for stop in ("risk", "settled", "audit")}
+    asked = {stop: counts.get(f"{stop} asked", 0) for stop in stops}
+    rows, audit_rows = sum(stops.values()), stops["audit"]
+    figures: dict[str, object] = {
+        "rows by what ended the asking": stops,
+        "judgements a row": {
+            "all rows": _share(sum(asked.values()), rows),
+            "without audit rows": _share(asked["risk"] + asked["settled"], rows - audit_rows),
+            "audit rows, as the rule asks": _share(counts.get("early asked", 0), audit_rows),
+        },
+    }
+    if teacher:
+        with_score = counts.get("with a teacher", 0)
+        figures["P(yes) before the votes, of rows"] = {
+            "from the teacher's score": with_score,
+            "the share of yes": rows - with_score,
+        }
+    if audit_rows:
+        changed = counts.get("changed", 0)
+        low, high = exact_interval(changed, audit_rows)
+        figures["changed verdicts on audit rows"] = {
+            "rows": audit_rows,
+            "changed": changed,
+            "share": _share(changed, audit_rows),
+            f"{LEVEL:.0%} from": round(low, DECIMALS),
+            "to": round(high, DECIMALS),
+        }
+        rates = JudgeRates.fit(audited, len(judges)).right()
+        figures["judges, as their votes on audit rows tell"] = [
+            {"judge": judge, "sensitivity": round(yes, 3), "specificity": round(no, 3)}
+            for judge, (yes, no) in zip(judges, rates, strict=True)
+        ]
+    return figures
+
+
+def _share(part: int, rows: int) -> float | None:
+    return round(part / rows, DECIMALS) if rows else None

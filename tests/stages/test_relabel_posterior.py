@@ -1,0 +1,299 @@
+"""`relabel --stop posterior`: what it learns first, what a row says, and that the bytes depend on
+the shard, the settings and the replies alone."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prism_cli.domain.source_labels import SourceLabelJudge
+from prism_cli.engine.runner import RunOptions, run_rows
+from prism_cli.errors import LimitReachedError, ProviderError
+from prism_cli.ports import Reply, Usage
+from prism_cli.stages.panel_stopping import PanelStopping, learned_rows
+from prism_cli.stages.relabel import RelabelStage
+from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.fakes import ScriptedServer
+
+ROWS, LEARNED, OUT = 240, 50, Path("out.jsonl")
+SPECS = [f"p/j{number}" for number in range(5)]
+
+
+def truth(document: str) -> bool:
+    return random.Random(document).random() < 0.4
+
+
+def vote(spec: str, document: str, right: float = 0.94) -> str:
+    is_right = random.Random(f"{spec} {document}").random() < right
+    return "yes" if truth(document) == is_right else "no"
+
+
+@dataclass(eq=False)
+class ServedJudge(ScriptedServer):
+    """Judge of a server: right in .94, or as scripted by document; replies come in any order."""
+
+    spec: str
+    script: dict[str, Any] = field(default_factory=dict)
+    concurrency: int = 24
+    pause: random.Random | None = None
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"judge {self.spec}"
+
+    async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        (((_, document), _attempt),) = payloads
+        self.asked.append(document)
+        if self.pause:
+            await asyncio.sleep(self.pause.random() / 500)
+        step = self.script.get(document, vote(self.spec, document))
+        if isinstance(step, Exception):
+            raise step
+        return [step if isinstance(step, Reply) else Reply({"vote": step}, usage=Usage(1, 1, 0.01))]
+
+
+@dataclass(eq=False)
+class LocalJudge:
+    """Judge in this process, whose batches depend on what is asked together."""
+
+    spec: str
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def fingerprint(self) -> str:
+        return f"local {self.spec}"
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return [list(range(start, min(start + 16, len(payloads))))
+                for start in range(0, len(payloads), 16)]  # fmt: skip
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        documents = [document for (_, document), _ in payloads]
+        self.asked += documents
+        return [Reply({"vote": vote(self.spec, document)}) for document in documents]
+
+
+def pairs(count: int = ROWS, **more: Any) -> list[dict[str, Any]]:
+    return [make_pair(n, document=f"document {n}", **more) for n in range(count)]
+
+
+def run(
+    judges: Sequence[Any], rows: list[dict[str, Any]] | None = None, name: str = "in.jsonl",
+    *, audit: float = 0.02, teacher: bool = False, added: Sequence[str] = (), **more: Any,
+) -> Any:  # fmt: skip
+    specs = [judge.spec for judge in judges]
+    stopping = PanelStopping(specs, [1.0] * len(judges), risk=0.01, audit=audit, teacher=teacher)
+    stage = RelabelStage(judges, audit=audit, added=added, stopping=stopping)
+    path = write_jsonl(Path(name), pairs() if rows is None else rows)
+    return run_rows(stage, [str(path)], RunOptions(more.pop("out", OUT), quiet=True, **more))
+
+
+def panel(**more: Any) -> list[ServedJudge]:
+    return [ServedJudge(spec, **more) for spec in SPECS]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Any, int]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("undisturbed"))
+        patch.setenv("PRISM_STATE", "state")
+        judges = panel()
+        summary = run(judges)
+        return OUT.read_bytes(), summary, sum(len(judge.asked) for judge in judges)
+
+
+def test_fewer_votes_for_almost_the_same_verdicts(undisturbed: Any) -> None:
+    Path("made.jsonl").write_bytes(undisturbed[0])
+    rows, figures = read_jsonl(Path("made.jsonl")), undisturbed[1].figures
+    stops = Counter(row["stop"] for row in rows)
+    assert stops["audit"] == learned_rows(ROWS) == LEARNED
+    assert figures["rows by what ended the asking"] == {**stops}
+    by_stop = {stop: [row for row in rows if row["stop"] == stop] for stop in stops}
+    assert {row["votes_cast"] for row in by_stop["audit"]} == {5}
+    assert {row["votes_cast"] for row in by_stop["risk"]} == {2}
+    assert {row["votes_cast"] for row in by_stop["settled"]} <= {3, 4, 5}
+    assert undisturbed[2] == sum(row["votes_cast"] for row in rows)
+    a_row = figures["judgements a row"]
+    assert a_row["all rows"] == pytest.approx(undisturbed[2] / ROWS, abs=1e-4)
+    assert a_row["without audit rows"] < 2.4 < a_row["all rows"] < 3.1
+    changed = 0
+    for row in rows:
+        full = [vote(spec, row["document"]) for spec in SPECS]
+        changed += row["verdict"] != max(full, key=full.count)
+        assert (row["posterior"] > 0.5) == (row["verdict"] == "yes")
+        assert row["agreement"] == list(row["votes"].values()).count(row["verdict"]) / len(
+            row["votes"]
+        )
+    assert changed <= 0.02 * ROWS
+
+
+def test_audit_rows_say_what_the_rule_would_have_said(undisturbed: Any) -> None:
+    Path("made.jsonl").write_bytes(undisturbed[0])
+    rows, figures = read_jsonl(Path("made.jsonl")), undisturbed[1].figures
+    audited = [row for row in rows if row["stop"] == "audit"]
+    assert {"early_verdict", "early_votes_cast"} <= set(audited[0])
+    assert not any("early_verdict" in row for row in rows if row["stop"] != "audit")
+    changed = sum(row["early_verdict"] != row["verdict"] for row in audited)
+    found = figures["changed verdicts on audit rows"]
+    assert (found["rows"], found["changed"]) == (LEARNED, changed)
+    assert found["95% from"] <= found["share"] <= found["to"] < 0.15
+    early = sum(row["early_votes_cast"] for row in audited) / len(audited)
+    assert figures["judgements a row"]["audit rows, as the rule asks"] == pytest.approx(
+        early, abs=1e-4
+    )
+    assert early < 2.6
+    rates = figures["judges, as their votes on audit rows tell"]
+    assert [rate["judge"] for rate in rates] == SPECS
+    assert all(0.8 < rate["sensitivity"] <= 1 for rate in rates)
+
+
+def test_bytes_do_not_depend_on_the_order_of_replies(undisturbed: Any) -> None:
+    run(panel(pause=random.Random(5), concurrency=6))
+    assert OUT.read_bytes() == undisturbed[0]
+
+
+@pytest.mark.parametrize("replies", [30, 400])
+def test_a_stopped_run_goes_on_without_paying_twice(undisturbed: Any, replies: int) -> None:
+    judges = panel(concurrency=8)
+    with pytest.raises(LimitReachedError):
+        run(judges, max_cost=replies / 100)
+    assert run(judges).exit_code == 0
+    assert OUT.read_bytes() == undisturbed[0]
+    asked = Counter((judge.spec, document) for judge in judges for document in judge.asked)
+    assert set(asked.values()) == {1}
+    assert asked.total() == undisturbed[2]
+
+
+def test_other_rows_wait_for_too_many_missing_audit_rows(undisturbed: Any) -> None:
+    judges = panel()
+    judges[3].script = {f"document {n}": ProviderError("503") for n in range(ROWS)}
+    summary = run(judges)
+    assert (summary.exit_code, summary.counts.pending) == (5, ROWS)
+    assert "waits for 50 of 50 audit rows" in str(summary.pending_reasons)
+    assert {len(judge.asked) for judge in judges} == {LEARNED}
+    judges[3].script.clear()
+    assert run(judges).exit_code == 0
+    assert OUT.read_bytes() == undisturbed[0]
+
+
+def test_a_single_missing_audit_row_is_pending_alone(undisturbed: Any) -> None:
+    Path("made.jsonl").write_bytes(undisturbed[0])
+    made = read_jsonl(Path("made.jsonl"))
+    document = next(row["document"] for row in made if row["stop"] == "audit")
+    judges = panel()
+    judges[4].script[document] = ProviderError("503")
+    assert run(judges).counts.pending == 1
+    judges[4].script.clear()
+    assert run(judges).exit_code == 0
+    assert OUT.read_bytes() == undisturbed[0]
+
+
+def test_replies_of_local_judges_are_used_again() -> None:
+    judges = [LocalJudge(f"hf:j{number}") for number in range(5)]
+    summary = run(judges)
+    first = OUT.read_bytes()
+    asked = [len(judge.asked) for judge in judges]
+    assert asked == [len(set(judge.asked)) for judge in judges]
+    assert (sum(asked), summary.usage.from_ledger) == (summary.usage.asked, 0)
+    OUT.unlink()
+    Path("out.jsonl.manifest.json").unlink()
+    assert run(judges).usage.asked == 0
+    assert OUT.read_bytes() == first
+
+
+def test_shards_do_not_depend_on_each_other() -> None:
+    for number, part in enumerate((pairs()[:210], pairs()[210:])):
+        run(panel(), part, f"{number}.jsonl", out=Path(f"alone{number}.jsonl"))
+    stopping = PanelStopping(SPECS, [1.0] * 5, risk=0.01, audit=0.02)
+    stage = RelabelStage(panel(), audit=0.02, stopping=stopping)
+    Path("both").mkdir()
+    run_rows(stage, ["0.jsonl", "1.jsonl"], RunOptions(Path("both"), quiet=True))
+    for number in range(2):
+        (made,) = Path("both").glob(f"{number}.*jsonl")
+        assert made.read_bytes() == Path(f"alone{number}.jsonl").read_bytes()
+    assert stage.summary()["rows by what ended the asking"]["audit"] == 51  # type: ignore[index]
+
+
+def test_few_rows_are_asked_as_ever() -> None:
+    judges = panel()
+    run(judges, pairs(100))
+    rows = read_jsonl(OUT)
+    assert {row["stop"] for row in rows} == {"settled", "audit"}
+    assert {row["votes_cast"] for row in rows if row["stop"] == "settled"} <= {3, 4, 5}
+
+
+def test_a_teacher_counts_as_a_vote() -> None:
+    def score(document: str) -> float:
+        noise = random.Random(f"score {document}").random()
+        return 0.3 + 0.6 * noise if truth(document) else 0.6 * noise
+
+    rows = pairs()
+    for row in rows:
+        row["teacher_score"] = score(row["document"])
+    del rows[7]["teacher_score"]
+    rows[8]["teacher_scores"] = {"p/j1": 0.5}  # a judge's own score would vote twice
+    summary = run(panel(), rows, teacher=True)
+    made = read_jsonl(OUT)
+    assert [n for n, row in enumerate(made) if "teacher_prior" not in row] == [7, 8]
+    assert summary.figures["P(yes) before the votes, of rows"] == {
+        "from the teacher's score": ROWS - 2, "the share of yes": 2,
+    }  # fmt: skip
+    sure = [row for row in made if row["votes_cast"] == 1]
+    assert len(sure) > 20
+    assert all(abs(row["teacher_prior"] - 0.5) > 0.3 for row in sure)
+    assert summary.figures["judgements a row"]["without audit rows"] < 2.2
+    full = [[vote(spec, row["document"]) for spec in SPECS] for row in made]
+    pairs_of = zip(made, full, strict=True)
+    assert sum(row["verdict"] != max(votes, key=votes.count) for row, votes in pairs_of) <= 4
+
+
+def test_abstentions_are_no_votes_and_blank_documents_are_not_learned_from() -> None:
+    judges = panel()
+    for number in range(ROWS):
+        judges[0].script[f"document {number}"] = Reply({}, refusal="content filter")
+    rows = pairs()
+    for row in rows[:20]:
+        row["document"] = " "
+    run(judges, rows)
+    made = read_jsonl(OUT)
+    assert {(row["verdict"], row.get("stop")) for row in made[:20]} == {("no", None)}
+    assert not any("p/j0" in row["votes"] for row in made)
+    # A judge that says nothing brings nothing: beside audit rows it is asked last.
+    audited = sum(row.get("stop") == "audit" for row in made)
+    assert audited <= len(judges[0].asked) < audited + 15
+
+
+def test_an_added_judge_votes_on_every_row() -> None:
+    rows = pairs()
+    for row in rows:
+        row["votes"] = {spec: vote(spec, row["document"]) for spec in SPECS[:2]}
+    judges = panel()
+    run(judges, rows, added=SPECS[4:])
+    made = read_jsonl(OUT)
+    assert all(set(SPECS[:2]) | {"p/j4"} <= set(row["votes"]) for row in made)
+    assert (len(judges[0].asked), len(judges[4].asked)) == (0, ROWS)
+    assert LEARNED <= len(judges[2].asked) < ROWS / 2
+
+
+def test_the_label_of_the_row_is_a_judge_that_costs_nothing() -> None:
+    rows = [row | {"source_label": int(truth(row["document"]))} for row in pairs()]
+    judges = [*panel()[:2], SourceLabelJudge("source", 1)]
+    stopping = PanelStopping(
+        [judge.spec for judge in judges], [1.0, 1.0, 0.0], risk=0.01, audit=0.02
+    )
+    stage = RelabelStage(judges, audit=0.02, stopping=stopping)
+    run_rows(stage, [str(write_jsonl(Path("in.jsonl"), rows))], RunOptions(OUT, quiet=True))
+    assert all("source" in row["votes"] for row in read_jsonl(OUT))
+
+
+def test_fields_of_an_earlier_run_are_replaced() -> None:
+    row = make_pair(votes={}, posterior=0.1, stop="risk", early_verdict="no", early_votes_cast=2)
+    stage = RelabelStage(panel())
+    run_rows(stage, [str(write_jsonl(Path("in.jsonl"), [row]))], RunOptions(OUT, quiet=True))
+    assert not {"posterior", "stop", "early_verdict"} & set(read_jsonl(OUT)[0])

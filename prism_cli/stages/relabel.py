@@ -33,10 +33,7 @@ from prism_cli.shards.paid_rows import PaidRows, note_origins
 from prism_cli.stages.known_votes import KnownVotes
 from prism_cli.stages.panel_stopping import STOPPING_FIELDS, PanelStopping, stopping_figures
 from prism_cli.stages.retries import gather, request_with_retries
-from prism_cli.stages.silent_judges import silent_judges
-
-MOST_REASONS, SHOWN_REASONS = 1000, 10
-"""Most distinct reasons for abstentions that are counted, and most that the summary lists."""
+from prism_cli.stages.silent_judges import count_reason, shown_reasons, silent_judges
 
 
 class Answer(NamedTuple):
@@ -149,7 +146,7 @@ class RelabelStage(RowStage):
         for spec, answer in answers.items():
             self._votes[spec][answer.vote or "abstained"] += 1
             if answer.refusal is not None:
-                self._count_silent(spec, answer.refusal)
+                count_reason(self._silent, spec, answer.refusal)
         others = _remove_old_labels(row)
         stopped: dict[str, object] = {}
         decided = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
@@ -264,10 +261,7 @@ class RelabelStage(RowStage):
         if self._blank:
             figures["blank documents, no without a vote"] = self._blank
         if self._silent:
-            figures["why judges abstained"] = [
-                {"judge": spec, "rows": count, "why": reason}
-                for (spec, reason), count in self._silent.most_common(SHOWN_REASONS)
-            ]
+            figures["why judges abstained"] = shown_reasons(self._silent)
         if len(self._panel) > 1:
             asked = sum(votes.total() for votes in self._votes.values()) - kept
             rows = self._verdicts.total() - self._taken - self._blank
@@ -286,10 +280,6 @@ class RelabelStage(RowStage):
     def _is_open(self, row: Row) -> bool:
         """Return whether a row's verdict is found by votes."""
         return not is_blank(document_text(row)) and self._known.of(row).verdict is None
-
-    def _count_silent(self, spec: str, reason: str) -> None:
-        full = len(self._silent) >= MOST_REASONS and (spec, reason) not in self._silent
-        self._silent[spec, "other reasons" if full else reason] += 1
 
     def _pattern(self, poll: Poll) -> Pattern:
         return tuple(poll.votes.get(spec) for spec in self._order)

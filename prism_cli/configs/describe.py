@@ -80,7 +80,7 @@ def _kind_text(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(json.dumps, get_args(kind)))
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(map(_kind_text, get_args(kind)))
+        return " or ".join(_kind_text(one) for one in get_args(kind) if one is not NoneType)
     if get_origin(kind) in (tuple, list):
         return f"list: {_kind_text(get_args(kind)[0])}"
     return _TYPES.get(get_origin(kind) or kind) or _kind_text(get_args(kind)[0])

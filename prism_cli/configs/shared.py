@@ -18,7 +18,7 @@ Dtype = Annotated[
     Option("Number type; auto: float32 on a CPU, bfloat16 on CUDA.", panel=LOCAL_MODELS),
 ]
 Attention = Annotated[
-    Literal["auto", "sdpa", "eager", "flash_attention_2"],
+    Literal["auto", "sdpa", "eager", "varlen", "flash_attention_2"],
     Option("Attention; auto: torch's fused kernels (sdpa).", panel=LOCAL_MODELS),
 ]
 Profile = Annotated[

@@ -135,6 +135,13 @@ class TrainConfig(StageConfig):
             "The adapter is used, merged and exported on the base's full weights."
         ),
     ] = None
+    attn: Annotated[
+        Literal["sdpa", "varlen"],
+        _key(
+            "Attention: sdpa, or on CUDA in bfloat16 varlen, torch's kernels for rows of different "
+            "lengths, without padding and masks."
+        ),
+    ] = "sdpa"
     save_steps: Annotated[int, Ge(1), _key("Steps between checkpoints.")] = 500
     keep_checkpoints: Annotated[int, Ge(1), _key("Complete checkpoints that are kept.")] = 2
     log_steps: Annotated[int, Ge(1), _key("Steps between lines of log.jsonl.")] = 10

@@ -5,9 +5,11 @@ import importlib.util
 import torch
 
 from prism_cli.errors import ModelError
+from prism_cli.modeling.varlen_attention import VARLEN, varlen_fault
 
-ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
-"""auto is sdpa: torch's fused kernels. eager: separate products and softmax, for comparison."""
+ATTENTIONS = ("auto", "sdpa", "eager", VARLEN, "flash_attention_2")
+"""auto is sdpa: torch's fused kernels. eager: separate products and softmax, for comparison.
+varlen: torch's flash kernels over rows without padding."""
 _INSTALL = "pip install flash-attn --no-build-isolation"
 
 
@@ -23,12 +25,12 @@ def check_attention(name: str, device: torch.device, dtype: torch.dtype) -> None
         name: one of ATTENTIONS.
 
     Raises:
-        ModelError: an unknown name; or flash_attention_2 on a device or in a dtype without
-            kernels, or without its package.
+        ModelError: an unknown name; or varlen or flash_attention_2 on a device or in a dtype
+            without kernels, with another torch, or without its package.
     """
     if name not in ATTENTIONS:
         raise ModelError(f"--attn {name}: expected one of {', '.join(ATTENTIONS)}")
-    if name != "flash_attention_2":
+    if name not in (VARLEN, "flash_attention_2"):
         return
     if device.type != "cuda":
         raise ModelError(
@@ -40,7 +42,10 @@ def check_attention(name: str, device: torch.device, dtype: torch.dtype) -> None
             f"--attn {name}: expected --dtype bfloat16 or float16, found "
             f"{str(dtype).removeprefix('torch.')}; --attn sdpa takes every type"
         )
-    if importlib.util.find_spec("flash_attn") is None:
+    if name == VARLEN:
+        if fault := varlen_fault(device):
+            raise ModelError(f"--attn {name}: {fault}; --attn sdpa runs everywhere")
+    elif importlib.util.find_spec("flash_attn") is None:
         raise ModelError(
             f"--attn {name}: the package flash-attn is not installed: {_INSTALL}; or --attn sdpa"
         )

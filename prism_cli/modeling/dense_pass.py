@@ -21,6 +21,8 @@ from prism_cli.modeling.prefix_cache import (
     batch_cache,
     grow_columns,
 )
+from prism_cli.modeling.varlen_attention import uses_varlen
+from prism_cli.modeling.varlen_tails import VarlenTails
 
 _MODEL_TYPES = frozenset({"llama", "qwen3"})
 
@@ -52,6 +54,7 @@ class DensePass:
         self._rotary = core.rotary_emb
         self._layers = [_Layer(layer) for layer in core.layers]
         self.attention = [True] * len(self._layers)
+        self._varlen = uses_varlen(model)
         self.device = self._embed.weight.device
         self.dtype = self._embed.weight.dtype
 
@@ -141,7 +144,9 @@ class DensePass:
         states: Sequence[PrefixCache | None],
         tails: Sequence[Sequence[int]],
         keep: bool,
-    ) -> PackedTails:
+    ) -> PackedTails | VarlenTails:
+        if self._varlen:
+            return VarlenTails(states, tails, self.device, keep=keep)
         groups = self._layers[0].groups
         return PackedTails(states, tails, groups, self.device, self.dtype, keep=keep)
 

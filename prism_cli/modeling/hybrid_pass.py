@@ -25,6 +25,7 @@ from prism_cli.modeling.prefix_cache import (
     padded,
     visible_keys,
 )
+from prism_cli.modeling.varlen_attention import PaddedRows, RowBounds, uses_varlen
 
 _KNOWN_LAYERS = {"full_attention", "linear_attention"}
 
@@ -121,15 +122,21 @@ class HybridPass:
         layers = self._joined([s for s in states if s is not None], lead, longest)
         cache = self._cache(layers, lead, ends)
         with self._skip_padding(steps[None] >= ends[:, None]):
-            mask = self._mask(visible, longest)
-            hidden = self._forward(padded(tails, self.device), positions, mask, cache)
+            ids = padded(tails, self.device)
+            if uses_varlen(self._core):
+                attended = _padded_rows(before, lengths, self.device)
+                hidden = self._forward(ids, positions, None, cache, rows=attended)
+            else:
+                hidden = self._forward(ids, positions, self._mask(visible, longest), cache)
         return hidden[torch.arange(rows, device=self.device), ends - 1], self._layers_of(cache)
 
     def _mask(self, visible: Tensor, queries: int) -> Tensor:
         flash = self._core.config._attn_implementation == "flash_attention_2"
         return visible if flash else additive_mask(visible, queries, self.dtype)
 
-    def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor, cache: "_Cache") -> Tensor:
+    def _forward(
+        self, ids: Tensor, positions: Tensor, mask: Tensor | None, cache: "_Cache", **more: Any
+    ) -> Tensor:
         """Return normed hidden states [batch, tokens, hidden]."""
         masks = mask if all(self.attention) else {"full_attention": mask, "linear_attention": None}
         out: Tensor = self._core(
@@ -138,6 +145,7 @@ class HybridPass:
             position_ids=positions,
             past_key_values=cache,
             use_cache=True,
+            **more,
         ).last_hidden_state
         return out
 
@@ -209,6 +217,19 @@ class HybridPass:
             else (layer.conv_states[0], layer.recurrent_states[0])
             for layer in layers
         ]
+
+
+def _padded_rows(before: Sequence[int], lengths: Sequence[int], device: torch.device) -> PaddedRows:
+    """Return rows whose prefixes end, and whose tails begin, in the same column."""
+    longest, lead = max(lengths), max(before)
+    queries = [torch.arange(own) + row * longest for row, own in enumerate(lengths)]
+    keys = [
+        torch.arange(lead - prefix, lead + own) + row * (lead + longest)
+        for row, (prefix, own) in enumerate(zip(before, lengths, strict=True))
+    ]
+    counts = [prefix + own for prefix, own in zip(before, lengths, strict=True)]
+    bounds = RowBounds.of(lengths, counts, device)
+    return PaddedRows(torch.cat(queries).to(device), torch.cat(keys).to(device), bounds)
 
 
 class _Cache(DynamicCache):

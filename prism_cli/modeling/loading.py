@@ -28,6 +28,7 @@ from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_folder import TOKENIZER_FILES, ModelFolder, resolve_model
 from prism_cli.modeling.peft_folder import merge_adapter
 from prism_cli.modeling.silence_warnings import silence_transformers
+from prism_cli.modeling.varlen_attention import VARLEN, use_varlen
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -100,6 +101,8 @@ def load_model(
     check_attention(attn, target, torch_dtype)
     options = nf4_options(torch_dtype, target) if four_bits else {}
     model = _load_weights(folder.base.path, torch_dtype, attn, options)
+    if attn == VARLEN:
+        use_varlen(model)
     if not four_bits:
         dequantize_weights(model, torch_dtype)
     if folder.adapter is not None:
@@ -200,7 +203,7 @@ def _load_weights(
                 path,
                 config=config,
                 dtype=dtype,
-                attn_implementation=None if attn == "auto" else attn,
+                attn_implementation=None if attn in ("auto", VARLEN) else attn,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,

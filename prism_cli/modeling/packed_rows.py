@@ -171,7 +171,7 @@ def _attended(
         joined = torch.cat([prefix[None].expand(rows, -1, -1, -1), own], dim=1)
         return joined.transpose(1, 2)
 
-    unpadded: Any = _Unpadded.apply
+    unpadded: Any = UnpaddedRows.apply
     key, value = (
         behind_prefix(shared_prefix.key, own.key),
         behind_prefix(shared_prefix.value, own.value),
@@ -227,7 +227,7 @@ def _padded(own: Heads, span: Span) -> Heads:
 
 
 class _Padded(torch.autograd.Function):
-    """The inverse of `_Unpadded`; index_copy would keep its input for the gradient."""
+    """The inverse of `UnpaddedRows`; index_copy would keep its input for the gradient."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, place: Tensor, room: int) -> Tensor:
@@ -240,7 +240,7 @@ class _Padded(torch.autograd.Function):
         return gradient.index_select(0, place), None, None
 
 
-class _Unpadded(torch.autograd.Function):
+class UnpaddedRows(torch.autograd.Function):
     """Distinct rows `place` of a tensor; unlike index_select, its gradient copies, not adds."""
 
     @staticmethod

@@ -13,11 +13,13 @@ from torch.nn import functional
 from prism_cli.modeling.dense_pass import is_dense
 from prism_cli.modeling.linear_kernels import keeps_rows_apart
 from prism_cli.modeling.packed_rows import ATTENTION, STEP_TOKENS, Layout, pack_attention
+from prism_cli.modeling.packed_varlen import BY_ROWS, SharedRows, pack_attention_by_rows
+from prism_cli.modeling.varlen_attention import uses_varlen
 
 
 def packs_rows(causal: Any) -> bool:
     """Return True if `prepare_packing` was called for a causal LM that can be packed."""
-    return getattr(causal.config, "_attn_implementation", None) == ATTENTION
+    return getattr(causal.config, "_attn_implementation", None) in (ATTENTION, BY_ROWS)
 
 
 def prepare_packing(causal: Any, *, hybrids: bool = True) -> None:
@@ -27,7 +29,8 @@ def prepare_packing(causal: Any, *, hybrids: bool = True) -> None:
         hybrids: pack rows of models with linear layers, too, where kernels keep them apart.
     """
     if is_dense(causal.config) or (hybrids and keeps_rows_apart(causal)):
-        pack_attention(causal)
+        by_rows = uses_varlen(causal)
+        (pack_attention_by_rows if by_rows else pack_attention)(causal)
 
 
 def row_states(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
@@ -56,6 +59,7 @@ def _behind_prefix(body: Any, ids: Tensor, layout: Layout) -> Tensor:
         input_ids=functional.pad(ids, (0, filler))[None],
         position_ids=positions[None].to(ids.device),
         layout=layout,
+        rows=_rows(body, layout, ids.device),
         use_cache=False,
     )
     states: Tensor = packed.last_hidden_state[0, : len(ids)]
@@ -81,12 +85,19 @@ def _whole(body: Any, ids: Tensor, layout: Layout) -> Tensor:
         input_ids=ids[tokens.to(device)][None],
         position_ids=positions[None].to(device),
         layout=whole,
+        rows=_rows(body, whole, device),
         use_cache=False,
         cu_seq_lens_q=ends,  # of the recurrent state; seq_idx is the convolution's
         seq_idx=rows[None].to(device),
     )
     states: Tensor = packed.last_hidden_state[0][back.to(device)]
     return states
+
+
+def _rows(body: Any, layout: Layout, device: torch.device) -> SharedRows | None:
+    """Return the rows of `layout` if `body` attends by rows."""
+    by_rows = body.config._attn_implementation == BY_ROWS
+    return SharedRows.of(layout, device) if by_rows else None
 
 
 def _padded(body: Any, ids: Tensor, layout: Layout) -> Tensor:

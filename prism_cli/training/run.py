@@ -200,6 +200,7 @@ class _Run:
             device=str(arguments.device),
             dtype=config.dtype,
             profile=config.profile,
+            attn=config.attn,
             four_bits=config.quantize_base is not None,
         )
         require_equal(

@@ -28,6 +28,7 @@ from tests.benchmarks.gpu_report import Report
 from tests.benchmarks.gpu_worker import Outcome, Task, Worker, perform
 
 FAMILIES = ("qwen3_5", "qwen3", "llama")
+_VARIANTS = {"sharded": " FSDP 2", "packed": " padded", "attn": " varlen"}
 _PACKAGES = ("transformers", "flash-linear-attention", "causal-conv1d", "flash-attn", "vllm")
 
 
@@ -75,14 +76,15 @@ def planned(device: str, *, tiny: bool) -> list[Task]:
 
     def trained(model: str, method: str, recompute: bool, seconds: float, **more: Any) -> Task:
         title = f"training {model} {method}{' checkpointed' if recompute else ''}"
-        title += " FSDP 2" if "sharded" in more else " padded" if "packed" in more else ""
+        title += "".join(words for key, words in _VARIANTS.items() if key in more)
         return part(
             title, "training", "gpu_training.training", seconds,
             name=model, method=method, recompute=recompute, **more,
         )  # fmt: skip
 
-    def scored(model: str, seconds: float) -> Task:
-        return part(f"scoring {model}", "scoring", "gpu_inference.scoring", seconds, name=model)
+    def scored(model: str, seconds: float, **more: Any) -> Task:
+        title = f"scoring {model}{' varlen' if more else ''}"
+        return part(title, "scoring", "gpu_inference.scoring", seconds, name=model, **more)
 
     def written(model: str, seconds: float) -> Task:
         return part(f"evidence {model}", "evidence", "gpu_inference.evidence", seconds, name=model)
@@ -95,8 +97,10 @@ def planned(device: str, *, tiny: bool) -> list[Task]:
     rest = [
         scored("Qwen3.5-2B", 30),
         scored("Qwen3-4B", 40),
+        scored("Qwen3-4B", 40, attn="varlen"),
         trained("Qwen3.5-2B", "lora", True, 25),
         trained("Qwen3.5-2B", "lora", False, 25),
+        trained("Qwen3.5-2B", "lora", True, 25, attn="varlen"),
         written("Qwen3.5-2B", 30),
         written("Qwen3-4B", 40),
         trained("Qwen3.5-2B", "full", True, 30),
@@ -105,6 +109,8 @@ def planned(device: str, *, tiny: bool) -> list[Task]:
         trained("Qwen3-4B", "lora", True, 30),
         trained("Qwen3.5-2B", "lora", True, 25, packed=False),
         trained("Qwen3.5-2B", "full", False, 30),
+        scored("Qwen3.5-2B", 30, attn="varlen"),
+        trained("Qwen3-4B", "lora", True, 30, attn="varlen"),
         scored("Qwen3.5-0.8B", 20),
         trained("Qwen3-4B", "lora", False, 30),
         trained("Qwen3.5-0.8B", "full", False, 25),

@@ -21,6 +21,7 @@ from prism_cli.modeling.linear_kernels import kernels_missing
 from prism_cli.modeling.loading import load_model
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
+from prism_cli.modeling.varlen_attention import VARLEN, use_varlen, varlen_fault
 from prism_cli.ports import Reply, RerankTask
 from tests.benchmarks.gpu_models import config_of, exact_float32, make_pairs, save_model
 from tests.written_out import row_loss
@@ -89,18 +90,21 @@ def _inference(spec: str, device: str, sizes: Sizes) -> Iterator[Check]:
         within = max(apart) <= bound
         yield Check(f"scores of {name} documents, float32", f"<= {bound:.0e}", largest, within)
     narrow = load_reranker(spec, device=device, dtype="bfloat16")
-    yield _bfloat16(expected, _logits(_replies(narrow, pairs)))
+    yield _bfloat16("", expected, _logits(_replies(narrow, pairs)))
+    if torch.device(device).type == "cuda" and not varlen_fault(torch.device(device)):
+        by_rows = load_reranker(spec, device=device, dtype="bfloat16", attn=VARLEN)
+        yield _bfloat16(", varlen attention", expected, _logits(_replies(by_rows, pairs)))
     yield from _texts(plain, exact, pairs[: len(sizes.short)] + pairs[-1:])
 
 
-def _bfloat16(expected: list[float], found: list[float]) -> Check:
+def _bfloat16(way: str, expected: list[float], found: list[float]) -> Check:
     from scipy.stats import spearmanr
 
     apart = _apart(expected, found)
     median, largest = statistics.median(apart), max(apart)
     correlation = float(spearmanr(expected, found).statistic)
     return Check(
-        "scores, bfloat16",
+        f"scores, bfloat16{way}",
         f"median <= {BFLOAT16_MEDIAN}, largest <= {BFLOAT16_LARGEST}, correlation >= {CORRELATION}",
         f"median {median:.3f}, largest {largest:.3f}, rank correlation {correlation:.4f}",
         median <= BFLOAT16_MEDIAN and largest <= BFLOAT16_LARGEST and correlation >= CORRELATION,
@@ -167,9 +171,13 @@ def _training(spec: str, device: str, sizes: Sizes) -> Iterator[Check]:
     ways.append((", recomputed activations", "float32", True))
     if kernels > 1:
         ways.append((", padded", "float32", False))
+    if torch.device(device).type == "cuda" and not varlen_fault(torch.device(device)):
+        ways.append((", varlen attention", "bfloat16", True))
     for way, dtype, packed in ways:
         model: Any = load_model(spec, device=device, dtype="float32").model
         train_all(model)
+        if "varlen" in way:
+            use_varlen(model)
         if "recomputed" in way:
             recompute_activations(model)
         found = _step(model, encoder, rows, torch.device(device), dtype, packed=packed)

@@ -51,13 +51,13 @@ class InferenceSizes(NamedTuple):
 TINY = InferenceSizes((20,), 4, 4, 6, 1, 0.0)
 
 
-def scoring(name: str, device: str, *, tiny: bool = False) -> list[Figures]:
+def scoring(name: str, device: str, *, attn: str = "sdpa", tiny: bool = False) -> list[Figures]:
     """Return figures of scoring by length of documents: prism's, and a padded batch's beside it.
 
     Tokens a second count each query's prefix once; pairs a second compare the two ways.
     """
     sizes, place = TINY if tiny else InferenceSizes(), torch.device(device)
-    ours = _reranker(name, place, tiny)
+    ours = _reranker(name, place, tiny, attn)
     work = work_of(ours.loaded.model)
     results = []
     for length in sizes.lengths:
@@ -83,6 +83,7 @@ def scoring(name: str, device: str, *, tiny: bool = False) -> list[Figures]:
         results.append(
             {
                 "model": name,
+                "attention": attn,
                 "document_tokens": length,
                 "pairs": count * sizes.documents,
                 "pairs_per_second": speed,
@@ -151,9 +152,11 @@ def vllm(name: str, device: str, *, tiny: bool = False) -> list[Figures] | str:
     return figures
 
 
-def _reranker(name: str, device: torch.device, tiny: bool) -> TransformersReranker:
+def _reranker(
+    name: str, device: torch.device, tiny: bool, attn: str = "sdpa"
+) -> TransformersReranker:
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    return TransformersReranker(loaded_model(name, device, dtype, tiny=tiny), name)
+    return TransformersReranker(loaded_model(name, device, dtype, tiny=tiny, attn=attn), name)
 
 
 def _sized(

@@ -25,9 +25,11 @@ from transformers import (
 
 from prism_cli.bundled import CORPUS
 from prism_cli.domain.prompting import PRISM
+from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import LoadedModel
 from prism_cli.modeling.silence_warnings import silence_transformers
+from prism_cli.modeling.varlen_attention import VARLEN, use_varlen
 from tests.factories import read_jsonl
 from tests.modeling.real_tokenizers import tokenizer_of
 
@@ -120,9 +122,14 @@ def random_model(config: Any, device: torch.device, dtype: torch.dtype) -> PreTr
     return model.eval().requires_grad_(False)
 
 
-def loaded_model(name: str, device: torch.device, dtype: torch.dtype, *, tiny: bool) -> LoadedModel:
+def loaded_model(
+    name: str, device: torch.device, dtype: torch.dtype, *, tiny: bool, attn: str = "sdpa"
+) -> LoadedModel:
     """Return random weights of a published shape as `load_model` would return a folder's."""
     model = random_model(config_of(name, tiny=tiny), device, dtype)
+    check_attention(attn, device, dtype)
+    if attn == VARLEN:
+        use_varlen(model)
     return LoadedModel(model, tokenizer(), PRISM, f"random {name}", Path(name))
 
 

@@ -125,6 +125,7 @@ _TABLES: dict[str, tuple[str, dict[str, Column]]] = {
         "Scoring, 20 documents a query; beside a padded batch of 32, as sentence-transformers has:",
         {
             "model": _text("model"),
+            "attention": _text("attention"),
             "tokens of a document": _text("document_tokens"),
             "pairs/s": _number("pairs_per_second"),
             "tokens/s": _number("tokens_per_second"),
@@ -159,6 +160,7 @@ _TABLES: dict[str, tuple[str, dict[str, Column]]] = {
         {
             "model": _text("model"),
             "method": _text("method"),
+            "attention": _text("attention"),
             "checkpointing": _yes("checkpointing"),
             "packed": _yes("packed"),
             "rows/s": _number("rows_per_second"),

@@ -70,6 +70,7 @@ def training(
     recompute: bool,
     sharded: bool = False,
     packed: bool = True,
+    attn: str = "sdpa",
     tiny: bool = False,
 ) -> list[Figures]:
     """Return figures of `prism train` with the settings of the recipe 2b.
@@ -96,7 +97,7 @@ def training(
     if sharded:
         _join_alone()
     weights = torch.bfloat16 if dtype == "bfloat16" else torch.float32
-    loaded = loaded_model(name, place, weights, tiny=tiny)
+    loaded = loaded_model(name, place, weights, tiny=tiny, attn=attn)
     encoder = PromptEncoder(loaded.tokenizer, loaded.profile)
     rows = training_rows(encoder, sizes.lengths)
     forward = RowForward(
@@ -141,6 +142,7 @@ def training(
         {
             "model": name,
             "method": f"{method}{', FSDP 2' if sharded else ''}",
+            "attention": attn,
             "checkpointing": recompute,
             "packed": forward.packs,
             "rows_per_second": len(rows) / seconds,

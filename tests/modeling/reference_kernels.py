@@ -1,17 +1,19 @@
-"""The kernels of `fla` and `causal_conv1d` as loops over the rows of a packed sequence.
+"""The kernels of `fla`, `causal_conv1d` and torch's varlen as loops over rows, for a CPU.
 
-They have the signatures that transformers calls, and compute each row by transformers' torch code.
+They have the signatures of the kernels, and compute each row by transformers' or torch's own code.
 """
 
+from inspect import Signature, signature
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.qwen3_5 import modeling_qwen3_5
 
-from prism_cli.modeling import row_states
+from prism_cli.modeling import row_states, varlen_attention
 
 
 def use_kernels(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
@@ -58,3 +60,46 @@ def use_kernels(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     monkeypatch.setattr(modeling_qwen3_5, "causal_conv1d_fn", causal_conv1d_fn)
     monkeypatch.setattr(row_states, "keeps_rows_apart", lambda _: True)
     return lengths
+
+
+def use_varlen_kernel(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a loop over rows stand for torch's kernel; return the rows of each call, by call."""
+    rows: list[int] = []
+
+    def kernel(
+        query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor,
+        max_q: int, max_k: int, **options: Any,
+    ) -> Tensor:  # fmt: skip
+        varlen_kernel().bind(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, **options)
+        assert options["window_size"] == (-1, 0)  # causal, aligned at the last query and key
+        assert options["enable_gqa"]
+        assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32
+        assert query.dtype == key.dtype == value.dtype
+        assert all(part.stride(-1) == 1 for part in (query, key, value))
+        bounds = [list(pairwise(ends.tolist())) for ends in (cu_seq_q, cu_seq_k)]
+        assert [max(end - start for start, end in each) for each in bounds] == [max_q, max_k]
+        assert [each[-1][1] for each in bounds] == [len(query), len(key)]
+        rows.append(len(bounds[0]))
+        outputs = []
+        for own, keys in zip(*bounds, strict=True):
+            parts = [
+                part[slice(*where)] for part, where in ((query, own), (key, keys), (value, keys))
+            ]
+            q, k, v = (part.transpose(0, 1)[None] for part in parts)
+            visible = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool)
+            visible = visible.tril(k.shape[2] - q.shape[2])
+            out = scaled_dot_product_attention(
+                q, k, v, attn_mask=visible, scale=options["scale"], enable_gqa=True
+            )
+            outputs.append(out[0].transpose(0, 1))
+        return torch.cat(outputs)
+
+    monkeypatch.setattr(varlen_attention, "_kernel", lambda: kernel)
+    return rows
+
+
+def varlen_kernel() -> Signature:
+    """Return the signature of torch's own kernel."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return signature(varlen_attn)

@@ -22,8 +22,9 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling import losses, packed_rows
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
+from prism_cli.modeling.varlen_attention import use_varlen
 from prism_cli.training.batches import token_batches
-from tests.modeling.reference_kernels import use_kernels
+from tests.modeling.reference_kernels import use_kernels, use_varlen_kernel
 from tests.written_out import row_loss
 
 YES, NO, EOS = 3, 4, 5
@@ -226,6 +227,27 @@ def test_rows_of_hybrids_are_packed_where_kernels_keep_them_apart(
     linear_layers = 3
     assert len(lengths) == linear_layers * (1 + recomputed)
     assert all(sorted(one) == sorted(row.tokens for row in rows) for one in lengths)
+
+
+@pytest.mark.parametrize("shared", [0, 20])
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_that_attend_by_the_varlen_kernel(
+    name: str, shared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = model_of(name, adapted=True), rows_of(7, shared)
+    expected = plain_loss(model, rows)
+    expected_gradients = gradients(model, expected)
+    use_kernels(monkeypatch)
+    called = use_varlen_kernel(monkeypatch)
+    wrapped: Any = model
+    use_varlen(wrapped.get_base_model())
+    loss = fast_loss(model, rows)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    found = gradients(model, loss)
+    for key, gradient in expected_gradients.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-4, atol=2e-6, msg=key)
+    # Once a layer that attends: the rows, and before them the prefix where it is computed once.
+    assert called == [7] if name == "qwen3.5" else [7 + (shared > 0)] * 2
 
 
 def test_rows_of_hybrids_can_be_padded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

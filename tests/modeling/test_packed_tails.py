@@ -92,7 +92,12 @@ def test_attention_by_kernels_as_cudas(
 @pytest.mark.parametrize(
     ("name", "device", "dtype", "message"),
     [
-        ("fused", "cpu", torch.float32, "expected one of auto, sdpa, eager, flash_attention_2"),
+        (
+            "fused",
+            "cpu",
+            torch.float32,
+            "expected one of auto, sdpa, eager, varlen, flash_attention_2",
+        ),
         ("flash_attention_2", "cpu", torch.bfloat16, "expected a CUDA device, found cpu"),
         ("flash_attention_2", "cuda", torch.float32, "--dtype bfloat16 or float16, found float32"),
         ("flash_attention_2", "cuda", torch.bfloat16, "pip install flash-attn"),

@@ -25,7 +25,7 @@ from prism_cli.modeling.prefix_cache import (
     padded,
     visible_keys,
 )
-from prism_cli.modeling.varlen_attention import PaddedRows, RowBounds, uses_varlen
+from prism_cli.modeling.varlen_attention import PaddedRows, uses_varlen
 
 _KNOWN_LAYERS = {"full_attention", "linear_attention"}
 
@@ -124,8 +124,8 @@ class HybridPass:
         with self._skip_padding(steps[None] >= ends[:, None]):
             ids = padded(tails, self.device)
             if uses_varlen(self._core):
-                attended = _padded_rows(before, lengths, self.device)
-                hidden = self._forward(ids, positions, None, cache, rows=attended)
+                rows_apart = PaddedRows.of(before, lengths, self.device)
+                hidden = self._forward(ids, positions, None, cache, rows=rows_apart)
             else:
                 hidden = self._forward(ids, positions, self._mask(visible, longest), cache)
         return hidden[torch.arange(rows, device=self.device), ends - 1], self._layers_of(cache)
@@ -217,19 +217,6 @@ class HybridPass:
             else (layer.conv_states[0], layer.recurrent_states[0])
             for layer in layers
         ]
-
-
-def _padded_rows(before: Sequence[int], lengths: Sequence[int], device: torch.device) -> PaddedRows:
-    """Return rows whose prefixes end, and whose tails begin, in the same column."""
-    longest, lead = max(lengths), max(before)
-    queries = [torch.arange(own) + row * longest for row, own in enumerate(lengths)]
-    keys = [
-        torch.arange(lead - prefix, lead + own) + row * (lead + longest)
-        for row, (prefix, own) in enumerate(zip(before, lengths, strict=True))
-    ]
-    counts = [prefix + own for prefix, own in zip(before, lengths, strict=True)]
-    bounds = RowBounds.of(lengths, counts, device)
-    return PaddedRows(torch.cat(queries).to(device), torch.cat(keys).to(device), bounds)
 
 
 class _Cache(DynamicCache):

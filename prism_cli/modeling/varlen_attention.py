@@ -56,6 +56,20 @@ class PaddedRows:
     keys: Tensor
     bounds: RowBounds
 
+    @classmethod
+    def of(
+        cls, prefixes: Sequence[int], tails: Sequence[int], device: torch.device
+    ) -> "PaddedRows":
+        """Return rows with tails of these lengths behind prefixes that end in the same column."""
+        longest, lead = max(tails), max(prefixes)
+        queries = [torch.arange(own) + row * longest for row, own in enumerate(tails)]
+        keys = [
+            torch.arange(lead - prefix, lead + own) + row * (lead + longest)
+            for row, (prefix, own) in enumerate(zip(prefixes, tails, strict=True))
+        ]
+        bounds = RowBounds.of(tails, [len(places) for places in keys], device)
+        return cls(torch.cat(queries).to(device), torch.cat(keys).to(device), bounds)
+
 
 def attend_rows(
     query: Tensor, key: Tensor, value: Tensor, bounds: RowBounds, scale: float | None = None

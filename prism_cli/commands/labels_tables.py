@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prism_cli.commands.tables import interval_text, print_table, value_text
-from prism_cli.reporting.figures import grouped
+from prism_cli.reporting.figures import NO_FIGURE, grouped
 from prism_cli.reporting.labels import judge_pairs, short_names
 from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
@@ -59,9 +59,10 @@ def print_labels(metrics: Mapping[str, Any]) -> None:
     for name, title in (
         ("alpha", "Krippendorff's alpha"),
         ("disputed", "not unanimous"),
+        ("changed_verdicts", "verdicts that stopping early would change"),
         ("teacher_agreement", "teacher as the panel"),
     ):
-        figure = figures[""][name]
+        figure = figures[""].get(name, NO_FIGURE)
         if figure.value is not None:
             words = f", {figure.words}" if figure.words else ""
             rows = counted(figure.n or 0, "row")

@@ -18,7 +18,8 @@ app = typer.Typer(
     add_completion=False,
     help="Keep a score-balanced, length-capped subset.",
     epilog="Example: prism sample scored.jsonl -o sampled.jsonl --size 2000 "
-    "--max-document-words 300",
+    "--max-document-words 300. To label what teaches most: "
+    "prism sample reranked.jsonl -o next.jsonl --by disagreement --size 2000",
 )
 
 
@@ -27,7 +28,8 @@ app = typer.Typer(
 def sample(inputs: Inputs, *, config: SampleConfig, common: Common) -> None:
     """Keep a score-balanced subset, chosen by hash of (seed, query_id, doc_id).
 
-    Rows without teacher_score, and pairs that are too long, are dropped and counted. Scores before
+    Or, by disagreement, the rows on which judge, teacher and student differ most. Rows without
+    teacher_score, and pairs that are too long, are dropped and counted. Scores before
     and after are drawn here, and in OUT.histogram.svg where matplotlib is installed.
     """
     from prism_cli.commands.row_run import run_row_stage
@@ -44,6 +46,7 @@ def sample(inputs: Inputs, *, config: SampleConfig, common: Common) -> None:
         ),
         web_sources=config.web_sources,
         seed=config.seed,
+        by_disagreement=config.by == "disagreement",
     )
     run_row_stage(
         stage,

@@ -1,7 +1,7 @@
 """Settings of `prism sample`."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
@@ -20,6 +20,15 @@ class SampleConfig(StageConfig):
             "middle scores capped, per source, then labelled : web = 2 : 3."
         ),
     ] = None
+    by: Annotated[
+        Literal["score", "disagreement"],
+        Option(
+            "score: balanced by teacher_score. disagreement: the --size rows on which judge "
+            "(votes), teacher (teacher_score) and student (score, by `prism rerank`) differ most; "
+            "a row needs two of them.",
+            added=True,
+        ),
+    ] = "score"
     bins: Annotated[
         int,
         Interval(ge=1, le=1000),
@@ -62,3 +71,7 @@ class SampleConfig(StageConfig):
             names=("--web-source",),
         ),
     ] = ("web:exa", "web:tavily")
+
+    def __post_init__(self) -> None:
+        if self.by == "disagreement" and self.size is None:
+            raise ValueError("--by disagreement: needs --size, the number of rows to keep")

@@ -16,7 +16,7 @@ from prism_cli.domain.teacher_prior import TeacherPrior
 from prism_cli.domain.voting import Vote, majority
 
 FOLDS = 5
-LEAST_ROWS = 50
+LEAST_ROWS = 75
 """Audit rows below which nothing is known: judges are asked until the verdict is settled."""
 _STEPS = (1.0, 0.25, 0.0)
 """Shares of the risk that are tried, until the audit rows do not contradict it."""

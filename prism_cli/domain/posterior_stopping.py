@@ -21,9 +21,9 @@ from prism_cli.domain.panel_model import (
 )
 from prism_cli.domain.voting import Vote, majority
 
-_MARGIN = 0.5
-"""Standard errors that are added to an estimated chance before it is compared with the risk.
-tests/benchmarks/posterior_stopping.py shows what it is good for."""
+_MARGIN, _MARGIN_ROWS = 0.5, 25
+"""Standard errors that are added to an estimated chance before it is compared with the risk: .5 and
+25 / audit rows. tests/benchmarks/posterior_stopping.py shows what they are good for."""
 _ORDER_TOLERANCE = 0.01
 """A judge further down the panel is asked first if that saves a larger share of the cost."""
 _PRIOR_STEP, _PRIOR_END = 0.125, 6.0
@@ -123,7 +123,8 @@ class StoppingRule:
         ranked = np.sort(masses, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             chance = np.nan_to_num((ranked[0] + ranked[1]) / total)
-        bound = chance + _MARGIN * np.sqrt(chance * (1 - chance) / (total + 1))
+        margin = _MARGIN + _MARGIN_ROWS / max(1, sum(self._patterns.values()))
+        bound = chance + margin * np.sqrt(chance * (1 - chance) / (total + 1))
         state = np.indices(total.shape)
         voted = ((state == YES) | (state == NO)).any(0)
         stop = (chance == 0) | (voted & (bound <= self.risk))

@@ -76,9 +76,10 @@ def _highlights(total: Mapping[str, Figure]) -> Iterator[tuple[str, str, str]]:
     for name, title, of in (
         ("verdict_yes_rate", "Verdict yes", "with a verdict"),
         ("disputed", "Not unanimous", "with the votes of all judges"),
+        ("changed_verdicts", "Changed by stopping", "with all votes, replayed"),
         ("teacher_agreement", "Teacher as the panel", "with score and verdict"),
     ):
-        figure = total[name]
+        figure = total.get(name, NO_FIGURE)
         if figure.value is not None and figure.interval:
             low, high = figure.interval
             remark = f"95 %: {low:.1%} to {high:.1%}, of {_rows_of(figure)} {of}"
@@ -109,6 +110,14 @@ def _judges(figures: Groups, statistics: Mapping[str, Any]) -> Section:
     elif has_kappa:
         words += "Cohen's kappa measures how far two judges agree beyond chance: 1 is full "
         words += "agreement, 0 is chance."
+    changed = figures[""].get("changed_verdicts", NO_FIGURE)
+    if changed.value is not None:
+        words += (
+            f" Asking that stops when another verdict is improbable would have given another "
+            f"verdict to a share of {_with_interval(changed)} of {_rows_of(changed)} with all "
+            f"votes, after {number(figures['']['early_votes_per_row'].value, 2)} votes each; all "
+            f"rows have {number(figures['']['votes_per_row'].value, 2)}."
+        )
     return Section("How far the judges agree", words.strip(), tuple(parts))
 
 

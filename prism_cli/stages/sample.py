@@ -8,6 +8,7 @@ all of them fit, the first ones are kept.
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from prism_cli.domain.disagreement import SIDES, opinions
 from prism_cli.domain.length_caps import LengthCaps
 from prism_cli.domain.sample_warning import ENOUGH_OF_ORIGIN, ENOUGH_OF_SCORE, cap_warning, edges
 from prism_cli.domain.sampling import PAPER_BUCKETS, bin_of
@@ -20,12 +21,21 @@ from prism_cli.rows.row import (
     number_field,
     scores_field,
     string_field,
+    votes_field,
 )
 from prism_cli.stages.pair_answers import PairAnswers
-from prism_cli.stages.sample_survey import Quotas, SampleSurvey, Stratum, origin_key
+from prism_cli.stages.sample_survey import (
+    DisagreementSurvey,
+    Quotas,
+    SampleSurvey,
+    Stratum,
+    origin_key,
+)
 
 MAX_SOURCE_HISTOGRAMS = 20
 """Number of sources, the largest ones, with a histogram each."""
+_TOO_FEW_SIDES = "fewer than two of votes, teacher_score and score"
+_ENOUGH = "others differ more"
 
 
 class SampleStage(RowStage):
@@ -37,11 +47,12 @@ class SampleStage(RowStage):
         lengths: limits by which documents are truncated, and documents or pairs dropped, before
             quotas are counted; None for no limit.
         web_sources: values of `source` that are web rows.
+        by_disagreement: keep the `size` rows on which judge, teacher and student differ most.
     """
 
     name = "sample"
     survey: SampleSurvey
-    counted = ("_after", "_verdicts", "_left_out", "_cut_documents", "_answers")
+    counted = ("_after", "_verdicts", "_left_out", "_cut_documents", "_answers", "_compared")
 
     def __init__(
         self,
@@ -51,13 +62,17 @@ class SampleStage(RowStage):
         lengths: LengthCaps | None = None,
         web_sources: Collection[str] = (),
         seed: int = 0,
+        by_disagreement: bool = False,
     ) -> None:
         self._size = size
         self._bins = bins if size is not None else PAPER_BUCKETS
         self._lengths = lengths
         self._cut_documents = 0
         self._web = frozenset(web_sources)
-        self.survey = SampleSurvey(size, self._bins, lengths, self._web, seed)
+        self._by_disagreement = by_disagreement
+        kind = DisagreementSurvey if by_disagreement else SampleSurvey
+        self.survey = kind(size, self._bins, lengths, self._web, seed)
+        self._compared: Counter[str] = Counter()
         self._found = Quotas()
         self._after: Counter[Stratum] = Counter()
         self._verdicts: Counter[str] = Counter()
@@ -70,6 +85,10 @@ class SampleStage(RowStage):
         number_field(row, "teacher_score", 0, 1)
         scores_field(row, "teacher_scores")
         string_field(row, "source", required=False)
+        if self._by_disagreement:
+            votes_field(row)
+            scores_field(row, "vote_probabilities")
+            number_field(row, "score", 0, 1)
 
     def use_survey(self, result: bytes) -> None:
         """Receive the quotas and cutoffs."""
@@ -80,7 +99,7 @@ class SampleStage(RowStage):
         self._answers.note(row, self.location)
         score = self.survey.score(row)
         if score is None:
-            return Dropped("no teacher_score")
+            return Dropped(_TOO_FEW_SIDES if self._by_disagreement else "no teacher_score")
         if self._lengths and (reason := self._lengths.drop_reason(row)):
             return Dropped(reason)
         source, index = row.get("source") or "", bin_of(score, self._bins)
@@ -88,9 +107,13 @@ class SampleStage(RowStage):
         verdict = row.get("verdict") or ""
         self._verdicts[verdict] += 1
         if reason := self._over_a_cap(row, stratum):
+            reason = _ENOUGH if self._by_disagreement else reason
             self._left_out[verdict, reason] += 1
             return Dropped(reason)
         self._after[source, index] += 1
+        if self._by_disagreement:
+            self._compared[", ".join(opinions(row))] += 1
+            row["disagreement"] = round(score, 4)
         if self._lengths and self._lengths.cut(row):
             self._cut_documents += 1
         return row
@@ -114,7 +137,11 @@ class SampleStage(RowStage):
             if self._size is not None
             else "the paper's caps, a source at a time, over buckets of the raw mean score"
         )
+        if self._by_disagreement:
+            rule = f"the {self._size} rows on which {', '.join(SIDES)} differ most; by difference"
         figures: dict[str, object] = {"rule": rule, **self._found.notes}
+        if self._by_disagreement:
+            figures["rows kept by what was compared"] = dict(self._compared.most_common())
         if self._lengths and (lengths := self._lengths.summary()):
             figures |= lengths | {"documents cut": self._cut_documents}
         sources = Counter[str]()
@@ -125,7 +152,9 @@ class SampleStage(RowStage):
             largest = [name for name, _ in sources.most_common(MAX_SOURCE_HISTOGRAMS)]
             figures["histograms"] = {name or "-": self._histogram([name]) for name in largest}
         totals = (self._found.counts, self._found.quotas, self._verdicts, self._left_out)
-        if warning := cap_warning(*totals, bins=self._bins, size=self._size):
+        if not self._by_disagreement and (
+            warning := cap_warning(*totals, bins=self._bins, size=self._size)
+        ):
             figures["warning"] = warning
         return figures | self._answers.figures()
 

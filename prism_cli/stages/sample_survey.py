@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import orjson
 
+from prism_cli.domain.disagreement import disagreement
 from prism_cli.domain.length_caps import LengthCaps
 from prism_cli.domain.sampling import (
     bin_of,
@@ -31,6 +32,7 @@ from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import MissingDataError
 from prism_cli.rows.row import Row, doc_id, query_id
 
+_RANKS = 2**16 - 1
 Stratum = tuple[str, int]
 """Source ("" where it is ignored) and score bin."""
 
@@ -110,6 +112,11 @@ class SampleSurvey:
     web: Collection[str]
     seed: int
 
+    no_scores: ClassVar[str] = (
+        "has a teacher_score, which the sample is balanced by; `prism distill IN -o OUT --teacher "
+        "st:minilm` writes it"
+    )
+
     def read(self, rows: Iterable[LocatedRow]) -> bytes:
         """Return counts of rows and, for those within the length limits, keys and places: 28 bytes
         of each row that can be among the chosen ones of its bin."""
@@ -155,10 +162,7 @@ class SampleSurvey:
             for name in names:
                 files.setdefault(name, len(files))
         if seen and not found.before:
-            raise MissingDataError(
-                f"none of {seen:,} rows has a teacher_score, which the sample is balanced by; "
-                "`prism distill IN -o OUT --teacher st:minilm` writes it"
-            )
+            raise MissingDataError(f"none of {seen:,} rows {self.no_scores}")
         self._set_shares(found)
         entries = partial(self._entries, parts, files)
         capped = {
@@ -247,6 +251,28 @@ class SampleSurvey:
             for is_web, quota, count in ((False, wanted[0], labelled), (True, wanted[1], web))
             if quota < count
         }
+
+
+class DisagreementSurvey(SampleSurvey):
+    """Survey for the rows on which judge, teacher and student differ most, whatever their score."""
+
+    no_scores = (
+        "has two of votes, teacher_score and score (of a student, by `prism rerank`), whose "
+        "differences the sample is chosen by"
+    )
+
+    def score(self, row: Row) -> float | None:
+        """Return the disagreement on a row."""
+        return disagreement(row)
+
+    def stratum(self, source: str, index: int) -> Stratum:
+        """Return the one stratum of all rows."""
+        return "", 0
+
+    def key(self, row: Row) -> bytes:
+        """Return 16 bytes that sort by falling disagreement, then as of `SampleSurvey`."""
+        rank = round((1 - (self.score(row) or 0.0)) * _RANKS)
+        return rank.to_bytes(2) + super().key(row)[:14]
 
 
 def _fill(

@@ -146,7 +146,7 @@ def lab_vote(model: str, text: str) -> str:
 
 
 def test_dear_judges_are_asked_only_where_they_are_needed() -> None:
-    write_jsonl(Path("in.jsonl"), [make_pair(n, document=f"item {n} is one") for n in range(200)])
+    write_jsonl(Path("in.jsonl"), [make_pair(n, document=f"item {n} is one") for n in range(300)])
     with FaultServer(answers=Answers(chat=lab_vote)) as server:
         words = judge_lab(server, [2.0, 2.0, 0.1, 0.1, 0.1])
         done = prism(*words, "-o", "out.jsonl", "--json", "--concurrency", "16")
@@ -164,4 +164,4 @@ def test_dear_judges_are_asked_only_where_they_are_needed() -> None:
     }  # fmt: skip
     figures = json.loads(done.stdout)["figures"]
     assert figures["judgements a row"]["without audit rows"] < 2.5
-    assert "changed verdicts on audit rows: rows 50, changed" in done.stderr
+    assert "changed verdicts on audit rows: rows 75, changed" in done.stderr

@@ -31,9 +31,13 @@ def test_sample_of_a_size_with_its_histogram_in_summary_and_manifest() -> None:
     assert prism(*words, "--seed", "1").returncode == 2
 
 
-@pytest.mark.parametrize("rule", [("--size", "50"), ()], ids=["size", "paper"])
+@pytest.mark.parametrize(
+    "rule",
+    [("--size", "50"), (), ("--size", "50", "--by", "disagreement")],
+    ids=["size", "paper", "disagreement"],
+)
 def test_a_sample_does_not_depend_on_the_split_into_files(rule: tuple[str, ...]) -> None:
-    rows = scored(240)
+    rows = [row | {"score": n % 7 / 7} for n, row in enumerate(scored(240))]
     write_jsonl(Path("one.jsonl"), rows)
     for name, part in (("a", rows[100:]), ("b", rows[:100])):
         write_jsonl(Path(f"{name}.jsonl"), part)
@@ -47,6 +51,24 @@ def test_a_sample_does_not_depend_on_the_split_into_files(rule: tuple[str, ...])
         line for name in "ab" for line in Path(f"parts/{name}.jsonl").read_bytes().splitlines()
     ]
     assert sorted(full) == sorted(merged) == sorted(parts)
+
+
+def test_the_summary_says_which_sides_were_compared() -> None:
+    rows = [make_pair(n, teacher_score=n / 40, votes={"p/j": "yes"}) for n in range(40)]
+    for row in rows[::2]:
+        row["score"] = 0.5
+    write_jsonl(Path("in.jsonl"), rows)
+    done = prism(
+        "sample", "in.jsonl", "-o", "out.jsonl", "--by", "disagreement", "--size", "10", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["figures"]
+    assert figures["rows kept by what was compared"] == {
+        "judge, teacher": 5, "judge, teacher, student": 5,
+    }  # fmt: skip
+    assert "10 rows on which judge, teacher, student differ most" in figures["rule"]
+    kept = read_jsonl(Path("out.jsonl"))
+    assert [row["disagreement"] for row in kept] == [round(1 - n / 40, 4) for n in range(10)]
 
 
 def long_rows() -> list[dict[str, Any]]:
@@ -153,6 +175,7 @@ def test_bad_scores_are_set_aside_and_missing_ones_dropped() -> None:
     ("words", "message"),
     [
         (["--size", "0"], "greater than or equal to 1"),
+        (["--by", "disagreement"], "needs --size"),
         (["--bins", "0"], "greater than or equal to 1"),
         (["--set", "bins=1001"], "bins"),
         (["--set", "sise=3"], "did you mean size"),

@@ -133,10 +133,10 @@ def audit_rows(counts: dict[Any, int]) -> list[AuditRow]:
 
 
 def test_few_audit_rows_leave_the_settled_rule() -> None:
-    checked = CheckedRule(audit_rows(drawn(PANELS["independent, .95"], 49, 0)), 5, 0.01, EQUAL)
+    checked = CheckedRule(audit_rows(drawn(PANELS["independent, .95"], 74, 0)), 5, 0.01, EQUAL)
     assert checked.risk == 0
     assert outcome(checked.rule.stopping, PANELS["independent, .95"])[1] == 0
-    checked = CheckedRule(audit_rows(drawn(PANELS["independent, .95"], 50, 0)), 5, 0.01, EQUAL)
+    checked = CheckedRule(audit_rows(drawn(PANELS["independent, .95"], 75, 0)), 5, 0.01, EQUAL)
     assert checked.risk == 0.01
 
 

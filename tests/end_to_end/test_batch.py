@@ -61,7 +61,7 @@ def mostly_right(model: str, text: str) -> str:
 
 @pytest.mark.parametrize(
     ("count", "chat", "more"),
-    [(40, truth, ()), (200, mostly_right, ("--stop", "posterior"))],
+    [(40, truth, ()), (300, mostly_right, ("--stop", "posterior"))],
     ids=["settled", "posterior"],
 )
 def test_a_panel_in_batch_mode_gives_the_rows_of_live_mode(

@@ -20,7 +20,7 @@ from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.fakes import ScriptedServer
 
-ROWS, LEARNED, OUT = 240, 50, Path("out.jsonl")
+ROWS, LEARNED, OUT = 300, 75, Path("out.jsonl")
 SPECS = [f"p/j{number}" for number in range(5)]
 
 
@@ -175,7 +175,7 @@ def test_other_rows_wait_for_too_many_missing_audit_rows(undisturbed: Any) -> No
     judges[3].script = {f"document {n}": ProviderError("503") for n in range(ROWS)}
     summary = run(judges)
     assert (summary.exit_code, summary.counts.pending) == (5, ROWS)
-    assert "waits for 50 of 50 audit rows" in str(summary.pending_reasons)
+    assert "waits for 75 of 75 audit rows" in str(summary.pending_reasons)
     assert {len(judge.asked) for judge in judges} == {LEARNED}
     judges[3].script.clear()
     assert run(judges).exit_code == 0
@@ -208,7 +208,7 @@ def test_replies_of_local_judges_are_used_again() -> None:
 
 
 def test_shards_do_not_depend_on_each_other() -> None:
-    for number, part in enumerate((pairs()[:210], pairs()[210:])):
+    for number, part in enumerate((pairs(330)[:300], pairs(330)[300:])):
         run(panel(), part, f"{number}.jsonl", out=Path(f"alone{number}.jsonl"))
     stopping = PanelStopping(SPECS, [1.0] * 5, risk=0.01, audit=0.02)
     stage = RelabelStage(panel(), audit=0.02, stopping=stopping)
@@ -217,7 +217,7 @@ def test_shards_do_not_depend_on_each_other() -> None:
     for number in range(2):
         (made,) = Path("both").glob(f"{number}.*jsonl")
         assert made.read_bytes() == Path(f"alone{number}.jsonl").read_bytes()
-    assert stage.summary()["rows by what ended the asking"]["audit"] == 51  # type: ignore[index]
+    assert stage.summary()["rows by what ended the asking"]["audit"] == 76  # type: ignore[index]
 
 
 def test_few_rows_are_asked_as_ever() -> None:

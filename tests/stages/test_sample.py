@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prism_cli.domain.disagreement import disagreement
 from prism_cli.domain.length_caps import EstimateCutter, LengthCaps
 from prism_cli.domain.sampling import bin_of, equal_shares, paper_shares
 from prism_cli.errors import MissingDataError, RowError
@@ -328,3 +329,50 @@ def test_a_contradiction_is_found_over_shards_and_counted_once() -> None:
     stage.end_shards()
     figures = stage.summary()
     assert figures["rows that contradict an earlier one of their pair, none left out"] == 1
+
+
+def opinionated(count: int, seed: int = 0) -> list[Row]:
+    """Rows with votes, a teacher's and a student's score, or some of them."""
+    lot = random.Random(seed)
+    rows = []
+    for number in range(count):
+        row = make_pair(number, teacher_score=round(lot.random(), 3), score=round(lot.random(), 3))
+        row["votes"] = {"p/cheap": lot.choice(["yes", "no", None])}
+        for name in ("teacher_score", "score", "votes"):
+            if lot.random() < 0.2:
+                del row[name]
+        rows.append(row)
+    return rows
+
+
+def test_the_rows_that_differ_most_are_kept() -> None:
+    rows = opinionated(400)
+    before = {row["doc_id"]: disagreement(row) for row in rows}
+    selected, dropped = sampled(rows, 60, by_disagreement=True)
+    assert len(selected) == 60
+    known = sorted((value for value in before.values() if value is not None), reverse=True)
+    assert dropped == {
+        "fewer than two of votes, teacher_score and score": 400 - len(known),
+        "others differ more": len(known) - 60,
+    }
+    assert min(row["disagreement"] for row in selected) >= known[60] - 1e-4
+    assert all(abs(row["disagreement"] - before[row["doc_id"]]) < 1e-4 for row in selected)
+    shuffled = opinionated(400)
+    random.Random(1).shuffle(shuffled)
+    assert names(sampled(shuffled, 60, by_disagreement=True)[0]) == names(selected)
+
+
+def test_equal_disagreements_are_drawn_by_hash() -> None:
+    rows = [make_pair(n, teacher_score=0.9, votes={"p/j": "no"}) for n in range(100)]
+    selected, _ = sampled(rows, 30, by_disagreement=True)
+    assert len(selected) == 30
+    assert names(selected) != names(rows[:30])
+    other, _ = sampled([row | {} for row in rows], 30, by_disagreement=True, seed=1)
+    assert names(other) != names(selected)
+
+
+def test_without_two_sides_nothing_can_be_compared() -> None:
+    with pytest.raises(MissingDataError, match="none of 5 rows has two of votes, teacher_score"):
+        sampled(scored(5), 3, by_disagreement=True)
+    with pytest.raises(RowError, match="votes"):
+        sampled([make_pair(votes=["yes"])], 3, by_disagreement=True)

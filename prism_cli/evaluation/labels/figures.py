@@ -8,7 +8,7 @@ from typing import Any
 from prism_cli.domain.grades import ImplausibleGradeError
 from prism_cli.domain.score_figures import ScoreFigures, score_bin
 from prism_cli.domain.scoring import answer_of
-from prism_cli.domain.significance import wilson_interval
+from prism_cli.domain.significance import exact_interval, wilson_interval
 from prism_cli.domain.voting import label_vote
 from prism_cli.errors import RowError
 from prism_cli.evaluation.labels.panel import PanelVotes
@@ -84,6 +84,11 @@ class LabelFigures:
             self._panel.add(votes, audit, label)
             self._counts["votes"] += 1
             self._counts["audit"] += audit
+            self._counts["cast"] += len(votes)
+            if audit and "early_verdict" in row:
+                self._counts["early"] += 1
+                self._counts["early cast"] += row.get("early_votes_cast") or 0
+                self._counts["changed"] += row["early_verdict"] != verdict
         judged = row.get("votes") is not None
         outcome = verdict or ("undecided" if judged else "unlabelled")
         self._counts[outcome] += 1
@@ -117,6 +122,9 @@ class LabelFigures:
         intervals["verdict_yes_rate"] = _interval(self._counts["yes"], rows)
         intervals["teacher_agreement"] = _interval(agreed, judged)
         counts["verdict_yes_rate"], counts["teacher_agreement"] = rows, judged
+        early, changed = self._counts["early"], self._counts["changed"]
+        intervals["changed_verdicts"] = list(exact_interval(changed, early)) if early else None
+        counts["changed_verdicts"] = early
         labels = {
             "rows": sum(source["rows"] for source in self._sources.values()),
             "rows_with_votes": self._counts["votes"],
@@ -129,6 +137,9 @@ class LabelFigures:
             "unlabelled": self._counts["unlabelled"],
             "verdict_yes_rate": _share(self._counts["yes"], rows),
             **panel,
+            "votes_per_row": _share(self._counts["cast"], self._counts["votes"]),
+            "changed_verdicts": _share(changed, early),
+            "early_votes_per_row": _share(self._counts["early cast"], early),
             "teacher_agreement": _share(agreed, judged),
             "teacher_auc": scores.get("AUC"),
             "teacher_auc_error": scores.get("AUC error", 0.0),

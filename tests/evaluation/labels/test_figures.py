@@ -206,3 +206,20 @@ def test_what_breaks_the_contract_is_named(changed: dict[str, Any], field: str) 
     with pytest.raises(RowError) as told:
         LabelFigures(0, 0).check(make_pair(0, **changed))
     assert told.value.field == field
+
+
+def test_verdicts_that_stopping_would_change_are_counted_on_audit_rows() -> None:
+    early = {"audit": True, "early_votes_cast": 2}
+    rows = [labelled(n, "yyn", early_verdict="yes", **early) for n in range(99)]
+    rows += [labelled(99, "ynn", early_verdict="yes", **early)]
+    rows += [labelled(n, "yy") for n in range(100, 200)]
+    content = content_of(rows)
+    labels, statistics = content["labels"], content["statistics"]
+    assert (labels["changed_verdicts"], labels["early_votes_per_row"]) == (0.01, 2)
+    assert labels["votes_per_row"] == 2.5
+    low, high = statistics["intervals"]["changed_verdicts"]
+    assert (low, high) == pytest.approx((0.000253, 0.054459), abs=1e-5)  # Clopper and Pearson
+    assert statistics["counts"]["changed_verdicts"] == 100
+    other = content_of(rows[100:])
+    assert other["labels"]["changed_verdicts"] is None
+    assert other["statistics"]["intervals"]["changed_verdicts"] is None

@@ -11,6 +11,9 @@ from prism_cli.commands.spreading import SpreadPaid
 from prism_cli.configs.relabel import RelabelConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prism_cli.domain.learned_rule import AuditRow
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.stages.relabel import RelabelStage
 
@@ -58,7 +61,7 @@ def relabel(
         inputs,
         common,
         config,
-        dependencies=reuse_wiring.paid_files(common),
+        dependencies=[*reuse_wiring.paid_files(common), *map(Path, config.audit_from)],
         extra_config={"rubric_hash": _task(config).fingerprint, **_prices(stage)},
         spec=StageSpec.of(relabel_stage, config, common),
     )
@@ -94,6 +97,7 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
             audit=config.audit,
             seed=config.seed,
             teacher=config.prior == "teacher",
+            earlier=_earlier_audit_rows(config, panel_specs, common),
         )
     return RelabelStage(
         judges,
@@ -104,6 +108,31 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
         paid=reuse_wiring.paid_rows(common),
         stopping=stopping,
     )
+
+
+def _earlier_audit_rows(
+    config: RelabelConfig, judges: "Sequence[str]", common: Paid
+) -> "list[AuditRow]":
+    """Return the audit rows of --audit-from.
+
+    Raises:
+        MissingDataError: no such file, or a judge has no vote on its audit rows.
+    """
+    from prism_cli.errors import MissingDataError
+    from prism_cli.shards.reader import read_rows
+    from prism_cli.stages.panel_stopping import audit_rows
+
+    if not config.audit_from:
+        return []
+    read = read_rows(list(config.audit_from), fields=common.field_names)
+    rows = audit_rows((row for _, row in read), judges)
+    for place, judge in enumerate(judges):
+        if not any(row.pattern[place] for row in rows):
+            raise MissingDataError(
+                f"--audit-from {', '.join(config.audit_from)}: none of {len(rows):,} audit rows "
+                f"has a vote of {judge}; name an output of `prism relabel` by the same judges"
+            )
+    return rows
 
 
 def _prices(stage: "RelabelStage") -> dict[str, object]:

@@ -77,6 +77,15 @@ class RelabelConfig(StageConfig):
             added=True,
         ),
     ] = "none"
+    audit_from: Annotated[
+        tuple[str, ...],
+        Option(
+            "With --stop posterior: rows of an earlier output by the same judges, whose audit rows "
+            "are learned from, too; repeatable. So a pilot saves many small shards their own.",
+            metavar="ROWS",
+            added=True,
+        ),
+    ] = ()
     rubric: Annotated[
         str | None, Option("Text file with another rubric for chat models.", metavar="PATH")
     ] = None
@@ -103,8 +112,9 @@ class RelabelConfig(StageConfig):
         refuse_repeats(panel, "each judge has one vote")
         if self.stop == "posterior":
             self._check_posterior(len(panel))
-        elif self.prior != "none":
-            raise ValueError("--prior teacher: is a part of --stop posterior; give that too")
+        elif self.prior != "none" or self.audit_from:
+            option = "--audit-from" if self.audit_from else "--prior teacher"
+            raise ValueError(f"{option}: is a part of --stop posterior; give that too")
 
     def _check_posterior(self, size: int) -> None:
         """Raise ValueError where the posterior rule does not fit the other settings."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from prism_cli.domain.agreement import Pattern
 from prism_cli.domain.panel_model import (
+    CODES,
     NO,
     UNASKED,
     YES,
@@ -39,12 +40,10 @@ class _Plan:
     Attributes:
         ask: next judge; -1 to stop.
         verdict: index of the most probable verdict of the full panel.
-        cost: expected cost of the judges that are asked from here.
     """
 
     ask: Any
     verdict: Any
-    cost: Any
 
 
 class StoppingRule:
@@ -95,9 +94,15 @@ class StoppingRule:
             asked.append(judge)
         return self.verdict(votes, prior), asked
 
-    def expected_cost(self) -> float:
-        """Return the expected cost of a row, as the prices."""
-        return float(self._plan(None).cost[(UNASKED,) * self._judges])
+    def reach(self) -> list[float]:
+        """Return for each judge the probability that a row is asked of it."""
+        import numpy as np
+
+        shares, names = [0.0] * self._judges, {code: vote for vote, code in CODES.items()}
+        for codes, weight in np.ndenumerate(self._weights):
+            for judge in self.replay(tuple(names[code] for code in codes))[1]:
+                shares[judge] += weight / self._weights.sum()
+        return [float(share) for share in shares]
 
     @cached_property
     def _weights(self) -> Any:
@@ -128,8 +133,7 @@ class StoppingRule:
         state = np.indices(total.shape)
         voted = ((state == YES) | (state == NO)).any(0)
         stop = (chance == 0) | (voted & (bound <= self.risk))
-        ask, cost = _cheapest_order(stop, total, self._prices)
-        return _Plan(ask, masses.argmax(0), cost)
+        return _Plan(_cheapest_order(stop, total, self._prices), masses.argmax(0))
 
     def _shift(self, codes: Any, level: int) -> Any:
         """Return by how much a prior makes each pattern more frequent than the share of yes does:
@@ -151,9 +155,9 @@ def _with_totals(weights: Any) -> Any:
     return weights
 
 
-def _cheapest_order(stop: Any, total: Any, prices: Sequence[float]) -> tuple[Any, Any]:
-    """Return the judge to ask in each state, -1 to stop, and the expected cost until the stop, by
-    backward induction: states with one judge left first."""
+def _cheapest_order(stop: Any, total: Any, prices: Sequence[float]) -> Any:
+    """Return the judge to ask in each state, -1 to stop: that of the lowest expected cost until the
+    stop, by backward induction from the states with one judge left."""
     import numpy as np
 
     judges, cost = total.ndim, np.zeros(total.shape)
@@ -168,7 +172,7 @@ def _cheapest_order(stop: Any, total: Any, prices: Sequence[float]) -> tuple[Any
         good = costs <= costs.min(0) * (1 + _ORDER_TOLERANCE)
         ask = np.where(stop, -1, good.argmax(0))
         cost = np.where(stop, 0.0, np.take_along_axis(costs, good.argmax(0)[None], 0)[0])
-    return ask, cost
+    return ask
 
 
 def _level(prior: float) -> int:

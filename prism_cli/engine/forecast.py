@@ -8,8 +8,10 @@ from itertools import count, groupby
 from typing import Any, NamedTuple, TypeGuard
 
 from prism_cli.engine.batch.store import STORE_NAME, BatchStore
+from prism_cli.engine.control import Control
 from prism_cli.engine.earlier_replies import EarlierReplies
 from prism_cli.engine.jobs import Job
+from prism_cli.engine.located_rows import well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.stage import RowStage
@@ -141,7 +143,12 @@ def forecast(plan: RunPlan) -> Forecast:
             if store.is_file():
                 earlier.batches = files.enter_context(closing(BatchStore(store)))
         requests: dict[str, list[_SampledRequest]] = {}
+        begun: Job | None = None
         for job, rows in _groups(stage, _sample(plan, jobs, result.rows)):
+            if stage.learns_first and job is not begun:
+                begun, (fields, limit) = job, (options.fields, options.limit)
+                located = well_formed_rows(stage, [job], fields, limit, Control())
+                stage.first_pass(row for *_, row in located)
             result.sampled += len(rows)
             if not options.fresh:
                 earlier.open_output(job)

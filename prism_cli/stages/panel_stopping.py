@@ -38,6 +38,26 @@ def learned_rows(rows: int) -> int:
     return max(LEAST_ROWS, int(3 * sqrt(rows))) if rows >= 4 * LEAST_ROWS else 0
 
 
+def counted_score(row: Row, judges: Sequence[str]) -> float | None:
+    """Return the teacher's score of a row, as far as it is no vote of one of the judges."""
+    score, teachers = row.get("teacher_score"), row.get("teacher_scores") or {}
+    for judge in judges:
+        if any(judge == teacher or judge.startswith(f"{teacher}:") for teacher in teachers):
+            return None
+    return None if score is None else float(score)
+
+
+def audit_rows(rows: Iterable[Row], judges: Sequence[str]) -> list[AuditRow]:
+    """Return what audit rows of an earlier output tell of these judges; at most MOST_LEARNED."""
+    found: list[AuditRow] = []
+    for row in rows:
+        votes = row.get("votes")
+        if row.get("audit") is True and isinstance(votes, dict) and len(found) < MOST_LEARNED:
+            pattern = tuple(votes.get(judge) for judge in judges)
+            found.append(AuditRow(pattern, counted_score(row, judges), len(found) % FOLDS))
+    return found
+
+
 class Stop(NamedTuple):
     """How a row ended.
 
@@ -61,6 +81,7 @@ class PanelStopping:
         risk: largest accepted chance that the full panel's verdict is another one.
         audit: share of rows that are audited however many there are.
         teacher: whether the teacher's score is a vote that costs nothing.
+        earlier: audit rows of an earlier output, by the same judges.
         judges: specs. A row does not count the score of a teacher that is one of them: it would
             vote twice.
     """
@@ -74,12 +95,15 @@ class PanelStopping:
         audit: float,
         seed: int = 0,
         teacher: bool = False,
+        earlier: Sequence[AuditRow] = (),
     ) -> None:
+        self._earlier = earlier
         self.prices, self._risk, self._audit, self._seed = prices, risk, audit, seed
         self.judges, self.teacher = judges, teacher
         self._learn_below = self._audit_below = 0
         self._rows: list[tuple[int, AuditRow]] = []
         self._checked: CheckedRule | None = None
+        self._reach: list[float] | None = None
 
     def choose(self, rows: Iterable[Row]) -> None:
         """Decide which rows of a shard are learned from."""
@@ -92,7 +116,8 @@ class PanelStopping:
                 yield self._hash(row)
 
         smallest = nsmallest(MOST_LEARNED, hashes())
-        wanted = min(MOST_LEARNED, max(learned_rows(count), round(self._audit * count)))
+        missing = max(0, learned_rows(count) - len(self._earlier))
+        wanted = min(MOST_LEARNED, max(missing, round(self._audit * count)))
         self._learn_below = smallest[wanted - 1] + 1 if 0 < wanted <= len(smallest) else 0
         self._audit_below = max(self._learn_below, int(self._audit * 2**64))
         self._rows, self._checked = [], None
@@ -112,8 +137,17 @@ class PanelStopping:
 
     def finish(self) -> None:
         """Learn the rule. The order of the rows, which came as their replies did, is not used."""
-        rows = [row for _, row in sorted(self._rows, key=repr)]
+        rows = [*self._earlier, *(row for _, row in sorted(self._rows, key=repr))]
         self._checked = CheckedRule(rows, len(self.prices), self._risk, self.prices)
+
+    def reach(self) -> list[float]:
+        """Return for each judge the probability that a row is asked of it, by what is known before
+        a shard is begun: earlier audit rows, else that judges vote with the majority in
+        PANEL_AGREEMENT."""
+        if self._reach is None:
+            known = CheckedRule(self._earlier, len(self.prices), self._risk, self.prices)
+            self._reach = known.rule.stopping.reach()
+        return self._reach
 
     def next_judge(self, row: Row, votes: Sequence[int]) -> int | None:
         """Return the judge to ask after these votes, codes of `panel_model`; None to stop."""
@@ -152,18 +186,7 @@ class PanelStopping:
         return self._checked.rule
 
     def _score(self, row: Row) -> float | None:
-        score = row.get("teacher_score") if self.teacher else None
-        if score is None or self._judges_itself(row):
-            return None
-        return float(score)
-
-    def _judges_itself(self, row: Row) -> bool:
-        teachers = row.get("teacher_scores") or {}
-        return any(
-            judge == teacher or judge.startswith(f"{teacher}:")
-            for judge in self.judges
-            for teacher in teachers
-        )
+        return counted_score(row, self.judges) if self.teacher else None
 
     def _hash(self, row: Row) -> int:
         return seeded_hash(self._seed, "audit", query_id(row), doc_id(row))

@@ -228,8 +228,12 @@ class RelabelStage(RowStage):
         voted = {spec for spec, *_ in self._known.of(row).votes}
         everyone = self._soft or self._is_audited(row)
         pair = (row["query"], document_text(row))
-        reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(voted) :]
         waiting = [judge for judge in self._panel if judge.spec not in voted]
+        if self.stopping is not None:
+            reach = dict(zip(self._order, self.stopping.reach(), strict=True))
+            reached = [reach[judge.spec] for judge in waiting]
+        else:
+            reached = reach_probabilities([PANEL_AGREEMENT] * len(self._panel))[len(voted) :]
         for judge, share in zip(waiting, reached, strict=True):
             if not isinstance(judge, SourceLabelJudge):
                 sure = everyone or judge.spec in self._added

@@ -158,10 +158,22 @@ def test_dear_judges_are_asked_only_where_they_are_needed() -> None:
         calls = Counter(call.model for call in server.calls)
     rows = read_jsonl(Path("out.jsonl"))
     audited = sum(row["stop"] == "audit" for row in rows)
-    assert calls["j0"] < audited + 20 < 100 < calls["j2"]
+    assert calls["j0"] < audited + 40 < 250 < calls["j2"]
     assert {tuple(row["votes"]) for row in rows if row["stop"] == "risk"} <= {
         ("lab/j2", "lab/j3"), ("lab/j2", "lab/j4"), ("lab/j3", "lab/j4"),
     }  # fmt: skip
     figures = json.loads(done.stdout)["figures"]
     assert figures["judgements a row"]["without audit rows"] < 2.5
     assert "changed verdicts on audit rows: rows 75, changed" in done.stderr
+
+
+def test_earlier_audit_rows_must_have_every_judge() -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(2))
+    votes = {"source": "yes", "source:2": "no"}
+    write_jsonl(Path("earlier.jsonl"), [make_pair(votes=votes, audit=True), make_pair(votes=votes)])
+    words = ("relabel", "in.jsonl", "--audit-from", "earlier.jsonl", "--judge", "source")
+    words += ("--judge", "source:3")
+    assert "--audit-from: is a part of --stop posterior" in prism(*words).stderr
+    done = prism(*words, "--stop", "posterior")
+    assert done.returncode == 3
+    assert "none of 1 audit rows has a vote of source:3" in done.stderr

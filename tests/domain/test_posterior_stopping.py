@@ -82,10 +82,11 @@ def test_the_cheapest_judges_are_asked_first() -> None:
     assert 4 not in too_dear.replay(("yes",) * 5)[1]
 
 
-def test_expected_cost_is_that_of_the_panel_it_knows() -> None:
+def test_expected_requests_are_those_of_the_panel_it_knows() -> None:
     panel = independent(0.95, 0.9, 0.85, 0.8, 0.75)
     rule = StoppingRule(known(panel), 5, 0.01)
-    assert rule.expected_cost() == pytest.approx(outcome(rule, panel)[0], abs=0.01)
+    assert sum(rule.reach()) == pytest.approx(outcome(rule, panel)[0], abs=0.01)
+    assert max(rule.reach()) == pytest.approx(1)
 
 
 def test_a_prior_is_a_vote() -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from prism_cli.domain.source_labels import SourceLabelJudge
+from prism_cli.domain.voting import reach_probabilities
+from prism_cli.engine.forecast import forecast
+from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import LimitReachedError, ProviderError
 from prism_cli.ports import Reply, Usage
-from prism_cli.stages.panel_stopping import PanelStopping, learned_rows
+from prism_cli.stages.panel_stopping import PanelStopping, audit_rows, learned_rows
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.fakes import ScriptedServer
@@ -297,3 +300,31 @@ def test_fields_of_an_earlier_run_are_replaced() -> None:
     stage = RelabelStage(panel())
     run_rows(stage, [str(write_jsonl(Path("in.jsonl"), [row]))], RunOptions(OUT, quiet=True))
     assert not {"posterior", "stop", "early_verdict"} & set(read_jsonl(OUT)[0])
+
+
+def test_audit_rows_of_an_earlier_output_spare_a_small_shard_its_own(undisturbed: Any) -> None:
+    Path("made.jsonl").write_bytes(undisturbed[0])
+    earlier = audit_rows(read_jsonl(Path("made.jsonl")), SPECS)
+    assert len(earlier) == LEARNED
+    rows = [make_pair(n, document=f"another {n}") for n in range(100)]
+    judges = panel()
+    stopping = PanelStopping(SPECS, [1.0] * 5, risk=0.01, audit=0.02, earlier=earlier)
+    stage = RelabelStage(judges, audit=0.02, stopping=stopping)
+    path = write_jsonl(Path("in.jsonl"), rows)
+    planned = forecast(plan_run(stage, [str(path)], RunOptions(OUT)))
+    run_rows(stage, [str(path)], RunOptions(OUT, quiet=True))
+    made = read_jsonl(OUT)
+    assert sum(row["stop"] == "audit" for row in made) == 2
+    asked = sum(len(judge.asked) for judge in judges)
+    assert asked < 260
+    assert sum(model.calls for model in planned.models) == pytest.approx(asked, rel=0.12)
+
+
+def test_a_forecast_counts_the_votes_on_audit_rows() -> None:
+    stopping = PanelStopping(SPECS, [1.0] * 5, risk=0.01, audit=0.02)
+    stage = RelabelStage(panel(), audit=0.02, stopping=stopping)
+    path = write_jsonl(Path("in.jsonl"), pairs())
+    planned = forecast(plan_run(stage, [str(path)], RunOptions(OUT)))
+    # Nothing is known of the judges: .83 is assumed, at which verdicts are settled first.
+    expected = (ROWS - LEARNED) * sum(reach_probabilities([0.83] * 5)) + LEARNED * 5
+    assert sum(model.calls for model in planned.models) == pytest.approx(expected, rel=0.02)

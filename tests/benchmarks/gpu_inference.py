@@ -109,6 +109,7 @@ def evidence(name: str, device: str, *, tiny: bool = False) -> list[Figures]:
     pairs = make_pairs(ours.encoder, sizes.texts // 4, [sizes.lengths[0]] * 4)
     tasks = [RerankTask(*pair, sizes.text_tokens, float("-inf")) for pair in pairs]
     rerank(ours, tasks[:4])
+    _generated(ours, pairs[0], 2)
     loop_seconds, loop_tokens = timed(
         place,
         lambda: sum(_generated(ours, pair, sizes.text_tokens) for pair in pairs[: sizes.loop]),
@@ -143,7 +144,9 @@ def vllm(name: str, device: str, *, tiny: bool = False) -> list[Figures] | str:
     if python == sys.executable and find_spec("vllm") is None:
         return "vllm is not installed here; PRISM_VLLM_PYTHON names a Python that has it"
     with TemporaryDirectory() as folder:
-        spec = save_model(config_of(name), Path(folder) / name, torch.bfloat16)
+        spec = save_model(
+            config_of(name), Path(folder) / name, torch.bfloat16, torch.device(device)
+        )
         words = [python, "-m", "tests.benchmarks.gpu_vllm", spec, name]
         done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
     if done.returncode:
@@ -166,8 +169,9 @@ def _sized(
     seconds: float,
 ) -> tuple[int, float, list[float]]:
     """Run on so many queries that it takes about `seconds`; return them, seconds and result."""
-    work(pairs(2))  # compiles kernels, allocates memory
-    taken, _ = timed(device, lambda: work(pairs(4)))
+    few = pairs(4)
+    work(few)  # compiles kernels, allocates memory
+    taken, _ = timed(device, lambda: work(few))
     count = max(4, min(400, int(4 * seconds / taken)))
     some = pairs(count)
     return (count, *timed(device, lambda: work(some)))

@@ -80,8 +80,8 @@ PEAKS = {
     # Dense bfloat16 TFLOP/s without sparsity, from NVIDIA's data sheets; the first name that a
     # card's name contains counts.
     "GB200": 2500, "B200": 2250, "H200": 989, "GH200": 989, "H100 PCIe": 756, "H100 NVL": 835,
-    "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121, "A10": 125, "RTX 4090": 165,
-    "RTX 3090": 71, "RTX 6000 Ada": 364,
+    "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121, "A10G": 70, "A10": 125,
+    "RTX 4090": 165, "RTX 3090": 71, "RTX 6000 Ada": 364,
 }  # fmt: skip
 
 
@@ -133,13 +133,18 @@ def loaded_model(
     return LoadedModel(model, tokenizer(), PRISM, f"random {name}", Path(name))
 
 
-def save_model(config: Any, folder: Path, dtype: torch.dtype = torch.float32) -> str:
+def save_model(
+    config: Any,
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+) -> str:
     """Save a random model with its tokenizer; return the folder as a model spec.
 
     Linear attention forgets slowly, as in trained models: with transformers' own random decay a
     score would hardly depend on a state that is wrong.
     """
-    model = random_model(config, torch.device("cpu"), dtype)
+    model = random_model(config, device or torch.device("cpu"), dtype)
     for name, weight in model.named_parameters():
         if name.endswith("A_log"):
             nn.init.uniform_(weight, -7.0, -2.0)

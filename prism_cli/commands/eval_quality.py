@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,7 @@ def quality(
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.quality.evaluate import QualityOptions, evaluate
     from prism_cli.evaluation.quality.stage import QualityStage
+    from prism_cli.evaluation.quality.text_figures import FigurePool
     from prism_cli.evaluation.rows_evaluation import check_output
 
     extractive = None
@@ -89,20 +91,24 @@ def quality(
     guard = check_output(options)
     if sheet is not None and not common.dry_run:
         write_sheet(sheet, sheet_rows, inputs, common, config)
-    stage = QualityStage(config.texts, marks, config.chosen_baselines, extractive, rating.rate)
-    run_evaluation(
-        stage,
-        inputs,
-        options,
-        guard,
-        evaluate,
-        partial(_print_figures, inputs=inputs, texts=config.texts, common=common),
-        common=common,
-        config=config,
-        gold=config.gold,
-        extra_config=rating.extra_config,
-        explain=partial(_explain, inputs=inputs, texts=config.texts, common=common),
+    pool = FigurePool(config.processes)
+    stage = QualityStage(
+        config.texts, marks, config.chosen_baselines, extractive, rating.rate, pool
     )
+    with closing(pool):
+        run_evaluation(
+            stage,
+            inputs,
+            options,
+            guard,
+            evaluate,
+            partial(_print_figures, inputs=inputs, texts=config.texts, common=common),
+            common=common,
+            config=config,
+            gold=config.gold,
+            extra_config=rating.extra_config,
+            explain=partial(_explain, inputs=inputs, texts=config.texts, common=common),
+        )
 
 
 def _explain(summary: "RunSummary", *, inputs: list[str], texts: str, common: Paid) -> None:

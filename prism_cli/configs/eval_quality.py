@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from annotated_types import Ge
+
 from prism_cli.configs.base import BeforeValidation, Option, StageConfig
 from prism_cli.configs.shared import Device, Gold, MaxSentences, Texts, as_names
 
@@ -39,6 +41,15 @@ class EvalQualityConfig(StageConfig):
     max_sentences: Annotated[
         MaxSentences, Option("Sentences of the extractive baseline.", hidden=True)
     ] = 2
+    processes: Annotated[
+        int | None,
+        Ge(1),
+        Option(
+            "Processes that measure texts, for inputs of more than 2,048 rows; about 350 MB each.",
+            default="one for each core, at most 16",
+            recorded=False,
+        ),
+    ] = None
     device: Device = "auto"
 
     @property

@@ -9,6 +9,7 @@ n-grams that do not occur in the document.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from prism_cli.domain.words import UNSPACED
 
@@ -39,9 +40,8 @@ class Copying:
 
 def copying(text: str, document: str) -> Copying:
     """Compare words, ignoring case and punctuation."""
-    numbers: dict[str, str] = {}  # each distinct word becomes one character, for str.find
-    source, target = (_as_characters(part, numbers) for part in (document, text))
-    first_places = [_first_places(source, size) for size in range(1, MAX_NGRAM + 1)]
+    source, first_places, numbers = _source(document)
+    target = _as_characters(text, numbers)
     lengths = list(_fragments(target, source, first_places))
     new, ngrams = [], []
     for size, first_place in enumerate(first_places, 1):
@@ -50,6 +50,15 @@ def copying(text: str, document: str) -> Copying:
         new.append(sum(gram not in first_place for gram in grams))
     density = sum(length * length for length in lengths) / len(target) if target else 0.0
     return Copying(len(target), sum(lengths), density, tuple(new), tuple(ngrams))
+
+
+@lru_cache(maxsize=2)
+def _source(document: str) -> tuple[str, list[dict[str, int]], dict[str, str]]:
+    """Return the document as characters, the first places of its n-grams, and the character of each
+    word. Cached, since several texts of one document follow each other."""
+    numbers: dict[str, str] = {}  # each distinct word becomes one character, for str.find
+    source = _as_characters(document, numbers)
+    return source, [_first_places(source, size) for size in range(1, MAX_NGRAM + 1)], numbers
 
 
 def _as_characters(text: str, numbers: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ most texts of fewer than four words.
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 from prism_cli.domain.scripts import script_of, word_scripts
 from prism_cli.domain.sentences import sentences
@@ -140,8 +140,12 @@ def other_language(text: str, name: str) -> str | None:
 
 def latin_language(text: str) -> str | None:
     """Return the language of LANGUAGES of a text in Latin script; None where it is uncertain."""
-    languages = _rank()(" ".join(text.split()[:_MAX_WORDS]))
-    ranked = [(_LATIN_NAMES.get(code), odds) for code, odds in languages]
+    return _latin_language(" ".join(text.split()[:_MAX_WORDS]))
+
+
+@lru_cache(maxsize=64)
+def _latin_language(text: str) -> str | None:
+    ranked = [(_LATIN_NAMES.get(code), odds) for code, odds in _rank()(text)]
     name, best = ranked[0]
     second = next(odds for other, odds in ranked if other != name)
     return name if best - second >= _MIN_LOG_ODDS else None

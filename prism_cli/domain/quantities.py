@@ -79,6 +79,7 @@ _NUMBER = re.compile(
 _IN_WORD = re.compile(r"[A-Za-z0-9_]\Z|[\w.]\.\Z|[A-Za-z]-\Z")
 _VERSION = re.compile(r"(?<![A-Za-z0-9_])[vV]\.?\Z")
 _CODES = "|".join(sorted(map(re.escape, BEFORE), key=len, reverse=True))
+_CODE = re.compile(rf"\s?({_CODES})(?!\w)")
 _BEFORE = re.compile(rf"(?<![A-Za-z])(?!(?<=\d)%|(?<=\d\s)%)({_CODES})\s?\Z")
 _SIGN = re.compile(
     rf"(?:^|[\s(\[{{:=~<>/\"'≈{UNSPACED}])(?<!\d.)(?<!\d[%°]\s)-\Z"
@@ -218,7 +219,7 @@ def _unit(text: str, at: int, *, scaled: bool) -> tuple[str, int]:
         return ("th" if unit in _ORDINAL else unit), tied.end()
     form = _form(text, at, _UNIT_SIZES, UNITS)
     if form is None:
-        code = re.compile(rf"\s?({_CODES})(?!\w)").match(text, at)
+        code = _CODE.match(text, at)
         return (BEFORE[code[1]], code.end()) if code else ("", at)
     unit, end = UNITS[form[1]], form[0]
     if per := _PER.match(text, end):

@@ -167,11 +167,23 @@ class ShardPass:
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         starts = group_starts(self.stage, self.fields) if self.stage.groups else None
-        for window in _windows(lines, self.counts, starts):
+        windows = _windows(lines, self.counts, starts)
+        for window in self._after_looking(windows) if self.stage.looks_ahead else windows:
             self.runner.control.check()
             yield from self._processed(window)
             self.counts.rows += len(window)
             self._show_at(self._position())
+
+    def _after_looking(self, windows: Iterator[list[Line]]) -> Iterator[list[Line]]:
+        """Yield windows, each after the stage has seen the next one."""
+        seen: list[Line] | None = None
+        for window in windows:
+            self.stage.look_ahead(window, self.fields)
+            if seen is not None:
+                yield seen
+            seen = window
+        if seen is not None:
+            yield seen
 
     def _show(self) -> None:
         """Show the progress now and then; called when replies have come, in any thread."""

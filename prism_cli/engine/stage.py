@@ -49,6 +49,7 @@ class RowStage:
         takes_documents: True if an input may be documents, which have no query.
         plain_lines: True if the input's lines are not JSON rows, whatever the file's name.
         location: file and line of the row that `work` received last.
+        looks_ahead: True if `look_ahead` receives lines before `work` receives their rows.
         counted: names of the attributes that hold figures of a shard; see `begin_shard`.
     """
 
@@ -66,6 +67,7 @@ class RowStage:
     plain_lines: bool = False
     takes_documents: bool = False
     location: tuple[str, int] = ("", 0)
+    looks_ahead: bool = False
     counted: tuple[str, ...] = ()
     _earlier: dict[str, Any]
 
@@ -117,6 +119,12 @@ class RowStage:
 
     def use_survey(self, result: bytes) -> None:
         """Receive the result of `survey`, before the first `work`. Called once."""
+
+    def look_ahead(
+        self, lines: Sequence[tuple[str, int, bytes]], fields: Mapping[str, str]
+    ) -> None:
+        """Begin, in other processes, with lines (file, number, bytes) that `work` will receive
+        after those of an earlier call."""
 
     def work(self, row: Row) -> Outcome | RowWork:
         """Return the outcome, or a generator that asks for replies first.

@@ -1,12 +1,15 @@
 """`prism eval quality`: rows per second of the stage and of the fold, and the fold's memory.
 
-python tests/benchmarks/quality_rows.py [ROWS]   (default 20,000; a million for the memory)
+python tests/benchmarks/quality_rows.py [ROWS [PROCESSES]]
+
+Default: 20,000 rows, and one process for each core; a million rows for the memory.
 """
 
 import resource
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -16,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.evaluation.quality.evaluate import QualityOptions, evaluate
 from prism_cli.evaluation.quality.stage import QualityStage
+from prism_cli.evaluation.quality.text_figures import FigurePool
 from prism_cli.evaluation.rows_evaluation import ROWS
 from tests.factories import read_jsonl
 from tests.mini import MINI
@@ -23,7 +27,7 @@ from tests.mini import MINI
 A_QUERY = 10
 
 
-def main(count: int) -> None:
+def main(count: int, processes: int | None) -> None:
     """Measure passages, three of ten with a yes whose evidence is their first half."""
     texts = [row["text"] for row in read_jsonl(MINI / "corpus.jsonl")]
     with tempfile.TemporaryDirectory() as folder:
@@ -43,8 +47,9 @@ def main(count: int) -> None:
                 }
                 file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         began = time.monotonic()
-        stage = QualityStage(baselines=("document", "lead"))
-        run_rows(stage, [str(source)], RunOptions(output=output / ROWS, quiet=True))
+        with closing(FigurePool(processes)) as pool:
+            stage = QualityStage(baselines=("document", "lead"), pool=pool)
+            run_rows(stage, [str(source)], RunOptions(output=output / ROWS, quiet=True))
         staged = time.monotonic()
         evaluate(QualityOptions(output=output, quiet=True))
         folded = time.monotonic()
@@ -54,4 +59,7 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    main(
+        int(sys.argv[1]) if len(sys.argv) > 1 else 20_000,
+        int(sys.argv[2]) if len(sys.argv) > 2 else None,
+    )

@@ -8,13 +8,20 @@ from typing import Any, ClassVar
 import orjson
 
 from prism_cli.domain.evidence_measures import GoldMarks, lead, marks_of, text_measures
-from prism_cli.domain.languages import language_difference
 from prism_cli.domain.rationales import rationale_match
 from prism_cli.domain.token_estimate import estimate_tokens
+from prism_cli.engine.jobs import Line
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.evaluation.quality.gold_rows import Gold, GoldRows
 from prism_cli.evaluation.quality.row_measures import GENERATED
+from prism_cli.evaluation.quality.text_figures import (
+    EVIDENCE,
+    LEAD,
+    FigurePool,
+    Figures,
+    text_figures,
+)
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, Reply, Request, RowWork, request
 from prism_cli.rows.groundings import Grounding
 from prism_cli.rows.results import pairs_of
@@ -76,8 +83,10 @@ class QualityStage(RowStage):
         baselines: some of BASELINES.
         extractive: the generator of that baseline.
         rate: for ratings by a judge.
+        pool: measures texts ahead in other processes; the caller closes it.
     """
 
+    looks_ahead = True
     name: ClassVar[str] = "quality"
     counted = ("_counts", "_answers")
 
@@ -88,12 +97,14 @@ class QualityStage(RowStage):
         baselines: Sequence[str] = (),
         extractive: BatchBackend | CallBackend | None = None,
         rate: Rate | None = None,
+        pool: FigurePool | None = None,
     ) -> None:
         self._source = source
         self._gold = gold
         self._baselines = baselines
         self._extractive = extractive
         self._rate = rate
+        self._pool = pool
         self._counts: Counter[str] = Counter()
         self._answers = PairAnswers()
         self.survey = None if gold is None else GoldSurvey(gold)
@@ -106,26 +117,37 @@ class QualityStage(RowStage):
         """
         check_verdict_texts(row, self._source)
 
+    def look_ahead(self, lines: Sequence[Line], fields: Mapping[str, str]) -> None:
+        """Have the texts of the lines measured in other processes."""
+        if self._pool is not None:
+            self._pool.add(lines, fields, self._source, self._baselines)
+
     def work(self, row: Row) -> Outcome | RowWork:
         """Measure the row, with ratings and baselines."""
         pairs = [(pair, read_verdict_texts(pair, self._source)) for pair in pairs_of(row)]
+        figures = self._pool.take(self.location) if self._pool else None
+        if figures is None:
+            figures = [text_figures(texts, self._baselines) for _, texts in pairs]
         for pair, texts in pairs:
             self._answers.note(
                 pair, self.location, {"verdict": texts.verdict, "label": texts.label}
             )
         if "documents" not in row:
-            return self._row(pairs[0][1])
-        return self._rows([texts for _, texts in pairs])
+            return self._row(pairs[0][1], figures[0])
+        texts = [texts for _, texts in pairs]
+        return self._rows(list(zip(texts, figures, strict=True)))
 
     def summary(self) -> dict[str, object]:
         """Return counts of texts by source, of verdicts, and of contradictions."""
         return {"pairs": dict(sorted(self._counts.items()))} | self._answers.figures()
 
-    def _rows(self, pairs: Sequence[VerdictTexts]) -> RowWork:
-        rows: list[Row] = yield from gather([self._row(texts) for texts in pairs])
+    def _rows(self, pairs: Sequence[tuple[VerdictTexts, Figures]]) -> RowWork:
+        rows: list[Row] = yield from gather([self._row(*pair) for pair in pairs])
         return rows
 
-    def _row(self, texts: VerdictTexts) -> Generator[Sequence[Request], Sequence[Reply], Row]:
+    def _row(
+        self, texts: VerdictTexts, figures: Figures
+    ) -> Generator[Sequence[Request], Sequence[Reply], Row]:
         self._counts["texts of the prediction" if texts.predicted else "texts of the labels"] += 1
         self._counts[f"verdict {texts.verdict or 'undecided'}"] += 1
         document = texts.document
@@ -149,19 +171,19 @@ class QualityStage(RowStage):
                 "in_document": marks.in_document,
             }
         if texts.verdict == "yes" and texts.asked:
-            if texts.evidence:
-                quality["evidence"] = text_measures(texts.evidence, document) | {
-                    "language_difference": language_difference(texts.evidence, document)
-                }
+            if EVIDENCE in figures:
+                quality["evidence"] = figures[EVIDENCE]
             quality["people"] = marks.measures(texts.evidence)
             if texts.grounding:
                 quality["grounding"] = _grounding_measures(texts.grounding, marks)
-            quality |= yield from self._ratings_and_baselines(texts, marks)
+            quality |= yield from self._ratings_and_baselines(texts, figures, marks)
         return {"query_id": texts.query_id, "doc_id": texts.doc_id, "quality": quality} | _shown(
             texts, quality, gold
         )
 
-    def _ratings_and_baselines(self, texts: VerdictTexts, marks: GoldMarks) -> RequestSteps:
+    def _ratings_and_baselines(
+        self, texts: VerdictTexts, figures: Figures, marks: GoldMarks
+    ) -> RequestSteps:
         """Return ratings and baselines."""
         works: dict[str, RequestSteps] = {}
         if self._rate is not None:
@@ -175,16 +197,15 @@ class QualityStage(RowStage):
             if name == "document":  # its other measures are constants
                 baselines[name] = marks.measures(texts.document)
                 continue
-            text = (
-                results.pop(name)["evidence"]
-                if name in results
-                else lead(texts.body, len(texts.evidence))
-            )
-            baselines[name] = text_measures(text, texts.document) | marks.measures(text)
+            if name in results:
+                text = results.pop(name)["evidence"]
+                measures = text_measures(text, texts.document)
+            else:
+                text, measures = lead(texts.body, len(texts.evidence)), figures[LEAD]
+            baselines[name] = measures | marks.measures(text)
         if texts.grounding:
-            generated = texts.grounding.generated
-            measures = text_measures(generated, texts.document) if generated else {}
-            baselines[GENERATED] = measures | marks.measures(generated)
+            marked = marks.measures(texts.grounding.generated)
+            baselines[GENERATED] = {**figures.get(GENERATED, {}), **marked}
         return results | ({"baselines": baselines} if baselines else {})
 
 

@@ -1,6 +1,7 @@
 """Quality: what stands in rows.jsonl, what is asked, what is refused."""
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import MissingDataError
 from prism_cli.evaluation.quality.gold_rows import GoldRows
 from prism_cli.evaluation.quality.stage import QualityStage
+from prism_cli.evaluation.quality.text_figures import FigurePool, Figures
 from prism_cli.ports import Reply, Request, request
 from prism_cli.rows.verdict_texts import VerdictTexts
 from tests.factories import Row, make_pair, read_jsonl, write_jsonl
@@ -287,3 +289,37 @@ def test_citations_outside_their_texts_are_rejected(fields: Row, field: str) -> 
     rows, summary = measured([pair(**GROUNDED | fields)])
     assert not rows
     assert field in str(summary.reject_examples)
+
+
+def test_texts_measured_in_other_processes_give_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prism_cli.engine.shard.WINDOW_ROWS", 4)
+    broken = Row(document=DOCUMENT)
+    rows = [*map(pair, range(1, 4)), broken]
+    results = [
+        {"index": 0, "relevance_score": 0.9, "logit": 2.0, "verdict": "yes", "contribution": "c",
+         "evidence": "It is 331 m high.", "format_ok": True},
+    ]  # fmt: skip
+    rows += [{"query_id": "docs", "query": "q", "documents": [DOCUMENT], "results": results}]
+    rows += [broken, pair(8001, predicted_evidence="Le tour."), pair(8002, predicted_verdict="no")]
+    plain, _ = measured(rows, baselines=("lead",))
+    with closing(FigurePool(processes=1)) as pool:
+        assert measured(rows, baselines=("lead",), pool=pool)[0] == plain
+    with closing(CountingPool(processes=2)) as pool:
+        assert measured(rows, baselines=("lead",), pool=pool)[0] == plain
+        assert pool.taken == 3  # the rows of the second window; the first is not worth it
+        assert pool._executor is not None
+        next(iter(pool._executor._processes.values())).kill()
+        assert measured(rows, baselines=("lead",), pool=pool)[0] == plain
+
+
+class CountingPool(FigurePool):
+    """A pool that counts the lines that were measured in other processes."""
+
+    taken = 0
+
+    def take(self, place: tuple[str, int]) -> list[Figures] | None:
+        figures = super().take(place)
+        self.taken += figures is not None
+        return figures

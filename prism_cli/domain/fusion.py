@@ -39,11 +39,11 @@ def fusion_of(value: object) -> Fusion | None:
 def first_stage_values(
     scores: Sequence[float | None], ranks: Sequence[float | None]
 ) -> list[float | None]:
-    """Return one value per document of a query, greater is better: its score; the negated rank
+    """Return one value per document of a query, greater is better: its score; 1 / (RRF_K + rank)
     where no document has a score. None for a document without."""
     if any(score is not None for score in scores):
         return list(scores)
-    return [None if rank is None else -rank for rank in ranks]
+    return [None if rank is None else 1 / (RRF_K + max(rank, 0)) for rank in ranks]
 
 
 def fused_scores(

@@ -46,10 +46,11 @@ def test_document_that_the_first_stage_has_not_found_counts_as_its_last() -> Non
 
 
 def test_ranks_take_the_place_of_scores_where_there_are_none() -> None:
-    assert first_stage_values([None, None], [1, 2]) == [-1, -2]
+    assert first_stage_values([None, None], [1, 2]) == [1 / 61, 1 / 62]
     assert first_stage_values([None, 0.5], [1, 2]) == [None, 0.5]
     ranks = first_stage_values([None, None, None], [1, 2, 3])
-    assert fused_scores([0.0, 0.0, 0.0], ranks, 1.0) == [1.0, 0.5, 0.0]
+    middle = (1 / 62 - 1 / 63) / (1 / 61 - 1 / 63)
+    assert fused_scores([0.0, 0.0, 0.0], ranks, 1.0) == pytest.approx([1.0, middle, 0.0], abs=1e-8)
 
 
 @pytest.mark.parametrize("value", ["", "1.5", -0.1, "bm25", True, math.nan, [0.5]])

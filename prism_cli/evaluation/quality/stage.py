@@ -134,8 +134,8 @@ class QualityStage(RowStage):
             )
         if "documents" not in row:
             return self._row(pairs[0][1], figures[0])
-        texts = [texts for _, texts in pairs]
-        return self._rows(list(zip(texts, figures, strict=True)))
+        every = [texts for _, texts in pairs]
+        return self._rows(list(zip(every, figures, strict=True)))
 
     def summary(self) -> dict[str, object]:
         """Return counts of texts by source, of verdicts, and of contradictions."""

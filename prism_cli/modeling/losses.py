@@ -122,7 +122,10 @@ class RowForward(nn.Module):
         self.yes_id = yes_id
         self.no_id = no_id
         prepare_packing(self._causal, hybrids=pack_hybrids)
-        self._no_split_modules = getattr(self._causal, "_no_split_modules", None)  # for FSDP
+        # For FSDP, which refuses names of layers that the model lacks, as of a vision tower.
+        present = {type(module).__name__ for module in self._causal.modules()}
+        named = getattr(self._causal, "_no_split_modules", None) or ()
+        self._no_split_modules = [name for name in named if name in present]
 
     @property
     def packs(self) -> bool:

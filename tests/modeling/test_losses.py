@@ -250,6 +250,13 @@ def test_rows_that_attend_by_the_varlen_kernel(
     assert called == [7] if name == "qwen3.5" else [7 + (shared > 0)] * 2
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_fsdp_is_told_of_layers_that_the_model_has(name: str) -> None:
+    model = MODELS[name]()
+    (layer,) = RowForward(model, YES, NO)._no_split_modules
+    assert layer == type(model.model.layers[0]).__name__
+
+
 def test_rows_of_hybrids_can_be_padded_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     use_kernels(monkeypatch)
     assert not RowForward(MODELS["qwen3.5"](), YES, NO, pack_hybrids=False).packs

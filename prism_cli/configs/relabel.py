@@ -54,9 +54,9 @@ class RelabelConfig(StageConfig):
     stop: Annotated[
         Literal["settled", "posterior"],
         Option(
-            "settled: ask until further votes cannot change the verdict. posterior: until another "
-            "verdict of the full panel is less likely than --risk, by what the judges' votes on "
-            "audit rows tell of them; of the judges left the one that saves most cost is next.",
+            "settled: when further votes cannot change the verdict. posterior: when another "
+            "verdict is less likely than --risk, by the judges' votes on audit rows; cheapest "
+            "judge first.",
             added=True,
         ),
     ] = "settled"
@@ -64,24 +64,21 @@ class RelabelConfig(StageConfig):
         float,
         Interval(gt=0, lt=0.5),
         Option(
-            "With --stop posterior: largest accepted chance that all judges together would give "
-            "another verdict.",
+            "Accepted chance of a verdict other than the full panel's.",
             added=True,
         ),
     ] = 0.01
     prior: Annotated[
         Literal["none", "teacher"],
         Option(
-            "With --stop posterior: teacher counts teacher_score as a vote that costs nothing, "
-            "calibrated on the audit rows.",
+            "teacher: its score is a vote, calibrated on audit rows.",
             added=True,
         ),
     ] = "none"
     audit_from: Annotated[
         tuple[str, ...],
         Option(
-            "With --stop posterior: rows of an earlier output by the same judges, whose audit rows "
-            "are learned from, too; repeatable. So a pilot saves many small shards their own.",
+            "Earlier output whose audit rows --stop posterior uses, too; repeatable.",
             metavar="ROWS",
             added=True,
         ),
@@ -101,10 +98,7 @@ class RelabelConfig(StageConfig):
     audit: Annotated[
         float,
         Interval(ge=0, le=1),
-        Option(
-            "Random share of rows on which every judge of a larger panel votes; with --stop "
-            "posterior more of a small input."
-        ),
+        Option("Random share of rows on which every judge of a larger panel votes."),
     ] = 0.02
 
     def __post_init__(self) -> None:

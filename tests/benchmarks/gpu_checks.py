@@ -31,7 +31,7 @@ FAMILIES = {"llama": ("SmolLM2-135M", 3), "qwen3": ("Qwen3-4B", 2), "qwen3_5": (
 TEXT_TOKENS = 12
 FLOAT32, KERNELS = 1e-4, 1e-2
 """Largest difference of logits in float32; with the kernels of `fla`, which use TF32 inside."""
-BFLOAT16_MEDIAN, BFLOAT16_LARGEST, CORRELATION = 0.05, 0.4, 0.97
+BFLOAT16_MEDIAN, BFLOAT16_LARGEST, CORRELATION = 0.05, 0.4, 0.9
 NEAR_TIE = 1e-3
 """Two tokens whose logits are closer may be exchanged in float32."""
 GRADIENT, COSINE = 1e-3, 0.97

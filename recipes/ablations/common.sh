@@ -35,7 +35,7 @@ measure() {
   base
   prism split "$rows" -o "$work/$arm" --dev-queries 0 --exclude-eval "$test"
   for seed in ${SEEDS:-0 1 2}; do
-    prism train "$work/$arm/train.jsonl" -o "$work/$arm-$seed" --size tiny --model "$work/base" --seed "$seed" \
+    prism train "$work/$arm/train.jsonl" -o "$work/$arm-$seed" --size tiny --model "$work/base" --seed "$((seed))" \
       --max-steps "${STEPS:-50}" --epochs 100 --set learning_rate=3e-4 "$@"
     # More test sets, such as another form of the queries: EXTRA_TESTS, separated by blanks.
     set=("$test")

@@ -109,6 +109,7 @@ class ShardWorker:
         record.begin(
             partial(self.shared_runner.fresh_start, record) if options.fresh else None,
             self.shared_runner.for_output(record).mark if options.retry_final else None,
+            alone=not may_be_claimed,
         )
         self._leftovers.remove(job)
         lost = record.manifest.lost

@@ -154,7 +154,11 @@ class RunRecord:
         )
 
     def begin(
-        self, fresh: Callable[[], int] | None = None, retry: Callable[[], int] | None = None
+        self,
+        fresh: Callable[[], int] | None = None,
+        retry: Callable[[], int] | None = None,
+        *,
+        alone: bool = True,
     ) -> None:
         """Write the manifest, unfinished; continue the counts of an earlier attempt.
 
@@ -162,6 +166,9 @@ class RunRecord:
             fresh: returns a new sequence number of the ledger; with it, replies from before the
                 first attempt are not used.
             retry: likewise, for final refusals only.
+            alone: whether a lock excludes other processes. Without, an output that no record tells
+                of may be that of another process whose manifest this one replaces; it is refused
+                when its bytes turn out to be others.
         """
         now, previous = self.manifest, read_manifest(self.path)
         now.batch_plan |= self.plan
@@ -170,10 +177,13 @@ class RunRecord:
             self._resume(previous, killed)
         for out in self._files:
             if not self.guard.before[out]:
-                now.absent.append(out.name)
+                now.absent += [out.name] if alone else []
             elif out.is_file():
                 record = matching_record(out, previous) if previous else None
-                now.replaces[out.name] = record or unread_record(out)
+                if record or alone:
+                    now.replaces[out.name] = record or unread_record(out)
+                else:
+                    self.guard.before[out] = ()
         now.fresh_since = _mark(now.fresh_since, fresh)
         now.refused_since = _mark(now.refused_since, retry)
         self.write()

@@ -7,6 +7,7 @@ from annotated_types import Ge, Interval, Len
 
 from prism_cli.configs.base import Option, StageConfig
 from prism_cli.configs.shared import refuse_repeats
+from prism_cli.domain.defaults import LARGEST_LEARNED_PANEL
 
 PAPER_PANEL = (
     "deepseek/deepseek-chat",
@@ -16,9 +17,6 @@ PAPER_PANEL = (
     "openrouter/openai/gpt-5.4-mini",
 )
 """The paper's five judges in price order (arXiv 2604.23734)."""
-
-MOST_JUDGES = 7
-"""Largest panel of the posterior rule, as in `domain.panel_model`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +110,10 @@ class RelabelConfig(StageConfig):
 
     def _check_posterior(self, size: int) -> None:
         """Raise ValueError where the posterior rule does not fit the other settings."""
-        if not 2 <= size <= MOST_JUDGES:
-            raise ValueError(f"--stop posterior: takes 2 to {MOST_JUDGES} judges, not {size}")
+        if not 2 <= size <= LARGEST_LEARNED_PANEL:
+            raise ValueError(
+                f"--stop posterior: takes 2 to {LARGEST_LEARNED_PANEL} judges, not {size}"
+            )
         if self.vote == "soft":
             raise ValueError(
                 "--stop posterior: --vote soft asks every judge, so there is nothing to stop"

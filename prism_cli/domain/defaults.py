@@ -6,3 +6,5 @@ MAX_NEW_TOKENS = 512
 """Tokens of one text."""
 GAMMA_POINT, GAMMA_SFT = 10.0, 1.0
 """Weights of the two parts of the training loss."""
+LARGEST_LEARNED_PANEL = 7
+"""Judges of a panel whose stopping rule is learned: its tables have 4 ** judges entries."""

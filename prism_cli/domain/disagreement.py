@@ -1,4 +1,4 @@
-"""How far judge, teacher and student differ on a row: where they do, a label teaches most."""
+"""Disagreement of judge, teacher and student on a row: where they differ, a label teaches most."""
 
 from statistics import fmean
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the votes of a panel on audit rows say of its judges, and of votes that were not cast.
+"""Rates of a panel's judges, and chances of votes that were not cast, from its audit rows.
 
 `JudgeRates` are sensitivity and specificity of each judge (Dawid and Skene 1979, by EM), which give
 P(yes) after any votes. `pattern_weights` estimates how often each pattern of votes occurs. Judges
@@ -15,8 +15,6 @@ from prism_cli.domain.voting import PANEL_AGREEMENT, Vote
 
 YES, NO, SILENT, UNASKED = range(4)
 """Codes of a judge's vote: SILENT is an abstention."""
-MOST_JUDGES = 7
-"""Largest panel: tables have 4 ** judges entries."""
 
 CODES: dict[Vote | None, int] = {"yes": YES, "no": NO, None: SILENT}
 _PRIOR_VOTES = 10.0

@@ -35,7 +35,7 @@ _VERDICTS: tuple[Vote | None, ...] = ("yes", "no", None)
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to do in each state, arrays [4] * judges by code.
+    """The next step in each state, arrays [4] * judges by code.
 
     Attributes:
         ask: next judge; -1 to stop.
@@ -51,7 +51,7 @@ class StoppingRule:
 
     Args:
         patterns: counts of the votes of the whole panel on audit rows.
-        judges: size of the panel, from 2 to `panel_model.MOST_JUDGES`.
+        judges: size of the panel, from 2 to `defaults.LARGEST_LEARNED_PANEL`.
         risk: largest accepted chance of another verdict; 0 asks until the verdict is settled.
         prices: cost of asking each judge, in any unit; by default equal.
     """

@@ -16,7 +16,7 @@ MISSING_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What became of the pass.
+    """The result of the pass.
 
     Attributes:
         replies: number of replies, which the main pass looks up again.

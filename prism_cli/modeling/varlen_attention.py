@@ -22,7 +22,7 @@ _LEAST_CAPABILITY = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class RowBounds:
-    """Where rows end in a sequence of queries and in one of keys.
+    """Ends of rows in a sequence of queries and in one of keys.
 
     A row's last query attends to all keys of the row, each query before it to one key less.
 

@@ -1,4 +1,4 @@
-"""What page and tables say about systems against the first stage, and about fitted weights."""
+"""Words of page and tables about systems against the first stage, and about fitted weights."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -20,7 +20,7 @@ class KnownVote(NamedTuple):
 
 @dataclass
 class Known:
-    """What is known of one row.
+    """Known votes of one row.
 
     Attributes:
         votes: in the panel's order.

@@ -59,7 +59,7 @@ def audit_rows(rows: Iterable[Row], judges: Sequence[str]) -> list[AuditRow]:
 
 
 class Stop(NamedTuple):
-    """How a row ended.
+    """The end of a row.
 
     Attributes:
         verdict: the given one; None where the panel is undecided.

@@ -28,6 +28,8 @@ from prism_cli.ports import (
 )
 from prism_cli.rows.row import Dropped, Row, check_pair, string_field
 from prism_cli.shards import lock
+from prism_cli.stages.panel_stopping import PanelStopping
+from prism_cli.stages.relabel import RelabelStage
 
 
 class EchoStage(RowStage):
@@ -167,6 +169,38 @@ def batch_stage(
     if poison:
         batch.poison = poison
     return ScoreStage(batch)
+
+
+@dataclass(eq=False)
+class ScriptedJudge(ScriptedBatch):
+    """Local judge that is right in .94; a document about a yes has `yes` in it."""
+
+    def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
+        return super().plan([document for (_, document), _ in payloads])
+
+    def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+        documents = [document for (_, document), _ in payloads]
+        super().answer(documents)
+        votes = [("yes" in text) == (score_of(f"{self.spec} {text}") < 0.94) for text in documents]
+        return [Reply({"vote": "yes" if vote else "no"}) for vote in votes]
+
+
+def panel_stage(log: Path | None, hold: Path | None, held_batch: int) -> RelabelStage:
+    """Return a stage of five local judges that are asked by --stop posterior.
+
+    Args:
+        hold: the first judge waits for this file before its batch number `held_batch`.
+    """
+
+    def before_batch(number: int) -> None:
+        while hold and number == held_batch and not hold.exists():
+            time.sleep(0.02)
+
+    judges = [ScriptedJudge(spec=f"hf:j{n}", fingerprint=f"j{n}", log=log) for n in range(5)]
+    judges[0].before_batch = before_batch
+    specs = [judge.spec for judge in judges]
+    stopping = PanelStopping(specs, [1.0] * len(judges), risk=0.01, audit=0.02)
+    return RelabelStage(judges, audit=0.02, stopping=stopping)
 
 
 class ScriptedServer:

@@ -1,6 +1,6 @@
 """`prism` with one more command, `score`: the engine behind the real CLI, on a fake backend.
 
-python tests/stage_runner.py score IN… [-o OUT] --kind batch|calls --log FILE [--seconds S] …
+python tests/stage_runner.py score IN… [-o OUT] --kind batch|panel|calls --log FILE [--seconds S] …
 """
 
 import sys
@@ -21,7 +21,7 @@ from prism_cli.configs.base import StageConfig
 from prism_cli.configs.load import load_config
 from prism_cli.engine.stage_spec import StageSpec
 from prism_cli.errors import PrerequisiteError, ProviderError
-from tests.fakes import EchoStage, ScoreStage, ScriptedCalls, batch_stage
+from tests.fakes import EchoStage, ScoreStage, ScriptedCalls, batch_stage, panel_stage
 
 app = typer.Typer(add_completion=False)
 
@@ -47,7 +47,8 @@ def score(
     down: bool = False,
     bug: bool = False,
     ready: Path | None = None,
-    hold: Annotated[Path | None, typer.Option(help="Wait for it before the third batch.")] = None,
+    hold: Annotated[Path | None, typer.Option(help="Wait for it before a batch.")] = None,
+    held_batch: int = 2,
     no_lock: Annotated[bool, typer.Option(help="As on a file system without locks.")] = False,
 ) -> None:
     """Score rows by a fake backend."""
@@ -59,6 +60,10 @@ def score(
         return
     if ready:
         ready.touch()
+    if kind == "panel":
+        spec = StageSpec.of(panel_stage, log, hold, held_batch)
+        run_row_stage(spec.build(), inputs, common, config, spec=spec)
+        return
     if kind == "batch":
         spec = StageSpec.of(batch_stage, batch_rows, seconds, log, hold, no_lock)
         run_row_stage(spec.build(), inputs, common, config, spec=spec)

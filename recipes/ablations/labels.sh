@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What do cheaper labels cost? Arms with verdicts on the same rows: of the first judge alone; of the panel, asked until
 # the verdict is settled; of the panel, asked until another verdict is improbable: bash labels.sh
-#   JUDGES                 the panel, cheapest first; local models and the corpus's label
+#   JUDGES                 the panel, cheapest first; MiniLM and the corpus's grades, at several thresholds
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
-read -ra judges <<<"${JUDGES:-st:minilm:0.45 hf:smollm2 source}"
+read -ra judges <<<"${JUDGES:-st:minilm:0.45 st:minilm:0.35 st:minilm:0.55 source source:2}"
 panel=()
 for judge in "${judges[@]}"; do panel+=(--judge "$judge"); done
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from prism_cli.engine.run_board import read_board
+from prism_cli.stages.panel_stopping import learned_rows
 from tests.factories import make_pair, write_jsonl
 from tests.spreads.ray_nodes import ROOT, RayNodes, alive, parent, ray_nodes, until
 
@@ -125,6 +126,29 @@ def test_a_killed_worker_and_one_that_is_taken_away_are_replaced(
     board = read_board(run.out)
     assert board is not None
     assert sum(board["attempts"].values()) == 1
+
+
+def test_a_panel_that_stops_early_is_asked_as_on_one_machine(run: Run, tmp_path: Path) -> None:
+    """The workers are killed when they have learned the rule and use it."""
+    run.given = tmp_path / "panel"
+    run.given.mkdir()
+    for shard in range(2):
+        rows = [make_pair(n, document=f"{shard} {n} {'yes' * (n % 2)}") for n in range(300)]
+        write_jsonl(run.given / f"{shard}.jsonl", rows)
+    panel = ("--kind", "panel", "--held-batch", "12")
+    single = Run(run.given, tmp_path / "alone", None)
+    assert single.end(single.start(*panel)) == 0, single.words
+    assert single.made()["0.jsonl"].count(b'"stop":"risk"') > 50
+    process = run.start_held(*panel, "--workers", "2")
+    workers = run.busy(2)
+    to_learn = 5 * learned_rows(300)
+    until(lambda: all(run.log.read_text().count(f"{pid}\t") > to_learn for pid in workers), 60)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    run.go_on.touch()
+    assert run.end(process) == 0, run.words
+    assert run.words.count("was lost") == 2
+    assert run.made() == single.made()
 
 
 def test_a_worker_that_hangs_is_ended_and_replaced(run: Run, alone: dict[str, bytes]) -> None:

@@ -15,7 +15,7 @@ Value = dict[str, Any]
 """JSON object of a reply. Teachers: {"score": float in [0, 1]}. Judges: {"vote": "yes" | "no"} and,
 if the judge returns it, "probability". Generators: {"contribution": str, "evidence": str}.
 Rerankers: {"logit": float, "truncated": bool}, and "text" if the task asks for it; more for a
-document in windows, see `adapters.runtimes.windowed`. Chat models
+document in windows, and others for one that selects, see `adapters.runtimes.windowed`. Chat models
 without an accepted answer: {"unusable": reason}."""
 
 
@@ -100,6 +100,7 @@ class RerankTask(NamedTuple):
         write_above: text is generated if the logit is greater than this.
         body: length of the title and the space before the caller's document.
         spans: for a long document, the windows that get a text whatever their logits, best first.
+        selects: evidence is selected from the sentences; the text is a contribution alone.
     """
 
     query: str
@@ -108,6 +109,7 @@ class RerankTask(NamedTuple):
     write_above: float = 0.0
     body: int = 0
     spans: tuple[tuple[int, int], ...] = ()
+    selects: bool = False
 
 
 class RerankRuntime(BatchBackend, Protocol):

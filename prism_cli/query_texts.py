@@ -6,6 +6,7 @@ from typing import cast
 
 from prism_cli.domain.evidence_budget import DEADLINE, EXTRACTIVE, OFF, REPEATS, RankOptions
 from prism_cli.domain.evidence_text import shares_words
+from prism_cli.domain.extraction import joined_evidence
 from prism_cli.domain.grounded_texts import (
     NO_CITATIONS,
     Texts,
@@ -16,6 +17,7 @@ from prism_cli.domain.grounded_texts import (
 from prism_cli.domain.markup import unescaped
 from prism_cli.domain.repeats import SaidBefore
 from prism_cli.domain.targets import ParsedText, parse_text
+from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.domain.windows import without_repeats
 from prism_cli.ports import Reply, Value
 from prism_cli.rows.candidates import Candidate
@@ -106,12 +108,15 @@ class QueryTexts:
             part and unescaped(part, source) for part in (parsed.contribution, parsed.evidence)
         )
         format_ok = parsed.format_ok and shares_words(evidence or "", document.text)
-        counts.update(
-            given=1, format_broken=int(not format_ok), tokens_kept=reply.usage.output_tokens
-        )
+        tokens = reply.usage.output_tokens
+        if spans := reply.value.get("selected"):
+            evidence = joined_evidence(document.text, spans)
+            format_ok = bool(contribution)
+            tokens += estimate_tokens(evidence)
+        counts.update(given=1, format_broken=int(not format_ok), tokens_kept=tokens)
         fields = grounded_texts(
             self._query, document.text, document.body, contribution, evidence,
-            mode=self._options.grounding, counts=counts,
+            mode=self._options.grounding, selected=bool(spans), counts=counts,
         )  # fmt: skip
         return cast(
             "Texts", {"contribution": None, "evidence": None, "format_ok": format_ok} | fields

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal, TypedDict
 
-from prism_cli.domain.evidence_budget import BLANK, EXTRACTIVE, THRESHOLD, RankOptions, allot
+from prism_cli.domain.evidence_budget import (
+    BLANK,
+    EXTRACTIVE,
+    MODEL,
+    SELECTED,
+    THRESHOLD,
+    RankOptions,
+    allot,
+)
 from prism_cli.domain.fusion import first_stage_values, fused_scores
 from prism_cli.domain.grounded_texts import Texts
 from prism_cli.domain.scoring import relevance_score, verdict_of
@@ -58,8 +66,8 @@ class Ranking:
     Attributes:
         counts: documents, blank, yes, truncated, long_documents (read in windows), windows (of
             these), behind_top_n, tokens_written; given and omitted_REASON (evidence). Of the
-            evidence given: tokens_kept, repaired, extracted, format_broken (the model's own text
-            is unusable) and unsupported_facts (of the model's own texts).
+            evidence given: tokens_kept, selected, repaired, extracted, format_broken (the model's
+            own text is unusable) and unsupported_facts (of the model's own texts).
     """
 
     results: list[Result]
@@ -96,10 +104,10 @@ def ranking(
     if not documents:
         return Ranking([], Counter())
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
-    extractive = options.evidence_from == EXTRACTIVE
+    source = evidence_source(runtime, options)
     together = (
         options.evidence
-        and not (scores_first or options.logits_first or extractive)
+        and not (scores_first or options.logits_first or source != MODEL)
         and options.threshold < 1
     )
     text_limits = (options.max_new_tokens, options.logit_threshold) if together else ()
@@ -149,9 +157,10 @@ def ranking(
                     options.max_new_tokens,
                     -inf,
                     _windows_to_write(replies[index], options),
+                    source == SELECTED,
                 ),
             )
-            for index in ([] if extractive else scored)
+            for index in ([] if source == EXTRACTIVE else scored)
         ]
         reasons = yield from _allotted(
             requests, [logits[index] for index in scored], texts, options, late
@@ -182,6 +191,11 @@ def ranking(
     return Ranking(results, counts)
 
 
+def evidence_source(runtime: RerankRuntime, options: RankOptions) -> str:
+    """Return where evidence comes from: as the options say, else the model, else MODEL."""
+    return options.evidence_from or getattr(runtime, "evidence_from", None) or MODEL
+
+
 def _fused(
     documents: Sequence[Candidate], logits: Mapping[int, float], options: RankOptions
 ) -> list[float | None]:
@@ -207,8 +221,11 @@ def _task(
     max_new_tokens: int = 0,
     write_above: float = 0.0,
     spans: tuple[tuple[int, int], ...] = (),
+    selects: bool = False,
 ) -> RerankTask:
-    return RerankTask(query, document.text, max_new_tokens, write_above, document.body, spans)
+    return RerankTask(
+        query, document.text, max_new_tokens, write_above, document.body, spans, selects
+    )
 
 
 def _windows_to_write(reply: Reply, options: RankOptions) -> tuple[tuple[int, int], ...]:

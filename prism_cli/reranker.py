@@ -13,7 +13,7 @@ from typing import Literal, TypedDict, Unpack
 from prism_cli.adapters.runtimes.canary import canary_scores, canary_warning
 from prism_cli.adapters.runtimes.engines import load_runtime, reading
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
-from prism_cli.domain.evidence_budget import MODEL, REPAIR, RankOptions
+from prism_cli.domain.evidence_budget import REPAIR, RankOptions
 from prism_cli.domain.scoring import BOUNDARY, relevance_score
 from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
     max_evidence_tokens: int | None
     max_new_tokens: int
     grounding: str
-    evidence_from: str
+    evidence_from: str | None
     skip_repeats: bool
     fuse: float | Literal["rrf"] | None
 
@@ -145,7 +145,7 @@ class Reranker:
         max_evidence_tokens: int | None = None,
         max_new_tokens: int = MAX_NEW_TOKENS,
         grounding: str = REPAIR,
-        evidence_from: str = MODEL,
+        evidence_from: str | None = None,
         skip_repeats: bool = False,
         fuse: float | Literal["rrf"] | None = None,
     ) -> list[Result]:
@@ -164,7 +164,8 @@ class Reranker:
             max_new_tokens: most tokens of one text.
             grounding: repair replaces sentences with facts or words that neither document nor query
                 has by the document's own; report only lists them as unsupported; off does neither.
-            evidence_from: model, or extractive: the document's own sentences.
+            evidence_from: model; selected: the document's sentences that the model scores best; or
+                extractive: those closest to the query. None for the model's own, else model.
             skip_repeats: leave out evidence that says nothing beyond that of better documents.
             fuse: order by the fusion with the documents' `source_score` (or `source_rank`), of the
                 first stage that found them: its weight in [0, 1], or "rrf".

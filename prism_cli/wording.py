@@ -50,6 +50,7 @@ _COUNTED = {
     "omitted_blank": ("of a blank document", "of blank documents"),
     "omitted_scattered": ("of a scattered query", "of scattered queries"),
     "omitted_repeats": ("left out as a repeat", "left out as repeats"),
+    "selected": ("selected by the model's scores",) * 2,
     "repaired": (
         "repaired with its document's sentences",
         "repaired with their documents' sentences",

@@ -20,6 +20,7 @@ _LONGEST = 2_000
 """Most characters shown of a document."""
 _ORIGINS = {
     "repaired": "repaired: sentences with facts that the document lacks were replaced by its own",
+    "selected": "the document's sentences that the model scores best",
     "extracted": "the document's own sentences",
 }
 _CITED, _UNSUPPORTED = ("⟦", "⟧", "black on bright_yellow"), ("⟨?", "⟩", "bold red")

@@ -94,13 +94,15 @@ class RerankConfig(StageConfig):
         ),
     ] = "repair"
     evidence_from: Annotated[
-        Literal["model", "extractive"],
+        Literal["model", "selected", "extractive"] | None,
         Option(
-            "The model's texts, or the document's sentences closest to the query.",
+            "The model's texts; the document's sentences that the model scores best; or those "
+            "closest to the query, without the model.",
+            default="the model's own, else model",
             panel=EVIDENCE,
             added=True,
         ),
-    ] = "model"
+    ] = None
     skip_repeats: Annotated[
         bool,
         Option(

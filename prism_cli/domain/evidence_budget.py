@@ -23,8 +23,9 @@ SCATTERED = "scattered"
 """Reason: its query's rows are not adjacent, so that no budget can be applied."""
 REPAIR, REPORT, OFF = GROUNDING = ("repair", "report", "off")
 """Grounding: texts are changed; unsupported parts are reported; neither."""
-MODEL, EXTRACTIVE = EVIDENCE_SOURCES = ("model", "extractive")
-"""Source of evidence: generated, or the document's own sentences."""
+MODEL, SELECTED, EXTRACTIVE = EVIDENCE_SOURCES = ("model", "selected", "extractive")
+"""Source of evidence: generated, or the document's own sentences: those that the model scores best,
+or those closest to the query."""
 BLANK = "blank"
 """Reason: the document is blank."""
 FIRST_TOKENS = 150
@@ -42,10 +43,10 @@ class RankOptions:
         evidence_top: number of best documents that get evidence; None for all.
         threshold: score in [0, 1] above which a document gets evidence.
         max_evidence_tokens: most tokens of all texts of the query, in the model's own tokens; of
-            extractive evidence, estimated.
+            evidence that is not generated, estimated.
         grounding: one of GROUNDING.
         skip_repeats: leave out evidence that repeats that of better documents (`domain.repeats`).
-        evidence_from: model, or extractive: the document's own sentences, without generation.
+        evidence_from: one of EVIDENCE_SOURCES; None for the model's own default, else model.
         fuse: fusion with the first stage's scores, which decides the order: the first stage's
             weight in [0, 1], or "rrf" (`domain.fusion`).
 
@@ -60,14 +61,19 @@ class RankOptions:
     threshold: float = BOUNDARY
     max_evidence_tokens: int | None = None
     grounding: str = REPAIR
-    evidence_from: str = MODEL
+    evidence_from: str | None = None
     skip_repeats: bool = False
     fuse: Fusion | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("grounding", GROUNDING), ("evidence_from", EVIDENCE_SOURCES)):
+        for name, choices in (
+            ("grounding", GROUNDING),
+            ("evidence_from", (*EVIDENCE_SOURCES, None)),
+        ):
             if (chosen := getattr(self, name)) not in choices:
-                raise ArgumentError(f"{name}: expected {', '.join(choices)}, found {chosen!r}")
+                raise ArgumentError(
+                    f"{name}: expected {', '.join(filter(None, choices))}, found {chosen!r}"
+                )
         for name in ("max_new_tokens", "top_n", "evidence_top", "max_evidence_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:

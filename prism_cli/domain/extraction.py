@@ -15,6 +15,8 @@ MAX_CONTRIBUTION_CHARS = 70
 """Limit for a contribution in a script without spaces."""
 MIN_RELATIVE_CLOSENESS = 0.5
 """Least closeness of a further sentence, as a share of the best one's."""
+MAX_SCORE_GAP = 0.5
+"""Most that the score of a further selected sentence is below the best one's, as a logit."""
 MAX_CANDIDATES = 256
 """Most sentences of a document that are compared; those that share most words with the query."""
 
@@ -72,6 +74,23 @@ def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
     floor = MIN_RELATIVE_CLOSENESS * closeness[order[0]]
     near = [index for index in order[:max_sentences] if closeness[index] >= floor]
     return sorted(near or order[:1])
+
+
+def candidate_statements(query: str, document: str) -> list[tuple[int, int]]:
+    """Return the candidates that are no questions; all if all are."""
+    spans = candidate_spans(query, document)
+    return [span for span in spans if not _is_question(document[slice(*span)])] or spans
+
+
+def selected_indices(logits: Sequence[float], max_sentences: int) -> list[int]:
+    """Return the sentences with the best scores, in order of the document; at least one.
+
+    Args:
+        logits: score of each sentence as a document, at least one.
+    """
+    order = sorted(range(len(logits)), key=lambda index: (-logits[index], index))
+    floor = logits[order[0]] - MAX_SCORE_GAP
+    return sorted(index for index in order[:max_sentences] if logits[index] >= floor)
 
 
 def closest_within(

@@ -31,8 +31,8 @@ class Texts(TypedDict, total=False):
         citations, contribution_citations: what the texts rest on: {"start", "end", "field",
             "source_start", "source_end"}, ranges of the text and of the caller's string `field`.
         unsupported, contribution_unsupported: ranges of the texts that rest on nothing.
-        evidence_origin: generated, repaired or extracted. These five only with grounding, and None
-            without a text.
+        evidence_origin: generated, selected, repaired or extracted. These five only with
+            grounding, and None without a text.
         evidence_generated, contribution_generated: the model's own text, only where it differs.
         evidence_omitted: only with a limit on evidence: None if there is a text, else the reason:
             threshold, evidence_top, max_evidence_tokens, repeats, scattered, blank; and deadline.
@@ -72,6 +72,7 @@ def grounded_texts(
     *,
     mode: str,
     counts: Counter[str],
+    selected: bool = False,
 ) -> Fields:
     """Return the fields of texts that a model wrote about a document.
 
@@ -79,19 +80,21 @@ def grounded_texts(
         body: where a title before the document's text ends.
         contribution, evidence: None where the model wrote none.
         mode: one of GROUNDING.
-        counts: gets repaired, extracted and unsupported_facts.
+        counts: gets selected, repaired, extracted and unsupported_facts.
+        selected: the evidence is sentences of the document.
     """
+    counts["selected"] += selected
     if mode == OFF:
         return {"contribution": contribution, "evidence": evidence}
     grounds = grounded_document(document, body, query)
     if mode == REPORT:
         texts = (contribution, evidence)
         counts["unsupported_facts"] += sum(len(grounds.faults(text)) for text in texts if text)
-        origin = "generated" if evidence else None
+        origin = "selected" if selected else "generated" if evidence else None
         return _fields(grounds, body, contribution, evidence, origin)
-    grounded = grounds.grounded(contribution, evidence)
+    grounded = grounds.grounded(contribution, evidence, selected=selected)
     counts["unsupported_facts"] += grounded.faults
-    if grounded.origin != "generated":
+    if grounded.origin in ("repaired", "extracted"):
         counts[grounded.origin] += 1
     fields = _fields(grounds, body, grounded.contribution, grounded.evidence, grounded.origin)
     if grounded.evidence != evidence:

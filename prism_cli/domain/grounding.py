@@ -36,7 +36,7 @@ _HINT_WEIGHT = 0.5
 _MOST_TRIED = 50
 
 Range = tuple[int, int]
-Origin = Literal["generated", "repaired", "extracted"]
+Origin = Literal["generated", "selected", "repaired", "extracted"]
 
 
 class Grounded(NamedTuple):
@@ -73,15 +73,20 @@ class GroundedDocument:
         broken = broken_words(text, self._words, language)
         return sorted({*unsupported_facts(text, self._facts), *broken})
 
-    def grounded(self, contribution: str | None, evidence: str | None) -> Grounded:
+    def grounded(
+        self, contribution: str | None, evidence: str | None, *, selected: bool = False
+    ) -> Grounded:
         """Return texts without faults, made from the model's own as far as possible.
 
         Args:
             contribution, evidence: None where the model wrote none.
+            selected: the evidence is sentences of the document, and stays.
         """
         faults = sum(len(self.faults(text)) for text in (contribution, evidence) if text)
-        origin: Origin = "generated"
-        repaired = self._repaired(evidence) if self._is_usable(evidence) else ""
+        origin: Origin = "selected" if selected else "generated"
+        repaired = evidence or ""
+        if not selected:
+            repaired = self._repaired(evidence) if self._is_usable(evidence) else ""
         if repaired != evidence:
             origin = "repaired" if self._is_usable(repaired) else "extracted"
         if origin == "extracted" or not repaired:

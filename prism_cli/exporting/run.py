@@ -101,8 +101,13 @@ class _Export:
         with whole_folder(self._output) as folder:
             expected, figures = self._weights(folder)
             write_modules(self._encoder, folder)
-            window_tokens = self._source.model.window_tokens
-            write_profile(folder, self._encoder.profile, window_tokens=window_tokens)
+            model = self._source.model
+            write_profile(
+                folder,
+                self._encoder.profile,
+                window_tokens=model.window_tokens,
+                evidence_from=model.evidence_from,
+            )
             if self._request.quantize:
                 self._request.say(f"quantizing to {self._request.quantize}")
                 quantize_folder(folder, DTYPES[self._dtype])

@@ -103,12 +103,14 @@ class Generation:
         first: the token that the text starts from.
         limit: maximum number of tokens.
         draft: proposes draft tokens; `first` is not appended to it yet.
+        stop_rule: its own, in place of the decoder's.
         tokens: the tokens generated behind `first`, without the stop token.
     """
 
     first: int
     limit: int
     draft: PromptLookup | None = None
+    stop_rule: StopRule | None = None
     tokens: list[int] = field(default_factory=list)
     ended: bool = False
 
@@ -187,7 +189,7 @@ class Decoder:
             parts: batches before each text's `first`, and indices of the texts' rows; consumed.
         """
         for text in texts:
-            text.begin(self._stop_rule)
+            text.begin(text.stop_rule or self._stop_rule)
         live = self._live()
         if self._state is not None and live:
             parts = [(self._state, live), *parts]
@@ -215,7 +217,7 @@ class Decoder:
         owners = [number for (number, _), ids in zip(rows, inputs, strict=True) for _ in ids]
         choices = iter(self._choose(self._head(forward.step(state, inputs)), owners).tolist())
         accepted = [
-            text.accept(ids, [next(choices) for _ in ids], self._stop_rule)
+            text.accept(ids, [next(choices) for _ in ids], text.stop_rule or self._stop_rule)
             for (_, text), ids in zip(rows, inputs, strict=True)
         ]
         state.positions = state.positions + state.positions.new_tensor(accepted)

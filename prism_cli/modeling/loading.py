@@ -42,6 +42,7 @@ class LoadedModel:
         path: the directory that it was loaded from.
         revision: the hub commit; None for a local directory.
         window_tokens: most document tokens that it reads well at once; None if it states none.
+        evidence_from: the source of evidence that it states; None if it states none.
     """
 
     model: PreTrainedModel
@@ -51,6 +52,7 @@ class LoadedModel:
     path: Path
     revision: str | None = None
     window_tokens: int | None = None
+    evidence_from: str | None = None
 
 
 def load_encoder(
@@ -125,6 +127,7 @@ def load_model(
         folder.path,
         folder.revision,
         folder.window_tokens,
+        folder.evidence_from,
     )
 
 

@@ -11,7 +11,13 @@ from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError, first_line
 from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.digests import directory_digest
-from prism_cli.modeling.model_dir import ModelNote, guess_profile, read_profile, read_window
+from prism_cli.modeling.model_dir import (
+    ModelNote,
+    guess_profile,
+    read_evidence_source,
+    read_profile,
+    read_window,
+)
 from prism_cli.modeling.model_path import is_adapter, model_path
 
 if TYPE_CHECKING:
@@ -55,6 +61,15 @@ class ModelFolder:
             ModelError: see `read_window`.
         """
         return read_window(self.path)
+
+    @cached_property
+    def evidence_from(self) -> str | None:
+        """The source of evidence that the model states, model or selected; None if it states none.
+
+        Raises:
+            ModelError: see `read_evidence_source`.
+        """
+        return read_evidence_source(self.path)
 
     @cached_property
     def base_spec(self) -> str | None:

@@ -48,7 +48,7 @@ class RankedDocument:
 
 def _is_grounded(result: Mapping[str, Any]) -> bool:
     """Return whether the document's own sentences replaced texts of the model."""
-    return result.get("evidence_origin") in ("repaired", "extracted")
+    return result.get("evidence_origin") in ("selected", "repaired", "extracted")
 
 
 class BestDocuments:

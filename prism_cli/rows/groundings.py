@@ -6,7 +6,8 @@ from prism_cli.errors import RowError
 from prism_cli.rows.contract import check_kinds
 from prism_cli.rows.row import Row
 
-ORIGINS = ("generated", "repaired", "extracted")
+ORIGINS = ("generated", "selected", "repaired", "extracted")
+_UNCHANGED = ("generated", "selected")
 CITATIONS = "predicted_citations"
 
 
@@ -16,7 +17,7 @@ class Grounding:
 
     Attributes:
         origin: one of ORIGINS.
-        generated: the model's own text; "" where it wrote no usable one.
+        generated: the text before grounding; "" where there was no usable one.
         cited: characters of the evidence that have a source.
         sources: the cited parts of title and document, in order.
     """
@@ -48,7 +49,7 @@ def read_grounding(row: Row) -> Grounding | None:
         sources.add((field, *_range(citation, "source_", row.get(field) or "", path)))
     return Grounding(
         origin,
-        evidence if origin == "generated" else row.get("evidence_generated") or "",
+        evidence if origin in _UNCHANGED else row.get("evidence_generated") or "",
         len(cited),
         tuple(row[field][start:end] for field, start, end in sorted(sources)),
     )

@@ -86,7 +86,7 @@ class RerankBody(BaseModel):
     threshold: Annotated[float, Field(ge=0, le=1)] = BOUNDARY
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = MAX_NEW_TOKENS
     grounding: Literal["repair", "report", "off"] = "repair"
-    evidence_from: Literal["model", "extractive"] = "model"
+    evidence_from: Literal["model", "selected", "extractive"] | None = None
     skip_repeats: bool = False
     stream: bool = False
 

@@ -41,7 +41,7 @@ from prism_cli.wording import counted
 
 _APART = "rows of scattered queries"
 """Most pair rows of one query that are held in memory for their ranks."""
-_GROUNDING = ("repaired", "extracted", "unsupported_facts")
+_GROUNDING = ("selected", "repaired", "extracted", "unsupported_facts")
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
 
 

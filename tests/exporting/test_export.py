@@ -59,7 +59,7 @@ def trained(folder: Path, base: Path) -> Path:
         )
         tuned.save_pretrained(folder / name)
         loaded.tokenizer.save_pretrained(folder / name)
-        write_profile(folder / name, PRISM, str(base), window_tokens=48)
+        write_profile(folder / name, PRISM, str(base), window_tokens=48, evidence_from="selected")
     digest = "ab" * 32
     manifest = Manifest(
         "train",
@@ -105,7 +105,8 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     assert said["check"]["largest"] < 1e-4
     assert Path(said["output"]) == folder / "export"
     assert list(said["config"]["evaluations"]) == ["mine"]
-    assert json.loads((folder / "export" / "prism.json").read_text())["window_tokens"] == 48
+    note = json.loads((folder / "export" / "prism.json").read_text())
+    assert (note["window_tokens"], note["evidence_from"]) == (48, "selected")
     text = (folder / "export" / "README.md").read_text()
     front = metadata_load(folder / "export" / "README.md")
     assert front is not None

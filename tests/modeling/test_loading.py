@@ -16,6 +16,7 @@ from prism_cli.modeling import embedded
 from prism_cli.modeling.embedded import minilm_path, smollm2_path
 from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
 from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
+from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.modeling.cut_tokenizer import VOCABULARY
 from tests.modeling.tiny import tiny_model
@@ -135,6 +136,19 @@ def test_prism_json_states_a_window(checkpoint: Path) -> None:
         write_profile(checkpoint, PRISM_NO_THINK, window_tokens=wrong)  # type: ignore[arg-type]
         with pytest.raises(ModelError, match=r"prism\.json: window_tokens: expected a number"):
             load_model(str(checkpoint))
+
+
+def test_prism_json_states_a_source_of_evidence(checkpoint: Path) -> None:
+    assert resolve_model(str(checkpoint)).evidence_from is None
+    write_profile(checkpoint, PRISM_NO_THINK, evidence_from="selected")
+    assert resolve_model(str(checkpoint)).evidence_from == "selected"
+    write_profile(checkpoint, PRISM_NO_THINK, evidence_from="extractive")
+    with pytest.raises(ModelError, match=r"prism\.json: evidence_from: expected model or selected"):
+        assert resolve_model(str(checkpoint)).evidence_from
+
+
+def test_prism_tiny_selects_its_evidence() -> None:
+    assert resolve_model("hf:prism-tiny").evidence_from == "selected"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"profile": 3, "profile_hash": ""}', "{}"])

@@ -30,12 +30,18 @@ def runtime(tiny_reranker: Path) -> TransformersReranker:
     return load_reranker(str(tiny_reranker), device="cpu", max_tokens=260)
 
 
-@pytest.mark.parametrize("evidence", [False, True])
+@pytest.mark.parametrize("evidence", [False, "model", "selected"])
 def test_rankings_are_those_of_the_python_object(
-    runtime: TransformersReranker, evidence: bool
+    runtime: TransformersReranker, evidence: Any
 ) -> None:
-    options = {"evidence": evidence, "threshold": 0.0, "max_new_tokens": 12}
-    expected = Reranker(runtime, warn=False).rank_many(REQUESTS, **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"evidence": bool(evidence), "threshold": 0.0, "max_new_tokens": 12}
+    options["evidence_from"] = evidence or None
+    expected = Reranker(runtime, warn=False).rank_many(REQUESTS, **options)
+
+    observed: list[tuple[RerankTask, Reply]] = []
+
+    async def observe(task: RerankTask, reply: Reply) -> None:
+        observed.append((task, reply))
 
     async def served() -> list[Any]:
         queue = ModelQueue(runtime)
@@ -43,7 +49,7 @@ def test_rankings_are_those_of_the_python_object(
         ranker = Ranker(WindowedReranker(runtime), queue)
         rankings = await asyncio.gather(
             *(
-                ranker.rank(query, caller_documents(query, texts), RankOptions(**options))  # type: ignore[arg-type]
+                ranker.rank(query, caller_documents(query, texts), RankOptions(**options), observe)
                 for query, texts in REQUESTS
             )
         )
@@ -56,6 +62,11 @@ def test_rankings_are_those_of_the_python_object(
             for name in ("logit", "relevance_score"):
                 assert one.pop(name) == pytest.approx(other.pop(name), abs=1e-5)
             assert one == other
+    documents = {text.text for query, texts in REQUESTS for text in caller_documents(query, texts)}
+    assert {task.document for task, _ in observed} <= documents, "parts are not shown"
+    texts = [reply.value for task, reply in observed if task.max_new_tokens]
+    assert bool(texts) == bool(evidence)
+    assert all(("selected" in value) == (evidence == "selected") for value in texts)
 
 
 def test_a_long_document_is_split_beside_the_event_loop(runtime: TransformersReranker) -> None:

@@ -211,3 +211,10 @@ def test_same_bytes_twice(tmp_path: Path) -> None:
     read = [(folder / "out.jsonl").read_bytes() for folder in (first, second)]
     assert read[0] == read[1]
     assert orjson.loads(read[0].splitlines()[0])["predicted_evidence"]
+
+
+def test_selected_evidence_is_the_text_before_grounding() -> None:
+    row = make_pair() | {"predicted_evidence": "The tower.", "evidence_origin": "selected"}
+    grounding = read_grounding(row)
+    assert grounding is not None
+    assert grounding.generated == "The tower."

@@ -27,11 +27,11 @@ def reading(runtime: RerankRuntime, way: str, window_tokens: int | None) -> Rera
         ArgumentError: another way, or too few tokens.
     """
     check_windows(way, window_tokens)
-    if way == CUT:
-        inner: RerankRuntime = getattr(runtime, "inner", runtime)
-        return inner
-    if isinstance(runtime, SplitsDocuments) or not hasattr(runtime, "encoder"):
+    if not hasattr(runtime, "encoder"):
+        return runtime
+    if isinstance(runtime, SplitsDocuments) and getattr(runtime, "cut", False) == (way == CUT):
         return runtime
     from prism_cli.adapters.runtimes.windowed import WindowedReranker
 
-    return WindowedReranker(cast("Any", runtime), window_tokens)
+    inner = getattr(runtime, "inner", runtime)
+    return WindowedReranker(cast("Any", inner), window_tokens, cut=way == CUT)

@@ -121,7 +121,10 @@ class TextSession:
             if state is not None:
                 parts.append((state, range(len(wanted))))
                 writing += wanted
-        texts = [runtime.writer.text(prompts[row], tasks[row].max_new_tokens) for row in writing]
+        texts = [
+            runtime.writer.text(prompts[row], tasks[row].max_new_tokens, tasks[row].selects)
+            for row in writing
+        ]
         if parts:  # after all batches, so that a repetition for lack of memory adds none twice
             self._decoder.add(parts, texts)
         for row, text in zip(writing, texts, strict=True):

@@ -23,7 +23,8 @@ from prism_cli.modeling.decoding import (
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.prompt_lookup import PromptLookup
 
-CLOSING = "</evidence>"
+CLOSING, CONTRIBUTION_CLOSING = "</evidence>", "</contribution>"
+"""End of both texts, and of a contribution alone."""
 _BREAK = re.compile(r"[^A-Za-z0-9]*[.!?][^A-Za-z0-9]*")
 
 
@@ -52,6 +53,7 @@ class TextWriter:
         tokenizer = encoder.tokenizer
         self.stops = {encoder.eos_id, *stop_ids(model, tokenizer)}
         self._ends = StopRule(self.stops, tokenizer, CLOSING)
+        self._contribution_ends = StopRule(self.stops, tokenizer, CONTRIBUTION_CLOSING)
         self._yes = encoder.yes_id
         self._drafts = drafts and forward.supports_rollback
         self._form = encoder.encode_target("yes", "x", "x")
@@ -64,14 +66,17 @@ class TextWriter:
         parts: Sequence[Part],
         prompts: Sequence[EncodedPrompt],
         limits: Sequence[int],
+        contributions: Sequence[bool] | None = None,
     ) -> list[Generation]:
         """Return the texts of the chosen rows of some batches.
 
         Args:
             parts: states behind the prompts, and indices of rows.
             prompts, limits: of those rows, in order; at most so many tokens.
+            contributions: True for a text that is a contribution alone.
         """
-        texts = [self.text(prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
+        alone = contributions or [False] * len(prompts)
+        texts = [self.text(*row) for row in zip(prompts, limits, alone, strict=True)]
         decoder = self.decoder()
         decoder.add(parts, texts)
         self.passes.add(decoder.run())
@@ -81,13 +86,18 @@ class TextWriter:
         """Return a decoder for texts of this model."""
         return Decoder(self._forward, self._head, self._ends)
 
-    def text(self, prompt: EncodedPrompt, limit: int) -> Generation:
-        """Return the text behind a prompt, not written yet, of at most `limit` tokens."""
-        return Generation(self._yes, limit, self._draft(prompt))
+    def text(self, prompt: EncodedPrompt, limit: int, contribution: bool = False) -> Generation:
+        """Return the text behind a prompt, not written yet, of at most `limit` tokens.
+
+        Args:
+            contribution: it ends after the contribution.
+        """
+        ends = self._contribution_ends if contribution else self._ends
+        return Generation(self._yes, limit, self._draft(prompt), ends)
 
     def decoded(self, text: Generation) -> str:
         """Return the decoded text, with the verdict in front."""
-        return self._ends.text([self._yes, *text.tokens])
+        return (text.stop_rule or self._ends).text([self._yes, *text.tokens])
 
     def _draft(self, prompt: EncodedPrompt) -> PromptLookup | None:
         return PromptLookup(self._form + prompt.tail_ids, self._breaks) if self._drafts else None

@@ -52,6 +52,7 @@ class TransformersReranker:
     Attributes:
         batch_tokens: current tail tokens of a batch; halved when memory runs out.
         window_tokens: most document tokens that the model reads well at once; None if not stated.
+        evidence_from: the source of evidence that the model states; None if not stated.
 
     Raises:
         ModelError: tokenizer or architecture is not supported.
@@ -67,6 +68,7 @@ class TransformersReranker:
     ) -> None:
         self.loaded = loaded
         self.window_tokens = loaded.window_tokens
+        self.evidence_from = loaded.evidence_from
         self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, max_tokens)
         model: Any = loaded.model
         self._attention = str(model.config._attn_implementation)
@@ -263,6 +265,7 @@ class TransformersReranker:
             [(state, range(len(own))) for state, own in waiting],
             [prompts[row] for row in rows],
             [tasks[row].max_new_tokens for row in rows],
+            [tasks[row].selects for row in rows],
         )
         return dict(zip(rows, texts, strict=True))
 

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prism_cli.adapters.runtimes.text_writer import CLOSING
+from prism_cli.adapters.runtimes.text_writer import CLOSING, CONTRIBUTION_CLOSING
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.errors import MissingPackageError, ModelError, RowError, first_line
 from prism_cli.generator_drivers import in_step
@@ -40,6 +40,7 @@ class VllmReranker:
         fingerprint: covers everything that determines the replies.
         figures: entries of the manifest.
         window_tokens: most document tokens that the model reads well at once; None if not stated.
+        evidence_from: the source of evidence that the model states; None if not stated.
     """
 
     def __init__(
@@ -50,12 +51,17 @@ class VllmReranker:
         fingerprint: str,
         figures: Mapping[str, object],
         window_tokens: int | None = None,
+        evidence_from: str | None = None,
     ) -> None:
         self.encoder, self.window_tokens = encoder, window_tokens
+        self.evidence_from = evidence_from
         self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
         self._llm = llm
         stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
-        self._ends = StopRule(stops, encoder.tokenizer, CLOSING)
+        self._ends = {
+            selects: StopRule(stops, encoder.tokenizer, closing)
+            for selects, closing in ((False, CLOSING), (True, CONTRIBUTION_CLOSING))
+        }
 
     @classmethod
     def start(cls, **options: Any) -> tuple[Any, Any]:
@@ -97,8 +103,11 @@ class VllmReranker:
         }
         texts: dict[int, list[int]] = {}
         if limits:
-            outputs = yield [self._to_write(prompts[row], most) for row, most in limits.items()]
-            stops = self._ends.stops
+            outputs = yield [
+                self._to_write(prompts[row], most, payloads[row].selects)
+                for row, most in limits.items()
+            ]
+            stops = self._ends[False].stops
             texts = {
                 row: [token for token in output.token_ids if token not in stops]
                 for row, output in zip(limits, outputs, strict=True)
@@ -110,7 +119,11 @@ class VllmReranker:
                 replies.append(Reply({}, refusal=item.reason))
                 continue
             tokens = texts.get(row)
-            more = {} if tokens is None else {"text": self._ends.text([yes, *tokens])}
+            more = (
+                {}
+                if tokens is None
+                else {"text": self._ends[payloads[row].selects].text([yes, *tokens])}
+            )
             value = {"logit": logits[row], "truncated": item.truncated} | more
             replies.append(Reply(value, usage=Usage(len(item), len(tokens or ()))))
         return replies
@@ -152,12 +165,12 @@ class VllmReranker:
             )
         return logits
 
-    def _to_write(self, prompt: EncodedPrompt, limit: int) -> Asked:
+    def _to_write(self, prompt: EncodedPrompt, limit: int, selects: bool) -> Asked:
         options = {
             "max_tokens": limit,
-            "stop": [CLOSING],
+            "stop": [CONTRIBUTION_CLOSING if selects else CLOSING],
             "include_stop_str_in_output": True,
-            "stop_token_ids": sorted(self._ends.stops),
+            "stop_token_ids": sorted(self._ends[selects].stops),
         }
         return [*prompt.ids, self.encoder.yes_id], options
 
@@ -219,7 +232,8 @@ def load_vllm_reranker(
         "engine": f"vllm {version_of_vllm()}", "dtype": number_type, "max_tokens": max_tokens,
     }  # fmt: skip
     identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {number_type} {max_tokens}"
-    return kind(llm, encoder, spec, f"rerank {identity}", figures, folder.window_tokens)
+    stated = folder.window_tokens, folder.evidence_from
+    return kind(llm, encoder, spec, f"rerank {identity}", figures, *stated)
 
 
 def version_of_vllm() -> str:

@@ -1,15 +1,17 @@
-"""A reranker that reads long documents in windows: around any runtime with a prompt encoder.
+"""A reranker that reads documents in parts: around any runtime with a prompt encoder.
 
 A document that fits goes to the runtime unchanged, and its request has the same key. A longer one
 is split into overlapping windows (`domain.windows`); its logit is that of the best window. Texts
 are written for windows above the threshold, best first, until the document's tokens are used up.
+Tasks that select evidence are worked on by `evidence_selection`.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Protocol
 
 from prism_cli.adapters.runtimes.document_splitter import DocumentSplitter
+from prism_cli.adapters.runtimes.evidence_selection import SELECTION_RULE, Steps, selection
 from prism_cli.domain.windows import Span
 from prism_cli.generator_drivers import in_step
 from prism_cli.modeling.encode import PromptEncoder
@@ -19,8 +21,6 @@ MAX_WRITTEN = 16
 """Most windows of a document for which texts are written."""
 _RULE = "windows 1"
 """Part of the request key of a long document; the number changes with the splitting rule."""
-Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
-"""Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
 _BATCHES = 4
 """Batches of the runtime whose windows are answered together."""
 _BATCH_TOKENS = 1 << 17
@@ -35,18 +35,27 @@ class EncodingRuntime(RerankRuntime, Protocol):
 
 
 class WindowedReranker:
-    """A RerankRuntime that reads long documents in windows.
+    """A RerankRuntime that reads long documents in windows, and selects evidence.
 
     Args:
-        inner: reads the windows.
+        inner: reads the parts.
         window_tokens: most document tokens of a window; None for the model's own, else for what
             fits beside the query.
+        cut: the runtime reads the beginning of a long document instead.
     """
 
-    def __init__(self, inner: EncodingRuntime, window_tokens: int | None = None) -> None:
+    def __init__(
+        self, inner: EncodingRuntime, window_tokens: int | None = None, *, cut: bool = False
+    ) -> None:
         self.inner = inner
         self.encoder = inner.encoder
         self._splitter = DocumentSplitter(inner.encoder, window_tokens, inner.window_tokens)
+        self.cut = cut
+
+    @property
+    def evidence_from(self) -> str | None:
+        """The source of evidence that the model states."""
+        return getattr(self.inner, "evidence_from", None)
 
     @property
     def spec(self) -> str:
@@ -59,7 +68,8 @@ class WindowedReranker:
 
     @property
     def figures(self) -> Mapping[str, object]:
-        return self.inner.figures
+        stated = {"evidence_from": self.evidence_from} if self.evidence_from else {}
+        return {**self.inner.figures, **stated}
 
     @property
     def batch_tokens(self) -> int:
@@ -72,8 +82,10 @@ class WindowedReranker:
         self.inner.batch_tokens = tokens  # type: ignore[attr-defined]
 
     def split_key(self, task: RerankTask) -> str:
-        """Return what determines the reply for a long document besides its text; "" if it fits."""
-        if not self._splitter.windows(task):
+        """Return what determines the reply besides the text; "" for a document that fits."""
+        if task.selects:
+            return f"{SELECTION_RULE} {task.body} {task.spans}"
+        if not self._windows(task):
             return ""
         return f"{_RULE} {self._splitter.limit(task)} {task.body} {task.spans}"
 
@@ -82,7 +94,7 @@ class WindowedReranker:
 
         A batch has long documents of as many windows as `_BATCHES` batches hold, at least one.
         """
-        windows = {row: len(self._splitter.windows(task)) for row, task in enumerate(payloads)}
+        windows = {row: len(self._windows(task)) for row, task in enumerate(payloads)}
         fit = [row for row, count in windows.items() if not count]
         batches = [
             [fit[row] for row in batch] for batch in self.inner.plan([payloads[row] for row in fit])
@@ -109,12 +121,14 @@ class WindowedReranker:
         That of a longer one is {"logit", "truncated", "windows": number, "best_window": [start,
         end], "best_windows": [[start, end, logit], …] best first}, with ranges in the task's
         document, and "texts": [[start, end, text], …] in document order if texts were requested.
+        That of a task that selects is {"text", "truncated", "selected": [[start, end], …]}, the
+        sentences in document order.
         """
         tasks = list(dict.fromkeys(payloads))
-        long = [task for task in tasks if self._splitter.windows(task)]
-        fit = [task for task in tasks if not self._splitter.windows(task)]
+        parted = [task for task in tasks if task.selects or self._windows(task)]
+        fit = [task for task in tasks if not (task.selects or self._windows(task))]
         replies = dict(zip(fit, self.inner.answer(fit), strict=True)) if fit else {}
-        replies |= in_step({task: self.steps(task) for task in long}, self.inner.answer)
+        replies |= in_step({task: self.steps(task) for task in parted}, self.inner.answer)
         return [replies[task] for task in payloads]
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -128,7 +142,9 @@ class WindowedReranker:
 
     def steps(self, task: RerankTask) -> Steps:
         """Return the work on a document: tasks of the runtime it is in, and at last its reply."""
-        spans = self._splitter.windows(task)
+        if task.selects:
+            return (yield from selection(task))
+        spans = self._windows(task)
         if not spans:
             (reply,) = yield [task]
             return reply
@@ -144,6 +160,10 @@ class WindowedReranker:
             (written,) = yield [part._replace(max_new_tokens=one.left, write_above=-inf)]
             one.add_text(written)
         return one.reply()
+
+    def _windows(self, task: RerankTask) -> list[Span]:
+        """Return the windows of a document; [] if it is read at once."""
+        return [] if self.cut else self._splitter.windows(task)
 
 
 class _LongDocument:

@@ -109,6 +109,18 @@ def test_long_documents_are_read_in_windows(reranker: VllmReranker) -> None:
     assert text.startswith("yes")
 
 
+def test_selected_sentences_are_those_with_the_best_scores(reranker: VllmReranker) -> None:
+    sentences = ["Paris lies on the Seine.", "It is old.", "A cow is there."]
+    task = RerankTask("where is Paris?", " ".join(sentences), 4, -1e9, selects=True)
+    (reply,) = WindowedReranker(reranker).answer([task])
+    scored = reranker.answer([RerankTask("where is Paris?", text) for text in sentences])
+    best = max(zip(scored, sentences, strict=True), key=lambda one: one[0].value["logit"])[1]
+    assert best in [task.document[start:end] for start, end in reply.value["selected"]]
+    ((_, params),) = [one for one in reranker._llm.asked if "stop" in one[1]]
+    assert params["stop"] == ["</contribution>"]
+    assert reply.value["text"].startswith("yes")
+
+
 def test_texts_are_written_for_requested_rows_after_yes(reranker: VllmReranker) -> None:
     above = [task._replace(write_above=-1e9) if task.max_new_tokens else task for task in TASKS]
     above[2] = TASKS[2]

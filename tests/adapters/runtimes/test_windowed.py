@@ -349,7 +349,8 @@ def test_the_python_object_reads_in_windows_unless_told_to_cut(tiny_reranker: Pa
     windowed = Reranker(str(tiny_reranker), **options)
     cut = Reranker(str(tiny_reranker), long_documents="cut", **options)
     assert isinstance(windowed.runtime, SplitsDocuments)
-    assert isinstance(cut.runtime, TransformersReranker)
+    assert isinstance(cut.runtime, WindowedReranker)
+    assert cut.runtime.cut
     entry = {"title": "Mill", "text": LONG}
     (result,) = windowed.rank(QUERY, [entry], threshold=0.0, max_new_tokens=4)
     (joint,) = windowed.rank(QUERY, [entry], threshold=0.0, max_new_tokens=4, top_n=1)

@@ -1,0 +1,81 @@
+"""Selection of evidence: the document's sentences that the model itself scores best.
+
+Each sentence is scored as a document of its own, behind the same query and title; the best one is
+the evidence, with another one of nearly the same score. The contribution is written from the prompt
+of that evidence, so that it speaks of what the evidence shows.
+"""
+
+import re
+from collections.abc import Generator, Sequence
+from math import inf
+
+from prism_cli.domain.extraction import (
+    candidate_statements,
+    joined_evidence,
+    selected_indices,
+)
+from prism_cli.domain.grounding import MAX_SENTENCES
+from prism_cli.ports import Reply, RerankTask, Usage, Value
+from prism_cli.rows.texts import is_blank
+
+SELECTION_RULE = "selected 1"
+"""Part of the request key; the number changes with the rule."""
+MAX_TITLE = 300
+"""Most characters of a title that is read with each sentence."""
+_OPENING, _CLOSING = "<contribution>", "</contribution>"
+_ANY_TAG = re.compile(r"\s*<\s*/?\s*(?:contribution|evidence)\b.*", re.DOTALL | re.IGNORECASE)
+Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
+"""Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
+
+
+def selection(task: RerankTask) -> Steps:
+    """Return the work on a task that selects: scores of the sentences, then a contribution for the
+    best ones."""
+    body = task.body if not is_blank(task.document[task.body :]) else 0
+    spans = [
+        (body + start, body + end)
+        for start, end in candidate_statements(task.query, task.document[body:])
+    ]
+    if task.spans:
+        inside = [
+            span
+            for span in spans
+            if any(
+                start <= span[0] < end or span[0] <= start < span[1] for start, end in task.spans
+            )
+        ]
+        spans = inside or spans
+    head = task.document[:body] if body <= MAX_TITLE else ""
+    texts = [head + task.document[slice(*span)] for span in spans]
+    scored: Sequence[Reply] = []
+    if len(texts) > 1:
+        scored = yield [RerankTask(task.query, text) for text in texts]
+        logits = [float(reply.value.get("logit", -inf)) for reply in scored]
+        spans = [spans[index] for index in selected_indices(logits, MAX_SENTENCES)]
+    evidence = joined_evidence(task.document, spans) or task.document[body:]
+    (written,) = yield [
+        RerankTask(task.query, head + evidence, task.max_new_tokens, -inf, selects=True)
+    ]
+    usage = Usage(
+        sum(reply.usage.input_tokens for reply in (*scored, written)), written.usage.output_tokens
+    )
+    if written.refusal is not None:
+        return Reply({}, written.refusal, usage)
+    text = str(written.value["text"])
+    if written.usage.output_tokens < task.max_new_tokens:
+        text = closed(text)
+    value: Value = {
+        "text": text,
+        "truncated": any(reply.value.get("truncated") for reply in (*scored, written)),
+        "selected": [list(span) for span in spans],
+    }
+    return Reply(value, usage=usage)
+
+
+def closed(text: str) -> str:
+    """Return the text of a finished contribution with its closing tag, for a model that writes
+    another tag or none: nothing else can follow."""
+    before, opening, contribution = text.partition(_OPENING)
+    if not opening or _CLOSING in contribution:
+        return text
+    return f"{before}{opening}{_ANY_TAG.sub('', contribution)}{_CLOSING}"

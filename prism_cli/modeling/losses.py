@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
+from prism_cli.modeling.packed_layers import ReadTokens
 from prism_cli.modeling.packed_rows import Layout, common_prefix
 from prism_cli.modeling.row_states import packs_rows, prepare_packing, row_states
 
@@ -52,14 +53,17 @@ class RowBatch:
     Attributes:
         ids: int64 [tokens], the tokens of the shared prefix, then each row's own.
         layout: positions of each row's own tokens.
-        verdict_at: int64 [rows], the last prompt position.
-        target_row, target_at, target_ids: int64 [target tokens], row, position and id of each.
+        read: the tokens whose states predict verdicts and targets.
+        verdict_at: int64 [rows], the last prompt position, as an index of `read`.
+        target_row, target_at, target_ids: int64 [target tokens], row, index of `read` and id of
+            each.
         target_weight: float32 [target tokens], 1 / length of the row's target.
         teacher_score, pointwise: float32 [rows].
     """
 
     ids: Tensor
     layout: Layout
+    read: ReadTokens
     verdict_at: Tensor
     target_row: Tensor
     target_at: Tensor
@@ -75,7 +79,7 @@ class RowBatch:
         layout = Layout.of(shared_prefix, [row.tokens - shared_prefix for row in rows], device)
         ids = torch.zeros(shared_prefix + sum(layout.lengths), dtype=torch.long)
         ids[:shared_prefix] = torch.tensor(rows[0].prompt[:shared_prefix])
-        verdict_at: list[int] = []
+        read = ReadTokens.of(layout, [max(len(row.target), 1) for row in rows], device)
         target_row: list[int] = []
         target_at: list[int] = []
         target_ids: list[int] = []
@@ -83,8 +87,7 @@ class RowBatch:
         for number, (row, start) in enumerate(zip(rows, layout.starts, strict=True)):
             own = [*row.prompt[shared_prefix:], *row.target[:-1]]
             ids[start : start + len(own)] = torch.tensor(own)
-            first = start + len(row.prompt) - shared_prefix - 1
-            verdict_at.append(first)
+            first = read.starts[number]
             target_row += [number] * len(row.target)
             target_at += range(first, first + len(row.target))
             target_ids += row.target
@@ -94,7 +97,8 @@ class RowBatch:
         return cls(
             ids.to(device),
             layout,
-            integers(verdict_at),
+            read,
+            integers(read.starts),
             integers(target_row),
             integers(target_at),
             integers(target_ids),
@@ -148,7 +152,7 @@ class RowForward(nn.Module):
         tokens, eos included; 0 for a row without target.
         """
         causal = self._causal
-        hidden = row_states(causal, batch.ids, batch.layout)
+        hidden = row_states(causal, batch.ids, batch.layout, batch.read)
         head: nn.Module = causal.get_output_embeddings()
         logit = self._verdict(hidden[batch.verdict_at], head)
         cross_entropy = torch.zeros_like(logit)

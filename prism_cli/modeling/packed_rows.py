@@ -154,7 +154,7 @@ def packed_attention(
 def _attended(
     own: Heads, shared_prefix: Heads, span: Span, scaling: float | None, dropout: float
 ) -> Tensor:
-    """Attend within one span; query heads that share keys are folded into the query length.
+    """Attend within one span.
 
     Args:
         own: padded, each [rows, longest, heads, head_dim].
@@ -163,35 +163,60 @@ def _attended(
     Returns:
         [tokens, heads, head_dim]
     """
-    rows, longest, heads, dim = own.query.shape
-    shared = own.key.shape[2]
-    groups = heads // shared
-
-    def behind_prefix(prefix: Tensor, own: Tensor) -> Tensor:
-        joined = torch.cat([prefix[None].expand(rows, -1, -1, -1), own], dim=1)
-        return joined.transpose(1, 2)
-
-    unpadded: Any = UnpaddedRows.apply
     key, value = (
         behind_prefix(shared_prefix.key, own.key),
         behind_prefix(shared_prefix.value, own.value),
     )
     if span.visible is None:
         attended = attend_in_order(own.query.transpose(1, 2), key, value, scaling, dropout)
-        causal: Tensor = unpadded(attended.reshape(rows * longest, heads, dim), span.place)
-        return causal
-    folded = own.query.view(rows, longest, shared, groups, dim).permute(0, 2, 3, 1, 4)
-    query = folded.reshape(rows, shared, groups * longest, dim)
-    visible = span.visible.repeat(groups, 1)
+        attended = attended.flatten(0, 1)
+    else:
+        attended = folded_attention(own.query, key, value, span.visible, scaling, dropout)
+    unpadded: Any = UnpaddedRows.apply
+    out: Tensor = unpadded(attended, span.place)
+    return out
+
+
+def behind_prefix(shared_prefix: Tensor, own: Tensor) -> Tensor:
+    """Return keys or values of rows, [rows, heads, shared_prefix + longest, head_dim].
+
+    Args:
+        shared_prefix: [shared_prefix, heads, head_dim]; own: [rows, longest, heads, head_dim].
+    """
+    return torch.cat([shared_prefix[None].expand(len(own), -1, -1, -1), own], 1).transpose(1, 2)
+
+
+def folded_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    visible: Tensor,
+    scaling: float | None,
+    dropout: float,
+) -> Tensor:
+    """Attend with the query heads that share keys folded into the query length.
+
+    Args:
+        query: [rows, tokens, heads, head_dim]; key, value: [rows, kv_heads, keys, head_dim].
+        visible: bool, [tokens, keys] or [rows, 1, tokens, keys].
+
+    Returns:
+        [rows * tokens, heads, head_dim]
+    """
+    rows, tokens, heads, dim = query.shape
+    shared = key.shape[1]
+    groups = heads // shared
+    folded = query.view(rows, tokens, shared, groups, dim).permute(0, 2, 3, 1, 4)
+    folded = folded.reshape(rows, shared, groups * tokens, dim)
+    mask = visible.repeat(*[1] * (visible.dim() - 2), groups, 1)
     if query.device.type == "cpu" and query.dtype == torch.bfloat16 and not dropout:
-        attended = _products(query, key, value, visible, scaling)
+        attended = _products(folded, key, value, mask, scaling)
     else:
         attended = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=visible, scale=scaling, dropout_p=dropout
+            folded, key, value, attn_mask=mask, scale=scaling, dropout_p=dropout
         )
-    apart = attended.view(rows, shared, groups, longest, dim).permute(0, 3, 1, 2, 4)
-    out: Tensor = unpadded(apart.reshape(rows * longest, heads, dim), span.place)
-    return out
+    apart = attended.view(rows, shared, groups, tokens, dim).permute(0, 3, 1, 2, 4)
+    return apart.reshape(rows * tokens, heads, dim)
 
 
 def _products(
@@ -203,8 +228,9 @@ def _products(
     unfused attention converts everything to float32.
     """
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    mask = as_additive(visible, query.dtype)
     scores = torch.baddbmm(
-        as_additive(visible, query.dtype),
+        mask if mask.dim() == 2 else mask.expand(*query.shape[:2], -1, -1).flatten(0, 1),
         query.flatten(0, 1),
         key.flatten(0, 1).transpose(1, 2),
         alpha=scale,
@@ -215,7 +241,7 @@ def _products(
 
 def _padded(own: Heads, span: Span) -> Heads:
     """Pad [tokens, heads, head_dim] to [rows, longest, heads, head_dim] with zeros."""
-    padded: Any = _Padded.apply
+    padded: Any = PaddedRows.apply
     return Heads(
         *(
             padded(part, span.place, span.rows * span.longest).view(
@@ -226,7 +252,7 @@ def _padded(own: Heads, span: Span) -> Heads:
     )
 
 
-class _Padded(torch.autograd.Function):
+class PaddedRows(torch.autograd.Function):
     """The inverse of `UnpaddedRows`; index_copy would keep its input for the gradient."""
 
     @staticmethod

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from prism_cli.modeling.dense_pass import is_dense
 from prism_cli.modeling.linear_kernels import keeps_rows_apart
+from prism_cli.modeling.packed_layers import ReadTokens, pack_layers
 from prism_cli.modeling.packed_rows import ATTENTION, STEP_TOKENS, Layout, pack_attention
 from prism_cli.modeling.packed_varlen import BY_ROWS, SharedRows, pack_attention_by_rows
 from prism_cli.modeling.varlen_attention import uses_varlen
@@ -31,23 +32,23 @@ def prepare_packing(causal: Any, *, hybrids: bool = True) -> None:
     if is_dense(causal.config) or (hybrids and keeps_rows_apart(causal)):
         by_rows = uses_varlen(causal)
         (pack_attention_by_rows if by_rows else pack_attention)(causal)
+        if is_dense(causal.config) and not by_rows:
+            pack_layers(causal)
 
 
-def row_states(causal: Any, ids: Tensor, layout: Layout) -> Tensor:
-    """Return the last hidden states [tokens, hidden] of a packed sequence.
+def row_states(causal: Any, ids: Tensor, layout: Layout, read: ReadTokens) -> Tensor:
+    """Return the last hidden states [tokens read, hidden] of a packed sequence.
 
     Args:
         causal: a transformers causal LM, after `prepare_packing`.
         ids: int64 [tokens], the shared prefix and each row's own tokens, placed as in `layout`.
     """
-    if not packs_rows(causal):
-        return _padded(causal.base_model, ids, layout)
-    if is_dense(causal.config):
-        return _behind_prefix(causal.base_model, ids, layout)
-    return _whole(causal.base_model, ids, layout)
+    if packs_rows(causal) and is_dense(causal.config):
+        return _behind_prefix(causal.base_model, ids, layout, read)
+    return (_whole if packs_rows(causal) else _padded)(causal.base_model, ids, layout)[read.at]
 
 
-def _behind_prefix(body: Any, ids: Tensor, layout: Layout) -> Tensor:
+def _behind_prefix(body: Any, ids: Tensor, layout: Layout, read: ReadTokens) -> Tensor:
     filler = -len(ids) % STEP_TOKENS
     positions = torch.zeros(len(ids) + filler, dtype=torch.long)
     positions[: layout.shared_prefix] = torch.arange(layout.shared_prefix)
@@ -55,15 +56,17 @@ def _behind_prefix(body: Any, ids: Tensor, layout: Layout) -> Tensor:
         positions[start : start + length] = torch.arange(
             layout.shared_prefix, layout.shared_prefix + length
         )
+    rows = _rows(body, layout, ids.device)
     packed = body(
         input_ids=functional.pad(ids, (0, filler))[None],
         position_ids=positions[None].to(ids.device),
         layout=layout,
-        rows=_rows(body, layout, ids.device),
+        rows=rows,
+        read=read if rows is None else None,
         use_cache=False,
     )
-    states: Tensor = packed.last_hidden_state[0, : len(ids)]
-    return states
+    states: Tensor = packed.last_hidden_state[0]
+    return states if rows is None else states[read.at]
 
 
 def _whole(body: Any, ids: Tensor, layout: Layout) -> Tensor:

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from prism_cli.errors import ModelError
-from prism_cli.modeling import losses, packed_rows
+from prism_cli.modeling import losses, packed_layers, packed_rows
 from prism_cli.modeling.lora import add_lora, recompute_activations, train_all
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
 from prism_cli.modeling.varlen_attention import use_varlen
@@ -181,6 +181,46 @@ def test_long_rows_attend_in_order(name: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(packed_rows, "LONG", 16)
     model, rows = model_of(name, adapted=True), rows_of(9)
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_the_last_layer_computes_only_the_tokens_that_the_loss_reads(name: str) -> None:
+    model, rows = model_of(name, adapted=True), rows_of(7)
+    wrapped: Any = model
+    widths: list[int] = []
+    for layer in wrapped.get_base_model().model.layers:
+        layer.register_forward_hook(lambda *call: widths.append(call[2].shape[1]))
+    fast_loss(model, rows)
+    assert widths[0] >= 20 + sum(row.tokens - 20 for row in rows)
+    assert widths[1:] == [sum(max(len(row.target), 1) for row in rows)]
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
+def test_frozen_layers_keep_less_for_their_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept() -> int:
+        sizes: dict[int, int] = {}
+
+        def count(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)
+            return tensor
+
+        alive: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            fast_loss(model, rows)
+        return sum(sizes.values()) - weights
+
+    everywhere = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    model, rows = add_lora(MODELS[name](), 4, 8, 0.0, everywhere), rows_of(16)
+    weights = sum(weight.nbytes for weight in model.parameters())
+    loss = fast_loss(model, rows)
+    lean = kept()
+    monkeypatch.setattr(packed_layers, "adapted", lambda _: None)
+    assert_same(model, rows, loss, fast_loss(model, rows))
+    assert lean < 0.8 * kept()
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3"])

@@ -7,9 +7,11 @@ n-grams that do not occur in the document.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 
 from prism_cli.domain.words import UNSPACED
 
@@ -40,34 +42,51 @@ class Copying:
 
 def copying(text: str, document: str) -> Copying:
     """Compare words, ignoring case and punctuation."""
-    source, first_places, numbers = _source(document)
-    target = _as_characters(text, numbers)
-    lengths = list(_fragments(target, source, first_places))
-    new, ngrams = [], []
-    for size, first_place in enumerate(first_places, 1):
-        grams = [target[start : start + size] for start in range(len(target) - size + 1)]
-        ngrams.append(len(grams))
-        new.append(sum(gram not in first_place for gram in grams))
-    density = sum(length * length for length in lengths) / len(target) if target else 0.0
-    return Copying(len(target), sum(lengths), density, tuple(new), tuple(ngrams))
+    source = _source(document)
+    target = _as_characters(text, source.characters)
+    words = len(target)
+    ngrams = tuple(max(0, words - size) for size in range(MAX_NGRAM))
+    if target in source.text:
+        return Copying(words, words, float(words), (0,) * MAX_NGRAM, ngrams)
+    lengths = list(_fragments(target, source.text, source.first_places))
+    new = tuple(
+        sum(target[at : at + size] not in first_place for at in range(words - size + 1))
+        for size, first_place in enumerate(source.first_places, 1)
+    )
+    density = sum(length * length for length in lengths) / words
+    return Copying(words, sum(lengths), density, new, ngrams)
+
+
+class _Source:
+    """A document as characters, one for each distinct word, for str.find.
+
+    Attributes:
+        characters: the character of each word of the document, and of its texts so far.
+    """
+
+    def __init__(self, document: str) -> None:
+        characters = defaultdict[str, str](lambda: chr(len(characters)))
+        self.characters = characters
+        self.text = _as_characters(document, characters)
+
+    @cached_property
+    def first_places(self) -> list[dict[str, int]]:
+        """The first place of each n-gram, of 1, 2, 3 and 4 words."""
+        return [
+            {self.text[at : at + size]: at for at in range(len(self.text) - size, -1, -1)}
+            for size in range(1, MAX_NGRAM + 1)
+        ]
 
 
 @lru_cache(maxsize=2)
-def _source(document: str) -> tuple[str, list[dict[str, int]], dict[str, str]]:
-    """Return the document as characters, the first places of its n-grams, and the character of each
-    word. Cached, since several texts of one document follow each other."""
-    numbers: dict[str, str] = {}  # each distinct word becomes one character, for str.find
-    source = _as_characters(document, numbers)
-    return source, [_first_places(source, size) for size in range(1, MAX_NGRAM + 1)], numbers
+def _source(document: str) -> _Source:
+    """Cache the last documents, since several texts of one document follow each other."""
+    return _Source(document)
 
 
-def _as_characters(text: str, numbers: dict[str, str]) -> str:
-    matches = (word[0] for word, _ in zip(_WORD.finditer(text.casefold()), range(MAX_WORDS)))  # noqa: B905
-    return "".join(numbers.setdefault(word, chr(len(numbers))) for word in matches)
-
-
-def _first_places(source: str, size: int) -> dict[str, int]:
-    return {source[at : at + size]: at for at in range(len(source) - size, -1, -1)}
+def _as_characters(text: str, characters: Mapping[str, str]) -> str:
+    words = islice(_WORD.finditer(text.casefold()), MAX_WORDS)
+    return "".join([characters[word[0]] for word in words])
 
 
 def _fragments(target: str, source: str, places: Sequence[dict[str, int]]) -> Iterator[int]:

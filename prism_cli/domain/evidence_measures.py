@@ -22,14 +22,17 @@ def text_measures(evidence: str, document: str) -> dict[str, Any]:
     words, copied, density, new, ngrams: see `Copying`.
     """
     fidelity = entity_fidelity(evidence, document)
-    copied = asdict(copying(evidence, document))
+    copied = copying(evidence, document)
     return {
         "characters": len(evidence),
         "tokens": estimate_tokens(evidence),
         "entities": {kind: [fidelity.found[kind], n] for kind, n in fidelity.total.items()},
         "missing": list(fidelity.missing[:_SHOWN_ENTITIES]),
-        **copied,
-        "density": round(copied["density"], 6),
+        "words": copied.words,
+        "copied": copied.copied,
+        "density": round(copied.density, 6),
+        "new": copied.new,
+        "ngrams": copied.ngrams,
     }
 
 

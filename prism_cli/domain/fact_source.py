@@ -21,10 +21,11 @@ from prism_cli.domain.words import PlacedWords
 
 IDENTIFIED, RELATED = "digits of groups", "ratio"
 """Instead of a unit: digits of several groups are compared as one number; two numbers in order."""
-URL = re.compile(
+_URL = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'，。、）】》]+|(?<![\w.+-])[\w.+-]{1,64}+@[\w-]+(?:\.[\w-]+)+"
     r"|(?<![\w./])10\.\d{4,9}/[^\s<>\"'，。、）】》]*\w"  # DOI
 )
+_URL_SIGNS = ("://", "www.", "@", "10.")
 _NEIGHBOURS = re.compile(r"(?<!\d)(?=(\d{1,4})\D{1,6}(\d{1,4})(?!\d))")
 _LONG_FORMS = [form for form in UNITS if len(form) > 3 and not form.isascii()]
 _CLOSED = "。！？｡"
@@ -85,7 +86,7 @@ class FactSource:
 
     @cached_property
     def _without_urls(self) -> str:
-        return blank_out(self.text, [match.span() for match in URL.finditer(self.text)])
+        return blank_out(self.text, [match.span() for match in urls(self.text)])
 
     @cached_property
     def _dated(self) -> list[tuple[re.Match[str], Date]]:
@@ -183,6 +184,11 @@ class FactSource:
 def fact_source(document: str) -> FactSource:
     """Cache the last documents, since several texts of one document follow each other."""
     return FactSource(document)
+
+
+def urls(text: str) -> list[re.Match[str]]:
+    """Return the URLs, e-mail addresses and DOIs of a plain text."""
+    return list(_URL.finditer(text)) if any(sign in text for sign in _URL_SIGNS) else []
 
 
 def running_words(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from prism_cli.domain.fact_source import IDENTIFIED, RELATED, URL, FactSource, running_words
+from prism_cli.domain.fact_source import IDENTIFIED, RELATED, FactSource, running_words, urls
 from prism_cli.domain.names import names
 from prism_cli.domain.plain_text import blank_out, places, plain
 from prism_cli.domain.quantities import dates, named_dates, quantities
@@ -98,11 +98,12 @@ def touches(span: tuple[int, int], ranges: Sequence[tuple[int, int]]) -> bool:
 def facts(text: str, source: FactSource) -> Iterator[Fact]:
     """Yield the facts of a plain text, and its CHARACTERS."""
     language = text_language(text) or source.language
-    for match in URL.finditer(text):
+    found = urls(text)
+    for match in found:
         url = match[0].rstrip(".,;:!?)")
         address = _ADDRESS.sub("", url.casefold()).rstrip("/")
         yield Fact("url", address, url, match.start(), match.start() + len(url))
-    text = blank_out(text, [match.span() for match in URL.finditer(text)])
+    text = blank_out(text, [match.span() for match in found])
     for match in _QUOTED.finditer(text):
         inner = next(filter(None, match.groups()))
         if any(map(str.isalnum, inner)):
@@ -112,7 +113,7 @@ def facts(text: str, source: FactSource) -> Iterator[Fact]:
         for match, date in listed:
             yield Fact("date", date, match[0], *match.span())
         text = blank_out(text, [match.span() for match, _ in listed])
-    for match in _RATIO.finditer(text):
+    for match in _RATIO.finditer(text) if ":" in text or "/" in text else ():
         yield Fact("number", (f"{match[1]}:{match[2]}", RELATED), match[0], *match.span())
     identifiers = list(_identifiers(text))
     yield from identifiers
@@ -121,10 +122,11 @@ def facts(text: str, source: FactSource) -> Iterator[Fact]:
     for start, end, pair, is_spelled in numbers:
         words = (running_words(text[start:end]),) if is_spelled else ()
         yield Fact("number", (*pair, *words), text[start:end].strip(), start, end)
-    for match in _EAST_ASIAN_NAME.finditer(text):
-        yield Fact("name", (match[0],), match[0], *match.span())
-    for match in _PAIR.finditer(text):
-        yield Fact(CHARACTERS, match[1], match[1], *match.span(1))
+    if not text.isascii():
+        for match in _EAST_ASIAN_NAME.finditer(text):
+            yield Fact("name", (match[0],), match[0], *match.span())
+        for match in _PAIR.finditer(text):
+            yield Fact(CHARACTERS, match[1], match[1], *match.span(1))
     text = blank_out(
         text, [(number.start, number.end) for number in numbers if number.pair[1] in _UNIT_NAMES]
     )

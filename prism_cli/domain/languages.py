@@ -9,9 +9,9 @@ most texts of fewer than four words.
 
 import re
 import unicodedata
-from collections.abc import Callable
 from functools import cache, lru_cache
 
+from prism_cli.domain.language_odds import LanguageOdds
 from prism_cli.domain.scripts import script_of, word_scripts
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.words import words
@@ -145,20 +145,14 @@ def latin_language(text: str) -> str | None:
 
 @lru_cache(maxsize=64)
 def _latin_language(text: str) -> str | None:
-    ranked = [(_LATIN_NAMES.get(code), odds) for code, odds in _rank()(text)]
-    name, best = ranked[0]
-    second = next(odds for other, odds in ranked if other != name)
-    return name if best - second >= _MIN_LOG_ODDS else None
+    name, odds = _odds().best(text)
+    return name if odds >= _MIN_LOG_ODDS else None
 
 
 @cache
-def _rank() -> Callable[[str], list[tuple[str, float]]]:
-    """Return py3langid's ranking of all its languages; loading it takes a moment."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    rank: Callable[[str], list[tuple[str, float]]]
-    rank = LanguageIdentifier.from_model_file(MODEL_FILE).rank
-    return rank
+def _odds() -> LanguageOdds:
+    """Return the model of all languages that py3langid has; loading it takes a moment."""
+    return LanguageOdds(_LATIN_NAMES.get)
 
 
 def _kana(text: str) -> str | None:

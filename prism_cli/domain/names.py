@@ -62,10 +62,19 @@ class NameSource:
 
     def __init__(self, texts: Sequence[str]) -> None:
         found = [without_possessive(word) for text in texts for word in set(_WORD.findall(text))]
-        found += [part for word in found for part in re.split(r"[-/]", word)]
+        joined = [word for word in found if "-" in word or "/" in word]
+        found += [part for word in joined for part in re.split(r"[-/]", word)]
         self.words = frozenset(found)
-        self.acronyms = {acronym(word) for word in self.words}
-        self.small = {word.casefold() for word in self.words}
+
+    @cached_property
+    def acronyms(self) -> set[str]:
+        """The words as acronyms."""
+        return set(map(acronym, self.words))
+
+    @cached_property
+    def small(self) -> set[str]:
+        """The words, ignoring case."""
+        return set(map(str.casefold, self.words))
 
     def holds_word(self, word: str) -> bool:
         """Compare ignoring case and a plural's s; in Greek and Cyrillic other endings, too."""
@@ -184,6 +193,8 @@ def _is_inflected(word: str, frequency: Callable[[str, str], float]) -> bool:
 
 def is_acronym(word: str) -> bool:
     """Return whether a word has at least two capitals and is mostly capitals and digits."""
+    if word[1:].islower():
+        return False  # nearly all words
     capitals = sum(char.isupper() for char in word)
     strong = capitals + sum(char.isdigit() for char in word)
     return capitals >= 2 and 2 * strong >= sum(char.isalnum() for char in word)
@@ -197,4 +208,4 @@ def acronym(word: str) -> str:
 
 def without_possessive(word: str) -> str:
     """Return the word without 's."""
-    return re.sub(r"'s?$", "", word)
+    return re.sub(r"'s?$", "", word) if "'" in word else word

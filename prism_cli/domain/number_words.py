@@ -76,15 +76,18 @@ def spelled_numbers(text: str, language: str) -> Iterator[SpelledNumber]:
             languages that are no other word of another one.
     """
     names = [language] if language in LANGUAGES else _LIKELY if not language else ()
-    matches = list(_TOKEN.finditer(text)) if names and _LATIN.search(text) else []
-    if not matches:
+    tokens = list(map(_token, _TOKEN.findall(text))) if names and _LATIN.search(text) else []
+    if not tokens:
         return
     from text_to_num import find_numbers
 
-    tokens = [_token(match[0]) for match in matches]
+    matches: list[re.Match[str]] = []
     seen: set[tuple[int, int]] = set()
     for name in names:
+        if not any(_is_number(token, LANGUAGES[name]) for token in set(tokens)):
+            continue
         for number in find_numbers(tokens, LANGUAGES[name], 0.0):
+            matches = matches or list(_TOKEN.finditer(text))
             first, last = matches[number.start], matches[number.end - 1]
             place = first.start(), last.end()
             if (
@@ -127,3 +130,11 @@ def _sum(numerals: str) -> Decimal:
 @lru_cache(maxsize=4096)
 def _token(word: str) -> _Token:
     return _Token(word)
+
+
+@lru_cache(maxsize=16384)
+def _is_number(token: _Token, code: str) -> bool:
+    """Return whether a word alone is a number; one such word at least is in every number."""
+    from text_to_num import find_numbers
+
+    return bool(list(find_numbers([token], code, 0.0)))

@@ -10,8 +10,9 @@ _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 
 def plain(text: str) -> str:
     """Unify digits, quotation marks and dashes."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
     return _OTHER_DIGIT.sub(lambda digit: str(int(digit[0])), text)
 
 

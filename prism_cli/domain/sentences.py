@@ -6,6 +6,7 @@ Japanese, Arabic, Hindi and other full stops do. Text without any is split at wh
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 MAX_SENTENCE_CHARS = 600
 """A longer sentence is split at a clause, else at white space, else at this length."""
@@ -73,13 +74,19 @@ def sentences(text: str) -> list[str]:
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return (start, end) of each of `sentences`."""
+    return list(_sentence_spans(text))
+
+
+@lru_cache(maxsize=4)
+def _sentence_spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Cache the last texts, since several measures read the same sentences."""
     spans: list[tuple[int, int]] = []
     begin = 0
     for line_break in _BREAK.finditer(text):
         spans += _line_spans(text, begin, line_break.start())
         begin = line_break.end()
     spans += _line_spans(text, begin, len(text))
-    return spans
+    return tuple(spans)
 
 
 def _line_spans(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -107,11 +114,11 @@ def _ends_here(text: str, start: int, stop: re.Match[str], end: int) -> bool:
     if not mark.startswith(".") or mark.startswith(".."):
         return True
     head = text[max(start, stop.start() - 40) : stop.start() + 1]
-    last = _LAST_WORD.search(head)
+    last = _LAST_WORD.search(head.rsplit(None, 1)[-1])
     if last is None:
         counted = word.casefold() in _COUNTED and _ORDINAL_BEFORE.search(head)
         return not (counted or (word.istitle() and _GERMAN_ORDINAL_BEFORE.search(head)))
-    if _UNIT_BEFORE.search(head):
+    if _UNIT_BEFORE.search(head, max(0, len(head) - 5)):
         return True
     name = last[1].casefold()
     if name == "no":
@@ -119,7 +126,7 @@ def _ends_here(text: str, start: int, stop: re.Match[str], end: int) -> bool:
         return word.istitle()
     if name in _NEVER_LAST:
         return name in ("al", "art", "st", "ed", "ch") and _begins(word)
-    if name in _MAYBE_LAST or _INITIAL_BEFORE.search(head):
+    if name in _MAYBE_LAST or _INITIAL_BEFORE.search(head, max(0, len(head) - 3)):
         return not word or _begins(word)
     return True
 

@@ -20,6 +20,7 @@ Thai 2.0 with Qwen's. SmolLM2's splits other languages into bytes: specify the t
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from itertools import accumulate
 
 from prism_cli.domain.words import UNSPACED
@@ -71,6 +72,7 @@ class _Weights(dict[str, int]):
         return weight
 
 
+@lru_cache(maxsize=4096)
 def _weigh(character: str) -> int:
     """Return the weight in units of a token."""
     if character >= "\u0800":

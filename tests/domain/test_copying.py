@@ -94,7 +94,7 @@ class CountedReads(str):
 @pytest.mark.parametrize(
     ("text", "document"),
     [
-        (" ".join(CORPUS_WORDS[100:300]), " ".join(CORPUS_WORDS[:5000])),
+        (" ".join(CORPUS_WORDS[200:300] + CORPUS_WORDS[:200]), " ".join(CORPUS_WORDS[:5000])),
         ("a b " * 25_000, "a " * 50_000 + "b"),
         ("天地" * 100_000, "地" * 200_000),
         ("a " * 20_000 + "b", "a " * 50_000),

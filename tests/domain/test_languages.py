@@ -2,6 +2,7 @@
 
 import pytest
 
+from prism_cli.domain.language_odds import LanguageOdds
 from prism_cli.domain.languages import (
     language_difference,
     language_name,
@@ -251,3 +252,18 @@ def test_names_in_another_script_do_not_count() -> None:
     japanese = "これは傷口をきれいにする方法です"
     assert other_language(japanese, "Japanese") is None
     assert other_language(japanese, "Chinese") == "Japanese, expected Chinese"
+
+
+def test_odds_are_those_of_py3langid() -> None:
+    from py3langid.langid import rank
+
+    texts = (
+        "The lighthouse was built of stone. " * 40, "Der Turm wurde aus Stein gebaut.", "été",
+        "NFD: u\u0308ber allem", "ALL IN CAPITALS", "Маяк построен из камня.",
+        "灯塔是用石头建造的。", "x", "12 %", "", "Ignored lone surrogate \ud800",
+    )  # fmt: skip
+    odds = LanguageOdds(lambda code: code)
+    for text in texts:
+        (first, most), (_, next_most), *_ = rank(text)
+        expected = (first, most - next_most) if most > next_most else (None, 0.0)
+        assert odds.best(text) == expected, text

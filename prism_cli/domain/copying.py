@@ -65,7 +65,7 @@ class _Source:
     """
 
     def __init__(self, document: str) -> None:
-        characters = defaultdict[str, str](lambda: chr(len(characters)))
+        characters: defaultdict[str, str] = defaultdict(lambda: chr(len(characters)))
         self.characters = characters
         self.text = _as_characters(document, characters)
 

@@ -4,16 +4,10 @@ import re
 from functools import cached_property, lru_cache
 from typing import Any
 
+from prism_cli.domain.dates import Date, dates, named_dates
 from prism_cli.domain.names import NameSource, acronym
 from prism_cli.domain.plain_text import blank_out, plain
-from prism_cli.domain.quantities import (
-    Date,
-    Pair,
-    all_pairs,
-    dates,
-    named_dates,
-    unit_alternatives,
-)
+from prism_cli.domain.quantities import Pair, all_pairs, unit_alternatives
 from prism_cli.domain.sentences import sentence_spans
 from prism_cli.domain.units import UNITS
 from prism_cli.domain.vocabulary import text_language

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from prism_cli.domain.dates import dates, named_dates
 from prism_cli.domain.fact_source import IDENTIFIED, RELATED, FactSource, running_words, urls
 from prism_cli.domain.names import names
 from prism_cli.domain.plain_text import blank_out, places, plain
-from prism_cli.domain.quantities import dates, named_dates, quantities
+from prism_cli.domain.quantities import quantities
 from prism_cli.domain.units import CURRENCIES, UNITS
 from prism_cli.domain.vocabulary import text_language
 

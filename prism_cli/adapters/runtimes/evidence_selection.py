@@ -61,21 +61,24 @@ def selection(task: RerankTask) -> Steps:
     )
     if written.refusal is not None:
         return Reply({}, written.refusal, usage)
-    text = str(written.value["text"])
-    if written.usage.output_tokens < task.max_new_tokens:
-        text = closed(text)
+    ended = written.usage.output_tokens < task.max_new_tokens
     value: Value = {
-        "text": text,
+        "text": closed(str(written.value["text"]), ended=ended),
         "truncated": any(reply.value.get("truncated") for reply in (*scored, written)),
         "selected": [list(span) for span in spans],
     }
     return Reply(value, usage=usage)
 
 
-def closed(text: str) -> str:
-    """Return the text of a finished contribution with its closing tag, for a model that writes
-    another tag or none: nothing else can follow."""
+def closed(text: str, *, ended: bool) -> str:
+    """Return the text of a contribution with its closing tag, for a model that writes another tag
+    or none: nothing else can follow.
+
+    Args:
+        ended: the model ended the text; else it reached the limit, and is closed at a tag alone.
+    """
     before, opening, contribution = text.partition(_OPENING)
-    if not opening or _CLOSING in contribution:
+    inner, tags = _ANY_TAG.subn("", contribution)
+    if not opening or _CLOSING in contribution or not (ended or tags):
         return text
-    return f"{before}{opening}{_ANY_TAG.sub('', contribution)}{_CLOSING}"
+    return f"{before}{opening}{inner}{_CLOSING}"

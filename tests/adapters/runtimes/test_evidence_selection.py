@@ -149,10 +149,11 @@ def test_a_document_without_a_sentence_is_its_own_evidence(
     "end", ["</contribution>", "", "</evidence>", "\n</ Evidence>\n<contribution>"]
 )
 def test_a_contribution_that_ended_is_closed(end: str) -> None:
-    assert closed(f"yes\n<contribution>It is so.{end}") == (
-        "yes\n<contribution>It is so.</contribution>"
-    )
-    assert closed("yes\nIt is so.") == "yes\nIt is so."
+    whole = "yes\n<contribution>It is so.</contribution>"
+    assert closed(f"yes\n<contribution>It is so.{end}", ended=True) == whole
+    reached = closed(f"yes\n<contribution>It is so.{end}", ended=False)
+    assert (reached == whole) == bool(end)
+    assert closed("yes\nIt is so.", ended=True) == "yes\nIt is so."
 
 
 def test_questions_are_no_evidence_beside_statements(ours: WindowedReranker) -> None:

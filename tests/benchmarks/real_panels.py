@@ -1,7 +1,7 @@
 """`prism relabel --stop posterior` with real judges, which err together on rows that are hard.
 
 python tests/benchmarks/real_panels.py -o WORK NAME=BEIR_DIR:SPLIT[,BEIR_DIR:SPLIT…]…
-    [--judge bm25 --judge chars --judge st:minilm --judge hf:prism-tiny …] [--teacher st:PATH]
+    [--judge bm25 --judge lsa --judge st:minilm --judge hf:prism-tiny …] [--teacher overlap]
 
 Each judge is a local model that scores pairs of a query with its relevant document, hard negatives
 by BM25 and a random one. A score above a threshold is a yes; the threshold is the one of fewest
@@ -40,12 +40,15 @@ from prism_cli.domain.learned_rule import (  # noqa: E402
 from prism_cli.domain.rubric import JudgeTask  # noqa: E402
 from prism_cli.domain.significance import exact_interval  # noqa: E402
 from prism_cli.rows.row import document_text  # noqa: E402
+from prism_cli.shards.manifest import manifest_path  # noqa: E402
 from prism_cli.stages.panel_stopping import learned_rows  # noqa: E402
 from tests.factories import read_jsonl, write_jsonl  # noqa: E402
 from tests.servers.fault_server import FaultServer  # noqa: E402
 from tests.servers.replies import Answers  # noqa: E402
 
 Rows = list[dict[str, Any]]
+WORDS = ("bm25", "chars", "lsa", "overlap")
+"""Judges without a model."""
 TUNED = 6
 """Every sixth query is for the thresholds."""
 BOOK = """
@@ -109,15 +112,32 @@ def score(rows: Rows, spec: str, folder: Path) -> None:
         row["scores"][spec] = scored
 
 
-def score_by_characters(rows: Rows) -> None:
-    """Add the cosine of TF-IDF over character n-grams of query and document."""
+def score_by_words(rows: Rows) -> None:
+    """Add cosines of query and document: `chars`, of TF-IDF over character n-grams, and `lsa`, of
+    latent semantic analysis; and `overlap`, the share of the query's words that the document has,
+    weighted by their rarity."""
+    import numpy as np
+    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.preprocessing import normalize
 
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
-    documents = vectors.fit_transform([document_text(row) for row in rows])
-    queries = vectors.transform([row["query"] for row in rows])
-    for row, cosine in zip(rows, queries.multiply(documents).sum(1).A1, strict=True):
-        row["scores"]["chars"] = float(cosine)
+    texts = [document_text(row) for row in rows]
+    queries = [row["query"] for row in rows]
+    chars = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
+    words = TfidfVectorizer(stop_words="english", sublinear_tf=True)
+    by_chars, by_words = chars.fit_transform(texts), words.fit_transform(texts)
+    topics = TruncatedSVD(128, random_state=0).fit(by_words)
+    asked = words.transform(queries)
+    weights = words.idf_[None]
+    wanted = (asked > 0).multiply(weights)
+    found = {
+        "chars": chars.transform(queries).multiply(by_chars).sum(1),
+        "lsa": (normalize(topics.transform(asked)) * normalize(topics.transform(by_words))).sum(1),
+        "overlap": wanted.multiply(by_words > 0).sum(1) / (wanted.sum(1) + 1e-9),
+    }
+    for name, scores in found.items():
+        for row, value in zip(rows, np.asarray(scores).ravel(), strict=True):
+            row["scores"][name] = float(value)
 
 
 def beside_others(rows: Rows) -> Rows:
@@ -145,7 +165,8 @@ def threshold(rows: Rows, spec: str) -> float:
     def errors(at: float) -> int:
         return sum((row["scores"][spec] > at) != truth(row) for row in rows)
 
-    return min(((low + high) / 2 for low, high in pairwise(values)), key=errors)
+    middles: list[float] = [(low + high) / 2 for low, high in pairwise(values)]
+    return min(middles, key=errors)
 
 
 def truth(row: Mapping[str, Any]) -> bool:
@@ -229,22 +250,11 @@ def run_panel(panel: Panel, folder: Path, teacher: str | None, risk: float) -> N
         book.write_text(BOOK.format(url=server.base_url) + prices)
         for name, options in ways.items():
             out = folder / f"{name.partition(' ')[0]}.jsonl"
-            summary = json.loads(
-                prism(
-                    "relabel",
-                    pairs,
-                    "-o",
-                    out,
-                    *judges,
-                    "--provider-file",
-                    book,
-                    "--fresh",
-                    "--overwrite",
-                    "--json",
-                    "-q",
-                    *options,
-                )
-            )
+            for path in (out, manifest_path(out)):
+                path.unlink(missing_ok=True)
+            prism("relabel", pairs, "-o", out, *judges, "--provider-file", book, "--fresh",
+                  "-q", *options)  # fmt: skip
+            usage = json.loads(manifest_path(out).read_bytes())["usage"]
             made = read_jsonl(out)
             verdicts = [row["verdict"] for row in made]
             whole = whole or verdicts
@@ -253,26 +263,25 @@ def run_panel(panel: Panel, folder: Path, teacher: str | None, risk: float) -> N
             free = [row["votes_cast"] for row in made if not row.get("audit")] or [0]
             right = fmean((row["verdict"] == "yes") == truth(row) for row in made)
             print(f"{name:24} {fmean(row['votes_cast'] for row in made):6.2f} {fmean(free):9.2f} "
-                  f"{summary['cost_usd']:7.4f} {changed:7} {low:6.2%}–{high:6.2%} {right:6.3f}",
+                  f"{usage['usd']:7.4f} {changed:7} {low:6.2%}–{high:6.2%} {right:6.3f}",
                   flush=True)  # fmt: skip
 
 
 def replay(panel: Panel, teacher: str | None, risk: float, draws: int) -> None:
     """Print what the rule does on these votes with other draws of audit rows."""
     patterns, prices = panel.patterns(), panel.prices()
-    for name, spec in {"posterior": None, "teacher": teacher}.items():
-        if name == "teacher" and not teacher:
-            continue
+    settled = CheckedRule((), len(prices), risk, prices).rule
+    asked = fmean(len(settled.replay(pattern, None)[1]) for pattern in patterns)
+    print(f"replayed settled: votes {asked:.2f}")
+    count = learned_rows(len(patterns))
+    for name in ("posterior", *(["teacher"] if teacher else [])):
         votes, shares = [], []
         for seed in range(draws):
-            order = random.Random(seed).sample(range(len(patterns)), len(patterns))
-            count = learned_rows(len(patterns))
             rows = [
-                AuditRow(
-                    patterns[n], panel.rows[n]["scores"][spec] if spec else None, place % FOLDS
-                )
-                for place, n in enumerate(order)
-            ]
+                AuditRow(patterns[n], panel.rows[n]["teacher_score"] if name == "teacher" else None,
+                         n % FOLDS)
+                for n in random.Random(seed).sample(range(len(patterns)), len(patterns))
+            ]  # fmt: skip
             rule = CheckedRule(rows[:count], len(prices), risk, prices).rule
             results = [rule.replay(row.pattern, row.score) for row in rows[count:]]
             votes.append(fmean(len(asked) for _, asked in results))
@@ -282,11 +291,10 @@ def replay(panel: Panel, teacher: str | None, risk: float, draws: int) -> None:
                     for (verdict, _), row in zip(results, rows[count:], strict=True)
                 )
             )
-        print(
-            f"replayed {name:10} {draws} draws: votes {fmean(votes):.2f}, changed "
-            f"{fmean(shares):.2%} (95th percentile {quantiles(shares, n=20)[-1]:.2%})",
-            flush=True,
-        )
+        above = fmean(share > risk for share in shares)
+        print(f"replayed {name}, {draws} draws of {count} audit rows: votes {fmean(votes):.2f}, "
+              f"changed {fmean(shares):.2%} (95th percentile {quantiles(shares, n=20)[-1]:.2%}, "
+              f"above the risk in {above:.0%})", flush=True)  # fmt: skip
 
 
 def main() -> None:
@@ -299,9 +307,10 @@ def main() -> None:
     parser.add_argument("--risk", type=float, default=0.01)
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--score-only", action="store_true")
+    parser.add_argument("--kind", action="append", choices=("alone", "beside"))
     parser.add_argument("--replay-only", action="store_true")
     options = parser.parse_args()
-    judges = options.judge or ["bm25", "st:minilm", "hf:prism-tiny"]
+    judges = options.judge or ["bm25", "chars", "lsa", "st:minilm", "hf:prism-tiny"]
     for item in options.sets:
         name, _, parts = item.partition("=")
         folder = options.out / name
@@ -309,14 +318,16 @@ def main() -> None:
         rows = collected(parts.split(","), options.rows, folder)
         models = dict.fromkeys([*judges, *filter(None, [options.teacher])])
         for spec in models:
-            if spec not in ("bm25", "chars"):
+            if spec not in WORDS:
                 score(rows, spec, folder)
         if options.score_only:
             continue
-        score_by_characters(rows)
+        score_by_words(rows)
         for row in rows:
             row["teacher_score"] = row["scores"][options.teacher] if options.teacher else None
         for kind, of_kind in {"alone": rows, "beside": beside_others(rows)}.items():
+            if options.kind and kind not in options.kind:
+                continue
             panel = Panel.of(of_kind, judges)
             print(f"\n{name}, {kind}: {len(panel.rows)} rows, "
                   f"{fmean(map(truth, panel.rows)):.2f} relevant")  # fmt: skip

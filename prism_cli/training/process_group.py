@@ -10,7 +10,13 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import distributed
 
-from prism_cli.errors import LostProcessError, OtherProcessError, PrismError, first_line
+from prism_cli.errors import (
+    LostProcessError,
+    OtherProcessError,
+    PrismError,
+    UsageError,
+    first_line,
+)
 from prism_cli.modeling.loading import resolve_device
 
 T = TypeVar("T")
@@ -46,8 +52,18 @@ class ProcessGroup:
 
     @classmethod
     def of(cls, device: str) -> "ProcessGroup":
-        """Return the group of a run on `device`, as the user names it."""
-        return cls(on_cpu=resolve_device(device).type == "cpu")
+        """Return the group of a run on `device`, as the user names it.
+
+        Raises:
+            UsageError: a GPU other than the first; transformers trains on the first one it sees.
+        """
+        resolved = resolve_device(device)
+        if device != "auto" and resolved.index:
+            raise UsageError(
+                f"--device {device}: training runs on the first visible GPU; to choose another, "
+                f"start it as CUDA_VISIBLE_DEVICES={resolved.index} prism train … --device cuda"
+            )
+        return cls(on_cpu=resolved.type == "cpu")
 
     def together(self, work: Callable[[], T]) -> T:
         """Call `work` in every process; return its result.

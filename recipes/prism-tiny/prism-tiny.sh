@@ -14,18 +14,27 @@ teachers=${TEACHERS:-source st:e5}
 tests=${TESTS:-}               # BEIR folders to exclude from training and to measure on, separated by blanks
 split=${TEST_SPLIT:-test}
 # shellcheck disable=SC2206
-sets=(${SETS:-squad-train-part=400 selqa=300 nq-qed=200 nq-open=300 medquad=150 cuad=120 qmsum=80 tatqa=150 evinf=150
-  arguments=250 xquad10/de=20 xquad10/es=20 xquad10/ru=15 xquad10/ar=10 cmrc=40 jaquad=25 norquad=30})
+sets=(${SETS:-squad-train-part=220 covidqa=80 medquad=60 selqa=80 nq-qed=60 nq-open=60 evinf=40 cuad=30 tatqa=40 arguments=50
+  qmsum=20 cosqa=30 xquad10/de=8 xquad10/es=8 xquad10/ru=6 xquad10/ar=5 xquad10/hi=5 cmrc=15 jaquad=10 norquad=10})
 # shellcheck disable=SC2206
-claims=(${CLAIMS-selqa=60 medquad=60 nq-open=60})
+claims=(${CLAIMS-selqa=30 medquad=30 covidqa=40 nq-open=20})
+# shellcheck disable=SC2206
+doubles=(${DOUBLES-nq-open=20 nq-qed=20 squad-train-part=20})
+# shellcheck disable=SC2206
+unanswerable=(${UNANSWERABLE-squad-train-part=170})
+# The bundled corpus, whose contributions and evidence people wrote.
+bundled=$(python -c 'from prism_cli.bundled import CORPUS; print(CORPUS / "train")')
+own=${BUNDLED:-200}            # its questions; its unanswerable ones are 60 at most
 mkdir -p "$work"
 
 # 1. A passage that is relevant and some of BM25's first, from the same document where the set names it; cut to a few
-#    sentences. Claims: a sentence of a passage asks for the rest of it.
+#    sentences. Claims: a sentence of a passage asks for the rest of it. Doubles: two questions in one. Unanswerable: a
+#    passage that only seems to answer, an explicit no.
 if [ ! -e "$work/pairs.jsonl" ]; then
-  python "$here/rows.py" -o "$work/pairs.part" --negatives "${NEGATIVES:-3}" --words "${WORDS:-80}" \
-    --long-words "${LONG_WORDS:-200}" --short-share "${SHORT_SHARE:-0.6}" "${sets[@]/#/$pool/}" \
-    --claims "${claims[@]/#/$pool/}"
+  python "$here/rows.py" -o "$work/pairs.part" --negatives "${NEGATIVES:-2}" --words "${WORDS:-70}" \
+    --long-words "${LONG_WORDS:-170}" --short-share "${SHORT_SHARE:-0.6}" "${sets[@]/#/$pool/}" "$bundled=$own" \
+    --claims "${claims[@]/#/$pool/}" --doubles "${doubles[@]/#/$pool/}" \
+    --unanswerable "${unanswerable[@]/#/$pool/}" "$bundled=$((own < 60 ? own : 60))"
   mv "$work/pairs.part" "$work/pairs.jsonl"
 fi
 

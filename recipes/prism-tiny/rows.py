@@ -1,19 +1,24 @@
 """Pair rows from BEIR folders of several domains, with passages cut to a few sentences.
 
     python rows.py FOLDER=QUERIES ... -o pairs.jsonl [--claims FOLDER=QUERIES ...]
+      [--doubles FOLDER=QUERIES ...] [--unanswerable FOLDER=QUERIES ...]
 
 Of each folder, so many queries by lot, each with one relevant passage and `--negatives` others from
 BM25's first candidates: of the same `group` where the passages name one, else of the whole corpus.
 A passage is cut to the sentences that share most words with the query, or to those around the
 answer or the sentence that people marked (answers.jsonl, rationales.jsonl).
 
+Contribution and evidence that people wrote are taken over (gold.jsonl).
+
 `--claims` makes queries of statements: a sentence that is taken out of a passage asks for the rest.
+`--doubles` joins two questions of different passages, either of which is relevant. `--unanswerable`
+takes questions that their passage seems to answer and does not (impossible.jsonl, gold.jsonl).
 """
 
 import argparse
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +30,8 @@ from prism_cli.adapters.first_stages.word_tokens import WordTokens
 from prism_cli.domain.sentences import sentences
 
 CLAIM_WORDS = range(9, 29)
+KINDS = ("questions", "claims", "doubles", "unanswerable")
+TEXTS = ("contribution", "evidence")
 TOKENS = WordTokens()
 
 
@@ -37,6 +44,8 @@ class Question:
         positives: those to choose from.
         marked: texts that people marked in them.
         claim: the query is a sentence of its passage.
+        texts: contribution and evidence that people wrote.
+        answerable: false if `positives` holds a passage that only seems to answer.
     """
 
     id: str
@@ -46,6 +55,8 @@ class Question:
     marked: Sequence[str] = ()
     group: str | None = None
     claim: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    answerable: bool = True
 
 
 @dataclass
@@ -69,8 +80,9 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """The folder's name; with the one above it for a language, such as xquad10-de."""
-        return "-".join(self.path.parts[-2:]) if len(self.path.name) == 2 else self.path.name
+        """The folder's name; with the one above it for a language or part, such as xquad10-de."""
+        part = len(self.path.name) == 2 or self.path.name == "train"
+        return "-".join(self.path.parts[-2:]) if part else self.path.name
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the lines of a file of the folder; none if there is no such file."""
@@ -88,6 +100,11 @@ class Folder:
         for name in ("rationales", "answers"):
             for row in self.rows(f"{name}.jsonl"):
                 marked[row["_id"]] += row[name]
+        texts: dict[str, dict[str, str]] = {}
+        for row in self.rows("gold.jsonl"):
+            if "contribution" in row:
+                texts[row["query_id"]] = {name: row[name] for name in TEXTS}
+                marked[row["query_id"]] += row["rationales"]
         queries = {row["_id"]: row for row in self.rows("queries.jsonl")}
         return [
             Question(
@@ -97,6 +114,7 @@ class Folder:
                 sorted(doc for doc in grades if grades[doc] == max(grades.values())),
                 marked[query],
                 queries[query].get("group"),
+                texts=texts.get(query, {}),
             )
             for query in draw.sample(sorted(queries.keys() & self.qrels.keys()), count)
         ]
@@ -116,6 +134,36 @@ class Folder:
                 text = draw.choice(fit)
                 found.append(Question(f"claim-{doc}", text, frozenset([doc]), [doc], claim=True))
         return found
+
+    def doubles(self, count: int, draw: random.Random) -> list[Question]:
+        """Return `count` pairs of questions, joined into one query."""
+        single = self.questions(2 * count, draw)
+        return [
+            Question(
+                f"{one.id}+{two.id}",
+                f"{one.text.rstrip(' ?？.')}, and {two.text[0].lower()}{two.text[1:]}",
+                one.relevant | two.relevant,
+                [one.positives[0], two.positives[0]],
+                [*one.marked, *two.marked],
+            )
+            for one, two in zip(single[::2], single[1::2], strict=True)
+        ]
+
+    def unanswerable(self, count: int, draw: random.Random) -> list[Question]:
+        """Return `count` questions that their passage seems to answer, by lot."""
+        found = [
+            (row["_id"], row["text"], row["paragraph"]) for row in self.rows("impossible.jsonl")
+        ]
+        texts = {row["_id"]: row["text"] for row in self.rows("queries.jsonl")}
+        found += [
+            (row["query_id"], texts[row["query_id"]], row["doc_id"])
+            for row in self.rows("gold.jsonl")
+            if not row["answerable"]
+        ]
+        return [
+            Question(query, text, frozenset([doc]), [doc], answerable=False)
+            for query, text, doc in draw.sample(found, count)
+        ]
 
     def negatives(self, asked: Sequence[Question], depth: int) -> dict[str, list[str]]:
         """Return BM25's first `depth` passages that are not relevant, by query id."""
@@ -169,10 +217,10 @@ def pairs(
     folder: Folder, asked: Sequence[Question], draw: random.Random, options: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of `asked`: one positive, then the negatives; half of these BM25's best."""
-    others = folder.negatives(asked, options.to_rank)
+    others = folder.negatives([one for one in asked if one.answerable], options.to_rank)
     for question in asked:
         limit = options.words if draw.random() < options.short_share else options.long_words
-        found, best = others[question.id], options.negatives // 2
+        found, best = others.get(question.id, []), options.negatives // 2
         rest = draw.sample(found[best:], min(len(found[best:]), options.negatives - best))
         positive = draw.choice(question.positives)
         for document in [positive, *found[:best], *rest]:
@@ -186,14 +234,16 @@ def pairs(
                 "document": cut(text, question.text, question.marked if is_positive else (), limit),
                 "source": folder.name,
                 "split": "train",
-                "source_label": str(int(is_positive)),
+                "source_label": str(int(is_positive and question.answerable)),
+                **(question.texts if is_positive else {}),
             }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="*", metavar="FOLDER=QUERIES")
-    parser.add_argument("--claims", nargs="*", default=[], metavar="FOLDER=QUERIES")
+    parser.add_argument("questions", nargs="*", metavar="FOLDER=QUERIES")
+    for kind in KINDS[1:]:
+        parser.add_argument(f"--{kind}", nargs="*", default=[], metavar="FOLDER=QUERIES")
     parser.add_argument("-o", "--output", required=True)
     parser.add_argument("--negatives", type=int, default=3, help="Of each query. Default: 3.")
     parser.add_argument("--to-rank", type=int, default=20, help="BM25's last. Default: 20.")
@@ -203,8 +253,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with open(options.output, "wb") as file:
-        for kind, named in (("questions", options.folders), ("claims", options.claims)):
-            for argument in named:
+        for kind in KINDS:
+            for argument in getattr(options, kind):
                 path, _, count = argument.rpartition("=")
                 folder = Folder(Path(path))
                 draw = random.Random(f"{options.seed} {kind} {folder.name}")

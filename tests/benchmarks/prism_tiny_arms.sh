@@ -14,13 +14,15 @@ recipe=$(dirname "$0")/../../recipes/prism-tiny/prism-tiny.sh
 settings='--set rows_per_step=8 --set learning_rate=3e-4'
 export TRAIN_OPTIONS=$settings
 arms=("$@")
-[ $# -gt 0 ] || arms=(base one-domain no-claims label minilm both negatives-7 more-text long two-epochs scratch)
+[ $# -gt 0 ] || arms=(base one-domain no-claims no-doubles all-answerable label minilm both negatives-7 more-text long two-epochs scratch)
 
 for arm in "${arms[@]}"; do
   case $arm in
     base) changed=() ;;
-    one-domain) changed=(SETS="${ONE_SET:-squad-train-part=350}" CLAIMS=) ;;
+    one-domain) changed=(SETS="${ONE_SET:-squad-train-part=1200}" CLAIMS= DOUBLES= BUNDLED=0) ;;
     no-claims) changed=(CLAIMS=) ;;
+    no-doubles) changed=(DOUBLES=) ;;
+    all-answerable) changed=(UNANSWERABLE= BUNDLED=0) ;;
     label) changed=(TEACHERS=source) ;;
     minilm) changed=("TEACHERS=source st:minilm") ;;
     both) changed=("TEACHERS=source st:minilm st:e5") ;;

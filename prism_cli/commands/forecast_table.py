@@ -44,6 +44,8 @@ def print_forecast(forecast: "Forecast", *, json: bool) -> None:
         f"{SECONDS_A_CALL:g} s a call. Tokens are estimated, answers at their longest; where the "
         f"ledger has {ENOUGH_REPLIES} replies of a model, their mean counts."
     )
+    if forecast.note:
+        console.print(forecast.note)
 
 
 def _unpriced(forecast: "Forecast") -> str:

@@ -86,8 +86,9 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
             f"--vote soft: {', '.join(without)} gives no probability, only yes or no; ask judges "
             "whose provider speaks openai-decisions or systemone, or leave it at --vote majority"
         )
-    stopping = None
+    stopping, note = None, ""
     if config.stop == "posterior":
+        from prism_cli.domain.voting import PANEL_AGREEMENT
         from prism_cli.stages.panel_stopping import PanelStopping
 
         stopping = PanelStopping(
@@ -99,7 +100,12 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
             teacher=config.prior == "teacher",
             earlier=_earlier_audit_rows(config, panel_specs, common),
         )
-    return RelabelStage(
+        if not config.audit_from:
+            note = (
+                f"--stop posterior: assumed are judges that are right in {PANEL_AGREEMENT:g} of "
+                "the rows; with --audit-from OUTPUT, what an earlier output's audit rows say"
+            )
+    stage = RelabelStage(
         judges,
         audit=config.audit,
         seed=config.seed,
@@ -108,6 +114,8 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
         paid=reuse_wiring.paid_rows(common),
         stopping=stopping,
     )
+    stage.forecast_note = note
+    return stage
 
 
 def _earlier_audit_rows(

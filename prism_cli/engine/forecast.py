@@ -97,6 +97,7 @@ class Forecast:
         rows: rows of all outputs that are not finished.
         sampled: rows in the sample.
         single_calls: models that are asked call by call despite --batch.
+        note: what the number of calls assumes.
     """
 
     stage: str
@@ -104,6 +105,7 @@ class Forecast:
     sampled: int = 0
     single_calls: list[str] = field(default_factory=list)
     models: list[ModelForecast] = field(default_factory=list)
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the object of `--json`."""
@@ -115,6 +117,7 @@ class Forecast:
             "usd": round(sum(model.usd or 0.0 for model in self.models), 4),
             "unpriced": [model.model for model in self.models if model.usd is None],
             "hours": round(sum(model.hours for model in self.models), 2),
+            **({"note": self.note} if self.note else {}),
         }
 
 
@@ -126,7 +129,7 @@ def forecast(plan: RunPlan) -> Forecast:
             run.
     """
     stage, options = plan.stage, plan.options
-    result = Forecast(stage.name)
+    result = Forecast(stage.name, note=stage.forecast_note)
     jobs = _unfinished(plan)
     result.rows = sum(1 for job in jobs for _ in _lines(plan, job))
     if not jobs:

@@ -50,6 +50,7 @@ class RowStage:
         plain_lines: True if the input's lines are not JSON rows, whatever the file's name.
         location: file and line of the row that `work` received last.
         looks_ahead: True if `look_ahead` receives lines before `work` receives their rows.
+        forecast_note: what `forecast_requests` assumes, for the user; "" for nothing.
         counted: names of the attributes that hold figures of a shard; see `begin_shard`.
     """
 
@@ -68,6 +69,7 @@ class RowStage:
     takes_documents: bool = False
     location: tuple[str, int] = ("", 0)
     looks_ahead: bool = False
+    forecast_note: str = ""
     counted: tuple[str, ...] = ()
     _earlier: dict[str, Any]
 

@@ -164,6 +164,10 @@ def test_dear_judges_are_asked_only_where_they_are_needed() -> None:
     }  # fmt: skip
     figures = json.loads(done.stdout)["figures"]
     assert figures["judgements a row"]["without audit rows"] < 2.5
+    dry = (*words, "-o", "new.jsonl", "--dry-run")
+    assumed = "--stop posterior: assumed are judges that are right in 0.83 of the rows"
+    assert assumed in " ".join(prism(*dry).stderr.split())
+    assert "assumed" not in prism(*dry, "--audit-from", "out.jsonl").stderr
     assert "changed verdicts on audit rows: rows 75, changed" in done.stderr
 
 

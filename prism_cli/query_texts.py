@@ -116,7 +116,7 @@ class QueryTexts:
         counts.update(given=1, format_broken=int(not format_ok), tokens_kept=tokens)
         fields = grounded_texts(
             self._query, document.text, document.body, contribution, evidence,
-            mode=self._options.grounding, selected=bool(spans), counts=counts,
+            mode=self._options.grounding, selected=spans or (), counts=counts,
         )  # fmt: skip
         return cast(
             "Texts", {"contribution": None, "evidence": None, "format_ok": format_ok} | fields

@@ -6,7 +6,7 @@ evaluation of rankings over data sets is in `evaluation.ranking`, its report in
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Literal, TypedDict
@@ -104,6 +104,7 @@ def ranking(
     if not documents:
         return Ranking([], Counter())
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
+    first_stage = _first_stage(documents, options)
     source = evidence_source(runtime, options)
     together = (
         options.evidence
@@ -123,7 +124,13 @@ def ranking(
             raise RowError("query", reply.refusal)
     logits = {index: float(reply.value["logit"]) for index, reply in replies.items()}
     values = [round(logits.get(index, -inf), DECIMALS) for index in range(len(documents))]
-    fused = _fused(documents, logits, options)
+    fused = list[float | None]()
+    if options.fuse is not None:
+        ours = [
+            round(logits[index], DECIMALS) if index in logits else None
+            for index in range(len(documents))
+        ]
+        fused = fused_scores(ours, first_stage, options.fuse)
     if fused:
         values = [-inf if value is None else value for value in fused]
     order = sorted(
@@ -196,10 +203,12 @@ def evidence_source(runtime: RerankRuntime, options: RankOptions) -> str:
     return options.evidence_from or getattr(runtime, "evidence_from", None) or MODEL
 
 
-def _fused(
-    documents: Sequence[Candidate], logits: Mapping[int, float], options: RankOptions
-) -> list[float | None]:
-    """Return the fused scores; [] without fusion."""
+def _first_stage(documents: Sequence[Candidate], options: RankOptions) -> list[float | None]:
+    """Return the first stage's values; [] without fusion.
+
+    Raises:
+        RowError: it has none for any document.
+    """
     if options.fuse is None:
         return []
     first_stage = first_stage_values(
@@ -208,11 +217,7 @@ def _fused(
     if all(value is None for value in first_stage):
         expected = "the first stage's score, or source_rank, for fusion"
         raise RowError("source_score", f"expected {expected}; found neither")
-    ours = [
-        round(logits[index], DECIMALS) if index in logits else None
-        for index in range(len(documents))
-    ]
-    return fused_scores(ours, first_stage, options.fuse)
+    return first_stage
 
 
 def _task(

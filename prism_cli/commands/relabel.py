@@ -124,21 +124,34 @@ def _earlier_audit_rows(
     """Return the audit rows of --audit-from.
 
     Raises:
-        MissingDataError: no such file, or a judge has no vote on its audit rows.
+        MissingDataError: no such file, a bad row, or a judge has no vote on its audit rows.
     """
     from prism_cli.errors import MissingDataError
+    from prism_cli.rows.row import Rejected
     from prism_cli.shards.reader import read_rows
-    from prism_cli.stages.panel_stopping import audit_rows
+    from prism_cli.stages.panel_stopping import audit_rows, check_audit_row
+
+    def refuse(bad: Rejected) -> None:
+        raise MissingDataError(
+            f"--audit-from {bad.ref}: {bad.field or 'row'}: {bad.reason}; nothing was asked. Give "
+            "an output of `prism relabel`"
+        )
 
     if not config.audit_from:
         return []
-    read = read_rows(list(config.audit_from), fields=common.field_names)
+    read = read_rows(
+        list(config.audit_from),
+        fields=common.field_names,
+        check=check_audit_row,
+        on_reject=refuse,
+    )
     rows = audit_rows((row for _, row in read), judges)
     for place, judge in enumerate(judges):
         if not any(row.pattern[place] for row in rows):
             raise MissingDataError(
-                f"--audit-from {', '.join(config.audit_from)}: none of {len(rows):,} audit rows "
-                f"has a vote of {judge}; name an output of `prism relabel` by the same judges"
+                f"--audit-from {', '.join(config.audit_from)}: none of {len(rows):,} audit rows of "
+                f"these judges together has a vote of {judge}; name an output of `prism relabel` "
+                "by the same judges"
             )
     return rows
 

@@ -122,10 +122,7 @@ def _by_arm(names: Sequence[str], runs: Sequence["Finished"]) -> list["Finished"
     try:
         return [arm(name, members) for name, members in arms.items()]
     except ValueError as error:
-        raise UsageError(
-            f"{error}: expected one model besides the systems that all folders of an arm share; "
-            "evaluate each model into a folder of its own"
-        ) from None
+        raise UsageError(str(error)) from None
 
 
 def _finished(folder: Path) -> "Finished":

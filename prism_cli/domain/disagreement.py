@@ -20,7 +20,7 @@ def opinions(row: Row) -> dict[str, float]:
     """
     probabilities: dict[str, Any] = row.get("vote_probabilities") or {}
     votes = [
-        probabilities.get(judge, _VOTES[vote])
+        _VOTES[vote] if probabilities.get(judge) is None else probabilities[judge]
         for judge, vote in (row.get("votes") or {}).items()
         if vote in _VOTES
     ]

@@ -49,9 +49,21 @@ _TAIL = " \t\n,;:，、；：–—-"
 _FULL_STOPS = ".!?…。！？｡؟।॥"
 
 
-def candidate_spans(query: str, document: str) -> list[tuple[int, int]]:
-    """Return at most MAX_CANDIDATES sentences of `document` to compare with the query, in order."""
+def candidate_spans(
+    query: str, document: str, within: Sequence[tuple[int, int]] = ()
+) -> list[tuple[int, int]]:
+    """Return at most MAX_CANDIDATES sentences of `document` to compare with the query, in order.
+
+    Args:
+        within: ranges of the document, one of which a sentence touches; () for all.
+    """
     spans = sentence_spans(document)
+    if within:
+        spans = [
+            span
+            for span in spans
+            if any(span[0] < end and start < span[1] for start, end in within)
+        ]
     if len(spans) <= MAX_CANDIDATES:
         return spans
     query_words = set(_WORD.findall(query.casefold()))
@@ -76,10 +88,14 @@ def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
     return sorted(near or order[:1])
 
 
-def candidate_statements(query: str, document: str) -> list[tuple[int, int]]:
-    """Return the candidates that are no questions; all if all are."""
-    spans = candidate_spans(query, document)
-    return [span for span in spans if not _is_question(document[slice(*span)])] or spans
+def candidate_statements(
+    query: str, document: str, within: Sequence[tuple[int, int]] = ()
+) -> list[tuple[int, int]]:
+    """Return the candidates that are no questions, all if all are; of equal ones the first."""
+    first = dict[str, tuple[int, int]]()
+    for span in candidate_spans(query, document, within):
+        first.setdefault(document[slice(*span)], span)
+    return [span for text, span in first.items() if not _is_question(text)] or [*first.values()]
 
 
 def selected_indices(logits: Sequence[float], max_sentences: int) -> list[int]:
@@ -112,13 +128,24 @@ def _length(span: tuple[int, int]) -> int:
 
 
 def joined_evidence(document: str, spans: Sequence[tuple[int, int]]) -> str:
-    """Return the sentences verbatim, separated by a space where the document has white space."""
-    parts: list[str] = []
+    """Return the sentences verbatim, separated by a space where the document has white space;
+    the parts of a long one as they are."""
+    text = ""
+    for (start, end), span in zip(spans, joined_spans(document, spans), strict=True):
+        text += " " * (span[0] - len(text)) + document[start:end]
+    return text
+
+
+def joined_spans(document: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the place of each sentence in `joined_evidence`."""
+    places: list[tuple[int, int]] = []
+    at = 0
     for index, (start, end) in enumerate(spans):
-        parts.append(document[start:end])
-        if index + 1 < len(spans) and (document[end].isspace() or not _is_unspaced(parts[-1])):
-            parts.append(" ")
-    return "".join(parts)
+        places.append((at, at + end - start))
+        touches = index + 1 < len(spans) and spans[index + 1][0] == end
+        blank = document[end : end + 1].isspace() or not _is_unspaced(document[start:end])
+        at += end - start + (blank and not touches)
+    return places
 
 
 def contribution_of(sentence: str, document: str) -> str:

@@ -75,8 +75,10 @@ def _scaled(values: Sequence[float | None]) -> list[float]:
     """Return the values scaled to [0, 1]; all .5 where they are equal; 0 for None."""
     known = [value for value in values if value is not None]
     low, high = min(known, default=0.0), max(known, default=0.0)
-    span = high - low
-    return [0.0 if value is None else (value - low) / span if span else 0.5 for value in values]
+    span = high / 2 - low / 2  # halves: the difference of two large numbers is not a number
+    return [
+        0.0 if value is None else (value / 2 - low / 2) / span if span else 0.5 for value in values
+    ]
 
 
 def _reciprocal(values: Sequence[float | None]) -> list[float]:

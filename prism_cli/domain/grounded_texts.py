@@ -1,10 +1,13 @@
 """The text fields of a result: contribution and evidence after grounding, with their citations."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from prism_cli.domain.citations import cite
+from prism_cli.domain.citations import Citation as CitedPart
+from prism_cli.domain.citations import Cited, cite
 from prism_cli.domain.evidence_budget import OFF, REPORT
+from prism_cli.domain.extraction import joined_spans
 from prism_cli.domain.grounding import GroundedDocument, grounded_document
 from prism_cli.domain.token_estimate import estimate_tokens
 
@@ -72,7 +75,7 @@ def grounded_texts(
     *,
     mode: str,
     counts: Counter[str],
-    selected: bool = False,
+    selected: Sequence[tuple[int, int]] = (),
 ) -> Fields:
     """Return the fields of texts that a model wrote about a document.
 
@@ -81,9 +84,9 @@ def grounded_texts(
         contribution, evidence: None where the model wrote none.
         mode: one of GROUNDING.
         counts: gets selected, repaired, extracted and unsupported_facts.
-        selected: the evidence is sentences of the document.
+        selected: places of the document's sentences that are the evidence; () if it is written.
     """
-    counts["selected"] += selected
+    counts["selected"] += bool(selected)
     if mode == OFF:
         return {"contribution": contribution, "evidence": evidence}
     grounds = grounded_document(document, body, query)
@@ -91,12 +94,14 @@ def grounded_texts(
         texts = (contribution, evidence)
         counts["unsupported_facts"] += sum(len(grounds.faults(text)) for text in texts if text)
         origin = "selected" if selected else "generated" if evidence else None
-        return _fields(grounds, body, contribution, evidence, origin)
-    grounded = grounds.grounded(contribution, evidence, selected=selected)
+        return _fields(grounds, body, contribution, evidence, origin, selected)
+    grounded = grounds.grounded(contribution, evidence, selected=bool(selected))
     counts["unsupported_facts"] += grounded.faults
     if grounded.origin in ("repaired", "extracted"):
         counts[grounded.origin] += 1
-    fields = _fields(grounds, body, grounded.contribution, grounded.evidence, grounded.origin)
+    fields = _fields(
+        grounds, body, grounded.contribution, grounded.evidence, grounded.origin, selected
+    )
     if grounded.evidence != evidence:
         fields["evidence_generated"] = evidence
     if grounded.contribution != contribution:
@@ -122,8 +127,9 @@ def _fields(
     contribution: str | None,
     evidence: str | None,
     origin: str | None,
+    selected: Sequence[tuple[int, int]] = (),
 ) -> Fields:
-    citations, unsupported = _cited(grounds, body, evidence)
+    citations, unsupported = _cited(grounds, body, evidence, selected)
     contribution_citations, contribution_unsupported = _cited(grounds, body, contribution)
     return {
         "contribution": contribution,
@@ -137,12 +143,23 @@ def _fields(
 
 
 def _cited(
-    grounds: GroundedDocument, body: int, text: str | None
+    grounds: GroundedDocument,
+    body: int,
+    text: str | None,
+    selected: Sequence[tuple[int, int]] = (),
 ) -> tuple[list[Citation] | None, list[list[int]] | None]:
-    """Return the citations of a text, in the caller's own strings, and its unsupported ranges."""
+    """Return the citations of a text, in the caller's own strings, and its unsupported ranges.
+
+    Args:
+        selected: the text is these sentences of the document, joined.
+    """
     if not text:
         return None, None
-    cited = cite(text, grounds.document, body=body, query=grounds.query)
+    if selected:
+        places = zip(joined_spans(grounds.document, selected), selected, strict=True)
+        cited = Cited([CitedPart(*place, *span) for place, span in places], [])
+    else:
+        cited = cite(text, grounds.document, body=body, query=grounds.query)
     citations: list[Citation] = []
     for start, end, source_start, source_end in cited.citations:
         field, offset = ("document", body) if source_start >= body else ("title", 0)

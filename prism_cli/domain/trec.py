@@ -62,6 +62,19 @@ def falling_scores(scores: Sequence[float]) -> list[float]:
     return falling
 
 
+def tied_scores(scores: Sequence[float]) -> list[float]:
+    """Return the scores that `falling_scores` was given, up to float rounding: neighbours in single
+    precision are equal."""
+    tied: list[float] = []
+    previous = -_LARGEST
+    for score in scores:
+        single = _single(score)
+        is_tie = single == score and previous > -_LARGEST and single == _next_below(previous)
+        tied.append(tied[-1] if is_tie else score)
+        previous = single
+    return tied
+
+
 def _single(number: float) -> float:
     clipped = min(max(number, -_LARGEST), _LARGEST)
     return float(struct.unpack("<f", struct.pack("<f", clipped))[0])

@@ -42,10 +42,12 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
         runs: one or more; a single one is returned under the arm's name.
 
     Raises:
-        ValueError: a ranking measured several models that the other runs lack.
+        ValueError: a ranking measured several models that the other runs lack, or other queries
+            than they; or a system that is no arm has the name.
     """
     kind = runs[0].metrics["kind"]
     if kind == "ranking":
+        _check_queries(runs)
         runs = [_renamed(run, name, runs) for run in runs]
     per_query = {
         key: {
@@ -101,7 +103,12 @@ def _renamed(run: Finished, name: str, runs: Sequence[Finished]) -> Finished:
         own = own or shared[-1:]
     model = min(own, key=len, default="")
     if not all(system.startswith(model) for system in own):  # `MODEL fused` is made of MODEL
-        raise ValueError(f"{run.name} measured {' and '.join(own)}")
+        raise ValueError(
+            f"{run.name} measured {' and '.join(own)}: expected one model besides the systems that "
+            "all folders of an arm share; evaluate each model into a folder of its own"
+        )
+    if name in set(_systems(run)) - set(own):
+        raise ValueError(f"{name}: is a system that {run.name} measured; give the arm another name")
     names = {system: name + system.removeprefix(model) for system in own}
     ranking = {
         dataset: {names.get(system, system): measures for system, measures in measured.items()}
@@ -112,6 +119,25 @@ def _renamed(run: Finished, name: str, runs: Sequence[Finished]) -> Finished:
         for (dataset, system), values in run.per_query.items()
     }
     return Finished(run.name, {**run.metrics, "ranking": ranking}, per_query)
+
+
+def _check_queries(runs: Sequence[Finished]) -> None:
+    """Raise ValueError unless all runs measured the same queries of the same sets."""
+    found: list[dict[str, set[str]]] = []
+    for run in runs:
+        found.append({})
+        for (dataset, _), values in run.per_query.items():
+            found[-1].setdefault(dataset, set()).update(values)
+    for run, queries in zip(runs, found, strict=True):
+        if queries != found[0]:
+            first, other = (
+                ", ".join(f"{name} ({len(ids):,} queries)" for name, ids in sorted(sets.items()))
+                for sets in (found[0], queries)
+            )
+            raise ValueError(
+                f"{runs[0].name} measured {first}, and {run.name} {other}: expected the same "
+                "queries of the same sets in all folders of an arm"
+            )
 
 
 def _systems(run: Finished) -> list[str]:

@@ -23,7 +23,7 @@ from prism_cli.domain.panel_model import CODES, NO, YES, JudgeRates
 from prism_cli.domain.seeded_sample import seeded_hash
 from prism_cli.domain.significance import LEVEL, exact_interval
 from prism_cli.domain.voting import Poll, Vote
-from prism_cli.rows.row import Row, doc_id, query_id
+from prism_cli.rows.row import Row, doc_id, number_field, query_id, scores_field, votes_field
 
 STOPPING_FIELDS = ("teacher_prior", "posterior", "stop", "early_verdict", "early_votes_cast")
 """Fields that only this rule writes."""
@@ -47,12 +47,26 @@ def counted_score(row: Row, judges: Sequence[str]) -> float | None:
     return None if score is None else float(score)
 
 
+def check_audit_row(row: Row) -> None:
+    """Check the fields that `audit_rows` reads.
+
+    Raises:
+        RowError: names the field, such as `votes.source`.
+    """
+    votes_field(row)
+    number_field(row, "teacher_score", 0, 1)
+    scores_field(row, "teacher_scores")
+
+
 def audit_rows(rows: Iterable[Row], judges: Sequence[str]) -> list[AuditRow]:
-    """Return what audit rows of an earlier output tell of these judges; at most MOST_LEARNED."""
+    """Return what audit rows of an earlier output tell of these judges; at most MOST_LEARNED.
+
+    Rows of a panel without one of them are left out: a judge that was not asked has not abstained.
+    """
     found: list[AuditRow] = []
     for row in rows:
-        votes = row.get("votes")
-        if row.get("audit") is True and isinstance(votes, dict) and len(found) < MOST_LEARNED:
+        votes = row.get("votes") or {}
+        if row.get("audit") is True and votes.keys() >= set(judges) and len(found) < MOST_LEARNED:
             pattern = tuple(votes.get(judge) for judge in judges)
             found.append(AuditRow(pattern, counted_score(row, judges), len(found) % FOLDS))
     return found

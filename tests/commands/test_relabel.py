@@ -180,4 +180,14 @@ def test_earlier_audit_rows_must_have_every_judge() -> None:
     assert "--audit-from: is a part of --stop posterior" in prism(*words).stderr
     done = prism(*words, "--stop", "posterior")
     assert done.returncode == 3
-    assert "none of 1 audit rows has a vote of source:3" in done.stderr
+    assert "none of 0 audit rows of these judges together has a vote of source" in done.stderr
+
+
+def test_a_bad_earlier_audit_row_is_named() -> None:
+    write_jsonl(Path("in.jsonl"), make_pairs(2))
+    votes = {"source": "Yes", "source:2": "no"}
+    write_jsonl(Path("earlier.jsonl"), [make_pair(votes=votes, audit=True)])
+    words = ("relabel", "in.jsonl", "--judge", "source", "--judge", "source:2")
+    done = prism(*words, "--stop", "posterior", "--audit-from", "earlier.jsonl")
+    assert done.returncode == 3
+    assert "--audit-from earlier.jsonl:1: votes.source: expected" in " ".join(done.stderr.split())

@@ -24,6 +24,11 @@ from prism_cli.domain.disagreement import disagreement, opinions
             {"judge": 0.7, "student": 0.7},
             0,
         ),
+        (
+            {"votes": {"j": "yes"}, "vote_probabilities": {"j": None}, "score": 0.7},
+            {"judge": 1, "student": 0.7},
+            0.3,
+        ),
         ({"votes": {"j": None}, "score": 0.3}, {"student": 0.3}, None),
         ({"votes": None, "teacher_score": None}, {}, None),
     ],

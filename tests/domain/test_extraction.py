@@ -10,10 +10,12 @@ from prism_cli.domain.extraction import (
     MAX_CONTRIBUTION_WORDS,
     best_statement,
     candidate_spans,
+    candidate_statements,
     chosen_indices,
     closest_within,
     contribution_of,
     joined_evidence,
+    joined_spans,
 )
 from prism_cli.domain.languages import latin_language
 from prism_cli.domain.sentences import sentence_spans, sentences
@@ -159,6 +161,19 @@ def test_only_sentences_sharing_words_with_the_query_are_compared_if_there_are_m
     assert len(spans) == MAX_CANDIDATES
     assert spans == sorted(spans)
     assert "The zebra is striped." in [document[start:end] for start, end in spans]
+
+
+def test_candidates_of_a_window_are_its_own_whatever_the_others_share() -> None:
+    document = "Is the zebra here? " * 400 + "Its coat is striped. " * 2
+    window = (document.index("Its"), len(document))
+    (span,) = candidate_statements("Is the zebra striped?", document, [window])
+    assert document[slice(*span)] == "Its coat is striped."
+
+
+def test_parts_of_one_long_sentence_are_joined_as_they_are() -> None:
+    document = "1586006,1594"
+    assert joined_evidence(document, [(0, 4), (4, 12)]) == document
+    assert joined_spans("One. Two.", [(0, 4), (5, 9)]) == [(0, 4), (5, 9)]
 
 
 def test_real_english_text_is_english() -> None:

@@ -14,6 +14,7 @@ from prism_cli.domain.trec import (
     parse_judgement,
     parse_run_line,
     render_run_line,
+    tied_scores,
 )
 from prism_cli.errors import RowError
 
@@ -85,6 +86,12 @@ def test_scores_of_a_run_fall_in_single_precision(scores: list[float]) -> None:
 def test_decreasing_scores_are_unchanged(scores: list[float]) -> None:
     scores.sort(reverse=True)
     assert falling_scores(scores) == scores
+
+
+@given(st.lists(st.sampled_from([3.25, 1.0, 0.5, 0.0, -2.0]), max_size=9))
+def test_ties_of_a_run_can_be_told_again(scores: list[float]) -> None:
+    scores.sort(reverse=True)
+    assert tied_scores(falling_scores(scores)) == scores
 
 
 @pytest.mark.parametrize("value", ["a b", "a\0b", "a\nb", "a\tb", "\x01", ""])

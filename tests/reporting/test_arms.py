@@ -65,6 +65,16 @@ def test_an_arm_of_one_run_takes_its_name() -> None:
     assert not list(spread_of_runs([one]))
 
 
+def test_runs_of_other_queries_and_a_name_that_is_taken_are_refused() -> None:
+    first, second = runs_of("plain")
+    for values in second.per_query.values():
+        del values["q1"]
+    with pytest.raises(ValueError, match=r"plain-0 measured a \(2 queries\), and plain-1 a \(1"):
+        arm("plain", [first, second])
+    with pytest.raises(ValueError, match="bm25: is a system that plain-0 measured"):
+        arm("bm25", runs_of("plain"))
+
+
 def test_the_fused_system_of_a_model_goes_with_it() -> None:
     first, second = runs_of("plain")
     for run, value in ((first, 0.5), (second, 0.7)):

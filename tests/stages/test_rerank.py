@@ -643,6 +643,14 @@ def test_rank_and_evidence_follow_the_fused_score(tmp_path: Path) -> None:
     )
 
 
+def test_rows_without_a_first_stage_are_rejected_before_the_model_reads_them(
+    tmp_path: Path,
+) -> None:
+    rows = [make_pair(doc_id="d", document="1 text")]
+    output, _, backend = rerank(tmp_path, rows, fuse=0.5)
+    assert (output, backend.rounds) == ([], [])
+
+
 def test_top_n_keeps_the_best_by_fused_score_and_blank_documents_stay_last(tmp_path: Path) -> None:
     rows = [*scored((3, 0), (1, 30), (2, 10)), make_pair(doc_id="b", document=" ", source_score=99)]
     output, _, _ = rerank(tmp_path, rows, fuse=1.0)

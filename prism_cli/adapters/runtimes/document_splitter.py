@@ -54,6 +54,15 @@ class DocumentSplitter:
                 self._spans[key] = []
         return self._spans[key]
 
+    def beginning(self, task: RerankTask) -> Span | None:
+        """Return the range that is read of a document that is cut; None if it fits."""
+        try:
+            room = self._encoder.room(task.query)
+            starts = self._encoder.token_starts(task.document)
+        except RowError:  # the runtime refuses the query, or the document
+            return None
+        return (0, starts[room]) if len(starts) > room else None
+
     def limit(self, task: RerankTask) -> int | None:
         """Return the most document tokens of a window; None if there is no room for windows."""
         return self._limit(task, self._window_tokens)

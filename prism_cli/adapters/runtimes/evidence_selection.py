@@ -15,10 +15,10 @@ from prism_cli.domain.extraction import (
     selected_indices,
 )
 from prism_cli.domain.grounding import MAX_SENTENCES
+from prism_cli.domain.windows import Span
 from prism_cli.ports import Reply, RerankTask, Usage, Value
-from prism_cli.rows.texts import is_blank
 
-SELECTION_RULE = "selected 1"
+SELECTION_RULE = "selected 2"
 """Part of the request key; the number changes with the rule."""
 MAX_TITLE = 300
 """Most characters of a title that is read with each sentence."""
@@ -31,20 +31,9 @@ Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
 def selection(task: RerankTask) -> Steps:
     """Return the work on a task that selects: scores of the sentences, then a contribution for the
     best ones."""
-    body = task.body if not is_blank(task.document[task.body :]) else 0
-    spans = [
-        (body + start, body + end)
-        for start, end in candidate_statements(task.query, task.document[body:])
-    ]
-    if task.spans:
-        inside = [
-            span
-            for span in spans
-            if any(
-                start <= span[0] < end or span[0] <= start < span[1] for start, end in task.spans
-            )
-        ]
-        spans = inside or spans
+    body, spans = task.body, _statements(task, task.body, task.spans)
+    if not spans:  # the title says it all
+        body, spans = 0, _statements(task, 0)
     head = task.document[:body] if body <= MAX_TITLE else ""
     texts = [head + task.document[slice(*span)] for span in spans]
     scored: Sequence[Reply] = []
@@ -68,6 +57,13 @@ def selection(task: RerankTask) -> Steps:
         "selected": [list(span) for span in spans],
     }
     return Reply(value, usage=usage)
+
+
+def _statements(task: RerankTask, body: int, within: Sequence[Span] = ()) -> list[Span]:
+    """Return the sentences to compare, behind `body`, that touch one of the ranges `within`."""
+    inside = [(start - body, end - body) for start, end in within]
+    found = candidate_statements(task.query, task.document[body:], inside)
+    return [(body + start, body + end) for start, end in found]
 
 
 def closed(text: str, *, ended: bool) -> str:

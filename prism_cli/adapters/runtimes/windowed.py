@@ -143,6 +143,8 @@ class WindowedReranker:
     def steps(self, task: RerankTask) -> Steps:
         """Return the work on a document: tasks of the runtime it is in, and at last its reply."""
         if task.selects:
+            if self.cut and (read := self._splitter.beginning(task)):
+                task = task._replace(spans=(read,))
             return (yield from selection(task))
         spans = self._windows(task)
         if not spans:

@@ -11,6 +11,7 @@ from typing import Any
 from prism_cli.domain.fusion import RRF, Fusion, fused_scores
 from prism_cli.domain.metrics import MAIN_MEASURE, mean, query_values
 from prism_cli.domain.seeded_sample import seeded_hash
+from prism_cli.domain.trec import tied_scores
 from prism_cli.errors import UsageError
 from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.reranking import unscored_behind
@@ -114,11 +115,13 @@ class FusionCase:
         for query_id in self.judged.ids:
             if query_id not in self.run:
                 continue
-            hits, first_stage = self.run[query_id], dict(self.candidates[query_id])
+            hits, candidates = self.run[query_id], self.candidates[query_id]
             scored = len(hits) - self.note.unscored_queries.get(query_id, 0)
             ids = [doc_id for doc_id, _ in hits]
+            scores = tied_scores([score for _, score in candidates])
+            first_stage = dict(zip((doc_id for doc_id, _ in candidates), scores, strict=True))
             values = fused_scores(
-                [logit for _, logit in hits[:scored]],
+                tied_scores([logit for _, logit in hits[:scored]]),
                 [first_stage.get(doc_id) for doc_id in ids[:scored]],
                 fusion,
             )

@@ -217,6 +217,45 @@ def test_the_contribution_is_the_models_and_the_evidence_is_cited(
     assert cited == [SENTENCES[0], SENTENCES[3]]
 
 
+def test_of_a_document_that_is_cut_only_what_is_read_is_evidence(
+    inner: TransformersReranker,
+) -> None:
+    read = inner.encoder.token_starts(LONG)[inner.encoder.room(QUERY)]
+    assert read < len(LONG) / 2
+    (whole,) = WindowedReranker(inner, cut=True).answer([select(LONG)])
+    (beginning,) = WindowedReranker(inner).answer([select(LONG, spans=((0, read),))])
+    assert whole == beginning
+    assert all(start < read for start, _ in whole.value["selected"])
+
+
+@pytest.mark.parametrize("grounding", ["repair", "report"])
+def test_evidence_cites_its_own_sentences_among_similar_ones_and_each_once(
+    tokenizer: PreTrainedTokenizerBase, grounding: str
+) -> None:
+    more = "carries 10 cars over the wide river in summer."
+    first = "The ferry number 2 carries 10 cars over the wide river in winter with Marta Quill."
+    second = "The ferry number 4 carries Steam over the wide river in summer."
+    text = f"The ferry number 1 {more} {first} The ferry number 3 {more} {second} {first}"
+    options: Any = {"evidence_from": "selected", "grounding": grounding}
+    (result,) = ranked(tokenizer, documents=[{"title": "Ferries", "text": text}], **options)
+    assert result["evidence"] == f"{first} {second}"
+    cited = [text[one["source_start"] : one["source_end"]] for one in result["citations"]]
+    assert cited == [first, second]
+    assert [one["field"] for one in result["citations"]] == ["document", "document"]
+    assert result["citations"][1]["start"] == len(first) + 1
+
+
+def test_a_title_is_the_evidence_where_the_text_has_no_sentence(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    document = {"title": "Marta Quill built it.", "text": "👍"}
+    for grounding in ("repair", "report", "off"):
+        options: Any = {"evidence_from": "selected", "grounding": grounding}
+        (result,) = ranked(tokenizer, documents=[document], **options)
+        assert result["evidence"] == "Marta Quill built it."
+        assert result["format_ok"]
+
+
 def test_an_invented_contribution_is_replaced_and_the_evidence_stays(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:

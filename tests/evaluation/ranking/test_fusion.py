@@ -13,6 +13,7 @@ from prism_cli.commands.eval_sets import check_fusion
 from prism_cli.configs.eval import EvalConfig
 from prism_cli.domain.fusion import fused_scores
 from prism_cli.domain.metrics import ranked
+from prism_cli.domain.trec import falling_scores
 from prism_cli.errors import UsageError
 from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.fusion import FusionCase, fit_queries, fit_source, fit_weight
@@ -68,6 +69,14 @@ def test_weight_is_the_best_mean_over_sets_whatever_their_sizes() -> None:
     assert fit["queries"]["two"] == {"from": 0.25, "count": 3}
     equal = fit_weight([case("one", BOTH_RIGHT)], {"one": "dev"})
     assert equal["weight"] == 0
+
+
+def test_equal_scores_of_a_run_are_fused_as_equal() -> None:
+    logits, equal = [0.0, 1.0, 3.0], falling_scores([2.0, 2.0, 2.0])
+    fused = dict(case("one", (logits, equal)).fused(0.5)["0"])
+    values = fused_scores(logits, [2.0, 2.0, 2.0], 0.5)
+    assert [fused[name] for name in "abc"] == values
+    assert fused_scores([0.0, 1.0], [1e308, -1e308], 0.5) == [0.5, 0.5]
 
 
 def test_documents_without_a_score_stay_behind_the_fused_ones() -> None:

@@ -37,7 +37,7 @@ from prism_cli.stages.silent_judges import count_reason, shown_reasons, silent_j
 
 
 class Answer(NamedTuple):
-    """What a judge replied; `vote` is None for an abstention, with the reason of a refusal."""
+    """Reply of a judge; `vote` is None for an abstention, with the reason of a refusal."""
 
     vote: Vote | None
     probability: float | None = None

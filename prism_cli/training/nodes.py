@@ -1,4 +1,4 @@
-"""What must be the same on all nodes of a run, checked before anything is written."""
+"""Checks that all nodes of a run have the same files and settings, before anything is written."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -9,11 +9,8 @@ import re
 from collections.abc import Generator, Sequence
 from math import inf
 
-from prism_cli.domain.extraction import (
-    candidate_statements,
-    joined_evidence,
-    selected_indices,
-)
+from prism_cli.adapters.runtimes.text_writer import CONTRIBUTION_CLOSING
+from prism_cli.domain.extraction import candidate_statements, joined_evidence, selected_indices
 from prism_cli.domain.grounding import MAX_SENTENCES
 from prism_cli.domain.windows import Span
 from prism_cli.ports import Reply, RerankTask, Usage, Value
@@ -22,7 +19,7 @@ SELECTION_RULE = "selected 2"
 """Part of the request key; the number changes with the rule."""
 MAX_TITLE = 300
 """Most characters of a title that is read with each sentence."""
-_OPENING, _CLOSING = "<contribution>", "</contribution>"
+_OPENING = "<contribution>"
 _ANY_TAG = re.compile(r"\s*<\s*/?\s*(?:contribution|evidence)\b.*", re.DOTALL | re.IGNORECASE)
 Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
 """Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
@@ -75,6 +72,6 @@ def closed(text: str, *, ended: bool) -> str:
     """
     before, opening, contribution = text.partition(_OPENING)
     inner, tags = _ANY_TAG.subn("", contribution)
-    if not opening or _CLOSING in contribution or not (ended or tags):
+    if not opening or CONTRIBUTION_CLOSING in contribution or not (ended or tags):
         return text
-    return f"{before}{opening}{inner}{_CLOSING}"
+    return f"{before}{opening}{inner}{CONTRIBUTION_CLOSING}"

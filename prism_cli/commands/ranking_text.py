@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prism_cli.commands.cited_text import cited_lines, score_bar
 from prism_cli.commands.tables import stdout_console
@@ -74,7 +74,9 @@ def example_lines(best: "BestDocuments", usable: "BestDocuments | None" = None) 
         best, ranked = usable, usable.ranked()
     one = ranked[0]
     result = one.result
-    head = f"score {result['relevance_score']:.3f}, verdict {result['verdict']}"
+    head = (
+        f"score {result['relevance_score']:.3f}, {_fused(result, ', ')}verdict {result['verdict']}"
+    )
     lines = ["for example:", f"  query     {one_line(best.query, 300)}"]
     lines += [f"  document  {_name(one)}: {head}"]
     if one.lacks_evidence:
@@ -91,10 +93,11 @@ def _document(
 
     result, yes = document.result, document.result["verdict"] == "yes"
     bar = f"{score_bar(result['relevance_score'])}  " if cited else ""
-    head = Text(f"{rank}  {bar}{result['relevance_score']:.3f}  ")
+    fused = _fused(result, "  ")
+    head = Text(f"{rank}  {bar}{result['relevance_score']:.3f}  {fused}")
     head.append(f"{result['verdict']:3}", style="bold green" if yes else "dim")
     head.append(f"  {_name(document)}")
-    _paragraph(console, head, indent=len(rank) + len(bar) + 14)
+    _paragraph(console, head, indent=len(rank) + len(bar) + len(fused) + 14)
     lines: list[tuple[str, str | Text]] = []
     if document.lacks_evidence:
         lines = [("note", _NO_EVIDENCE)]
@@ -118,6 +121,14 @@ def _document(
         label = f"{'':{len(rank) + 2}}{name:<14}"
         shown = text if isinstance(text, Text) else one_line(text, _LONGEST)
         _paragraph(console, Text.assemble(label, shown), indent=len(label))
+
+
+def _fused(result: Mapping[str, Any], end: str) -> str:
+    """Return the fused score, by which the ranking is ordered, and `end`; "" without fusion."""
+    if "fused_score" not in result:
+        return ""
+    value = result["fused_score"]
+    return f"fused {'none' if value is None else f'{value:.4f}'}{end}"
 
 
 def _glimpse(document: "RankedDocument") -> str:

@@ -8,6 +8,7 @@ import typer
 from prism_cli.commands.options import Inputs, Paid
 from prism_cli.commands.settings import with_settings
 from prism_cli.commands.spreading import SpreadPaid
+from prism_cli.commands.unused_options import check_unused
 from prism_cli.configs.relabel import RelabelConfig
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from prism_cli.domain.learned_rule import AuditRow
     from prism_cli.domain.rubric import JudgeTask
     from prism_cli.stages.relabel import RelabelStage
+
+OF_POSTERIOR = ("risk", "prior", "audit_from")
+"""Settings of --stop posterior."""
 
 app = typer.Typer(
     add_completion=False,
@@ -55,6 +59,15 @@ def relabel(
     config = load_config(
         RelabelConfig, "relabel", recipe=panel or common.recipe, flags=given, sets=common.sets
     )
+    if config.stop != "posterior":
+        check_unused(
+            OF_POSTERIOR,
+            config,
+            given,
+            common.sets,
+            refusal="is a part of --stop posterior; give that too",
+            note="--stop posterior is off",
+        )
     stage = relabel_stage(config, common)
     run_row_stage(
         stage,

@@ -13,7 +13,7 @@ from prism_cli.commands.field_names import check_inputs
 from prism_cli.commands.options import Inputs
 from prism_cli.commands.settings import with_settings
 from prism_cli.commands.spreading import SpreadCommon
-from prism_cli.configs.base import to_dict
+from prism_cli.commands.unused_options import check_unused
 from prism_cli.configs.rerank import RerankConfig
 from prism_cli.reporting.sanitize import escape_invisible
 
@@ -182,22 +182,15 @@ def _check_evidence(config: RerankConfig, typed: Mapping[str, object], sets: Seq
     Raises:
         UsageError: a limit on the command line.
     """
-    from prism_cli.errors import UsageError
-
-    if config.evidence:
-        return
-    limits = [name for name in LIMITS if name in to_dict(config, exclude_defaults=True)]
-    named = {*typed, *(item.partition("=")[0].strip() for item in sets)}
-    if wrong := [name for name in LIMITS if name in named]:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-        raise UsageError(
-            f"{options}: limits evidence, but none is written (evidence is off, by --no-evidence "
-            "or the settings); leave out one of the two"
-        )
-    if limits:
-        print(
-            f"prism: no evidence is written: {', '.join(limits)} of the settings mean nothing",
-            file=sys.stderr,
+    if not config.evidence:
+        check_unused(
+            LIMITS,
+            config,
+            typed,
+            sets,
+            refusal="limits evidence, but none is written (evidence is off, by --no-evidence or "
+            "the settings); leave out one of the two",
+            note="no evidence is written",
         )
 
 

@@ -104,9 +104,6 @@ class RelabelConfig(StageConfig):
         refuse_repeats(panel, "each judge has one vote")
         if self.stop == "posterior":
             self._check_posterior(len(panel))
-        elif self.prior != "none" or self.audit_from:
-            option = "--audit-from" if self.audit_from else "--prior teacher"
-            raise ValueError(f"{option}: is a part of --stop posterior; give that too")
 
     def _check_posterior(self, size: int) -> None:
         """Raise ValueError where the posterior rule does not fit the other settings."""

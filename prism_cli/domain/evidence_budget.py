@@ -83,7 +83,7 @@ class RankOptions:
         try:
             fusion_of(self.fuse)
         except ValueError as error:
-            raise ArgumentError(f"fuse: {error}") from None
+            raise ArgumentError(f"fuse: {error}, found {self.fuse!r}") from None
 
     @property
     def logit_threshold(self) -> float:

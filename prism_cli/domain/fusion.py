@@ -32,7 +32,7 @@ def fusion_of(value: object) -> Fusion | None:
     except ValueError:
         weight = -1.0
     if isinstance(value, bool) or not 0 <= weight <= 1:
-        raise ValueError(f"expected the first stage's weight, 0 to 1, or rrf, found {value!r}")
+        raise ValueError("expected the first stage's weight, 0 to 1, or rrf")
     return weight
 
 

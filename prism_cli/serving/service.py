@@ -67,7 +67,7 @@ class Ticket:
 
     Attributes:
         left: bytes of documents without a score.
-        read: tokens of the prompts that were read.
+        read: tokens of the prompts that were read, for scores and for texts.
     """
 
     left: int
@@ -171,7 +171,7 @@ class Service:
         async def observed(task: RerankTask, reply: Reply) -> None:
             if not task.max_new_tokens:
                 ticket.left -= byte_length(task.document)
-                ticket.read += reply.usage.input_tokens
+            ticket.read += reply.usage.input_tokens
             if observe is not None:
                 await observe(task, reply)
 

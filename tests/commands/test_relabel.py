@@ -123,9 +123,25 @@ def test_what_the_posterior_rule_cannot_be_combined_with(
     write_jsonl(Path("data.jsonl"), make_pairs(2))
     done = prism("relabel", "data.jsonl", "--stop", "posterior", *words)
     assert (done.returncode, reason in done.stderr) == (2, True), done.stderr
-    done = prism("relabel", "data.jsonl", "--prior", "teacher", "--judge", "source")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--risk", "0.01"), ("--prior", "teacher"), ("--set", "risk=0.1")]
+)
+def test_parts_of_the_posterior_rule_are_refused_without_it(option: str, value: str) -> None:
+    write_jsonl(Path("data.jsonl"), make_pairs(2))
+    done = prism("relabel", "data.jsonl", option, value, "--judge", "source")
     assert done.returncode == 2
     assert "is a part of --stop posterior" in done.stderr
+
+
+def test_settings_of_the_posterior_rule_are_noted_where_it_is_off() -> None:
+    write_jsonl(Path("data.jsonl"), make_pairs(2))
+    Path("r.toml").write_text('stop = "posterior"\nrisk = 0.02\nprior = "teacher"\n')
+    words = ("--recipe", "r.toml", "--stop", "settled", "--judge", "source", "-o", "out.jsonl")
+    done = prism("relabel", "data.jsonl", *words)
+    assert done.returncode == 0, done.stderr
+    assert "--stop posterior is off: risk, prior of the settings mean nothing" in done.stderr
 
 
 def judge_lab(server: FaultServer, prices: list[float]) -> tuple[str, ...]:

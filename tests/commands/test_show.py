@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from prism_cli.commands.cited_text import score_bar
+from prism_cli.commands.ranking_text import example_lines
 from prism_cli.commands.show import app
 from prism_cli.errors import UsageError
+from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.results import result_of
 
 DOCUMENT = (
@@ -70,20 +72,38 @@ def test_cited_parts_are_marked_and_far_sentences_left_out(tmp_path: Path) -> No
     assert lines.index("(d1)") < lines.index("(d2)")
 
 
-def test_both_shapes_give_the_same_lines(tmp_path: Path) -> None:
-    wide = {
+def test_fused_scores_stand_beside_the_scores_and_decide_the_order(tmp_path: Path) -> None:
+    rows = [PAIR | {"fused_score": 0.0325}, NO | {"fused_score": 0.032787}]
+    blank = NO | {"doc_id": "d3", "fused_score": None, "score": 0.0, "logit": None}
+    lines = " ".join(shown(tmp_path, [*rows, blank])[1].split())
+    assert "1 █░░░░░░░░░ 0.100 fused 0.0328 no Harbour office (d2)" in lines
+    assert "2 ████████░░ 0.750 fused 0.0325 yes Harbour office (d1)" in lines
+    assert "3 ░░░░░░░░░░ 0.000 fused none no Harbour office (d3)" in lines
+    assert shown(tmp_path, [wide_row(rows)])[1] == shown(tmp_path, rows)[1]
+    best = BestDocuments(1)
+    best.add(rows[0], 0)
+    assert "score 0.750, fused 0.0325, verdict yes" in example_lines(best)[2]
+
+
+def wide_row(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the row of a query that has the documents and results of pair rows."""
+    return {
         "query_id": "q1",
         "query": PAIR["query"],
         "documents": [
             {"doc_id": row["doc_id"], "title": row["title"], "text": row["document"]}
-            for row in (PAIR, NO)
+            for row in pairs
         ],
         "results": [
             {"index": index, "doc_id": row["doc_id"], **result_of(row)}
-            for index, row in enumerate((PAIR, NO))
+            for index, row in enumerate(pairs)
         ],
         "model": "hf:some",
     }
+
+
+def test_both_shapes_give_the_same_lines(tmp_path: Path) -> None:
+    wide = wide_row([PAIR, NO])
     assert shown(tmp_path, [wide])[1] == shown(tmp_path, [PAIR, NO])[1]
 
 

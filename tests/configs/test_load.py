@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
 from prism_cli.configs.collect import CollectConfig
+from prism_cli.configs.eval import EvalConfig
 from prism_cli.configs.load import key_paths, load_config
 from prism_cli.configs.problems import nearest_name
 from prism_cli.configs.providers import load_providers
+from prism_cli.configs.rerank import RerankConfig
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -298,6 +300,14 @@ def test_a_recipe_may_hold_its_settings_in_a_table_of_the_stage(tmp_path: Path) 
     for text in ("[demo]\nepochs = 7\n[other]\n", "demo = 3\n", "[demo]\nepoch = 7\n"):
         with pytest.raises(ConfigError, match="unknown key"):
             load(write(tmp_path / "bad.toml", text))
+
+
+def test_a_refused_value_is_shown_once() -> None:
+    for cls, stage in ((RerankConfig, "rerank"), (EvalConfig, "eval")):
+        with pytest.raises(ConfigError) as caught:
+            load_config(cls, stage, sets=["fuse=2"])
+        (problem,) = caught.value.problems
+        assert problem.endswith("the first stage's weight, 0 to 1, or rrf, found 2")
 
 
 def test_a_check_over_several_settings_is_told_in_its_own_words() -> None:

@@ -13,9 +13,12 @@ from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.errors import RowError
 from prism_cli.ports import Reply, RerankTask
+from prism_cli.ranking import Ranking
 from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving.model_queue import ModelQueue
 from prism_cli.serving.ranker import Ranker
+from prism_cli.serving.replies import log_figures
+from prism_cli.serving.service import Service, Ticket
 
 LONG = " ".join(f"Part {number} of the report is about the river." for number in range(60))
 REQUESTS: list[tuple[str, list[Any]]] = [
@@ -67,6 +70,26 @@ def test_rankings_are_those_of_the_python_object(
     texts = [reply.value for task, reply in observed if task.max_new_tokens]
     assert bool(texts) == bool(evidence)
     assert all(("selected" in value) == (evidence == "selected") for value in texts)
+
+
+def test_the_usage_of_a_request_has_the_tokens_of_scores_sentences_and_texts(
+    runtime: TransformersReranker,
+) -> None:
+    queue = ModelQueue(runtime)
+
+    async def served() -> tuple[Ranking, Ticket]:
+        service = Service()
+        await service.load(lambda: Ranker(WindowedReranker(runtime), queue))
+        query, texts = "where is Ulm?", ["Ulm lies in the south. It is old. Jena is elsewhere."]
+        options = RankOptions(threshold=0.0, max_new_tokens=4, evidence_from="selected")
+        answer = await service.rank(query, caller_documents(query, texts), options)
+        await service.close()
+        return answer
+
+    ranking, ticket = asyncio.run(served())
+    assert queue.figures.pairs == 5, "the document, its three sentences, and the contribution"
+    assert ticket.read == queue.figures.tokens_read > 0
+    assert log_figures(ranking, ticket)["tokens"] == ticket.read
 
 
 def test_a_long_document_is_split_beside_the_event_loop(runtime: TransformersReranker) -> None:

@@ -20,8 +20,9 @@ from prism_cli.domain.evidence_budget import (
     RankOptions,
     allot,
 )
-from prism_cli.domain.fusion import first_stage_values, fused_scores
+from prism_cli.domain.fusion import Fusion, first_stage_values, fused_scores
 from prism_cli.domain.grounded_texts import Texts
+from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.domain.scoring import relevance_score, verdict_of
 from prism_cli.domain.windows import Windows
 from prism_cli.errors import RowError
@@ -65,9 +66,10 @@ class Ranking:
 
     Attributes:
         counts: documents, blank, yes, truncated, long_documents (read in windows), windows (of
-            these), behind_top_n, tokens_written; given and omitted_REASON (evidence). Of the
-            evidence given: tokens_kept, selected, repaired, extracted, format_broken (the model's
-            own text is unusable) and unsupported_facts (of the model's own texts).
+            these), behind_top_n, fused_queries, tokens_written; given and omitted_REASON
+            (evidence). Of the evidence given: tokens_kept, selected, repaired, extracted,
+            format_broken (the model's own text is unusable) and unsupported_facts (of the model's
+            own texts).
     """
 
     results: list[Result]
@@ -104,7 +106,7 @@ def ranking(
     if not documents:
         return Ranking([], Counter())
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
-    first_stage = _first_stage(documents, options)
+    fusion, first_stage = _fusion(documents, options)
     source = evidence_source(runtime, options)
     together = (
         options.evidence
@@ -125,12 +127,12 @@ def ranking(
     logits = {index: float(reply.value["logit"]) for index, reply in replies.items()}
     values = [round(logits.get(index, -inf), DECIMALS) for index in range(len(documents))]
     fused = list[float | None]()
-    if options.fuse is not None:
+    if fusion is not None:
         ours = [
             round(logits[index], DECIMALS) if index in logits else None
             for index in range(len(documents))
         ]
-        fused = fused_scores(ours, first_stage, options.fuse)
+        fused = fused_scores(ours, first_stage, fusion)
     if fused:
         values = [-inf if value is None else value for value in fused]
     order = sorted(
@@ -145,6 +147,7 @@ def ranking(
         long_documents=sum("windows" in reply.value for reply in replies.values()),
         windows=sum(reply.value.get("windows", 0) for reply in replies.values()),
         behind_top_n=len(order) - len(kept),
+        fused_queries=bool(fused),
     )
     scored = [index for index in kept if index in logits]  # blank documents come last
     texts = QueryTexts(query, [documents[index] for index in kept], options)
@@ -200,24 +203,35 @@ def ranking(
 
 def evidence_source(runtime: RerankRuntime, options: RankOptions) -> str:
     """Return where evidence comes from: as the options say, else the model, else MODEL."""
-    return options.evidence_from or getattr(runtime, "evidence_from", None) or MODEL
+    return options.evidence_from or defaults_of(runtime).evidence_from or MODEL
 
 
-def _first_stage(documents: Sequence[Candidate], options: RankOptions) -> list[float | None]:
-    """Return the first stage's values; [] without fusion.
+def defaults_of(runtime: RerankRuntime) -> ModelDefaults:
+    """Return the defaults that a runtime's model states."""
+    stated: ModelDefaults = getattr(runtime, "defaults", NO_DEFAULTS)
+    return stated
+
+
+def _fusion(
+    documents: Sequence[Candidate], options: RankOptions
+) -> tuple[Fusion | None, list[float | None]]:
+    """Return the fusion of a query, and the first stage's values; None and [] without one.
 
     Raises:
-        RowError: it has none for any document.
+        RowError: `fuse` asks for one, and the first stage has scored no document.
     """
-    if options.fuse is None:
-        return []
+    fusion = options.own_fuse if options.fuse is None else options.fuse
+    if fusion is None:
+        return None, []
     first_stage = first_stage_values(
         [one.source_score for one in documents], [one.source_rank for one in documents]
     )
     if all(value is None for value in first_stage):
+        if options.fuse is None:
+            return None, []
         expected = "the first stage's score, or source_rank, for fusion"
         raise RowError("source_score", f"expected {expected}; found neither")
-    return first_stage
+    return fusion, first_stage
 
 
 def _task(

@@ -19,7 +19,7 @@ from prism_cli.domain.windows import WINDOW, check_windows
 from prism_cli.errors import ArgumentError, RowError
 from prism_cli.generator_drivers import in_step
 from prism_cli.ports import Reply, Request, RerankRuntime, RerankTask, rerank_request
-from prism_cli.ranking import DECIMALS, RankWork, Result, ranking
+from prism_cli.ranking import DECIMALS, RankWork, Result, defaults_of, ranking
 from prism_cli.rows.caller_documents import Documents, caller_documents, refused
 from prism_cli.rows.candidates import Candidate
 from prism_cli.rows.texts import BLANK_TEXT, is_blank
@@ -168,7 +168,8 @@ class Reranker:
                 extractive: those closest to the query. None for the model's own, else model.
             skip_repeats: leave out evidence that says nothing beyond that of better documents.
             fuse: order by the fusion with the documents' `source_score` (or `source_rank`), of the
-                first stage that found them: its weight in [0, 1], or "rrf".
+                first stage that found them: its weight in [0, 1], or "rrf". None for the model's
+                own weight, where the documents have such scores, else the reranker alone (0).
 
         Raises:
             ArgumentError: (a ValueError) an option is out of range, a document has another shape,
@@ -208,7 +209,7 @@ class Reranker:
         runtime = self.runtime
         if long_documents is not None:
             runtime = reading(runtime, long_documents, self._window_tokens)
-        rank_options = RankOptions(**options)
+        rank_options = RankOptions(**options, own_fuse=defaults_of(runtime).fuse)
         texts = [(query, caller_documents(query, documents)) for query, documents in queries]
         results: list[list[Result]] = []
         for window in _windows(texts):

@@ -1,6 +1,7 @@
 """`Reranker` against what `prism rerank` writes, on a tiny random model."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,10 @@ import orjson
 import pytest
 
 from prism_cli import Reranker
+from prism_cli.domain.model_defaults import ModelDefaults
+from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import ArgumentError, PrismError, RowError
+from prism_cli.modeling.model_dir import write_profile
 from tests.door import prism
 from tests.factories import jsonl, read_jsonl
 
@@ -55,6 +59,27 @@ def test_rank_equals_the_output_of_the_command(
     if "max_evidence_tokens" in options:
         reasons = [our["evidence_omitted"] for our in ours]
         assert {None, "max_evidence_tokens"} <= set(reasons)
+
+
+def test_the_weight_that_a_model_states_orders_documents_of_a_first_stage(
+    tiny_reranker: Path, tmp_path: Path
+) -> None:
+    stated = tmp_path / "stated"
+    shutil.copytree(tiny_reranker, stated)
+    write_profile(stated, PRISM_NO_THINK, defaults=ModelDefaults(fuse=1))
+    documents = [
+        {"text": text, "source_score": score}
+        for text, score in (("A cow.", 3), ("Paris is in France.", 9), ("A mill.", 5))
+    ]
+    (written,) = by_command(stated, [{"query": QUERIES[0], "documents": documents}], {})
+    model = Reranker(str(stated), warn=False, **SETTINGS)  # type: ignore[arg-type]
+    ours = model.rank(QUERIES[0], documents, max_new_tokens=4)
+    assert orjson.dumps(ours) == orjson.dumps(written)
+    assert [one["index"] for one in ours] == [1, 2, 0]
+    alone = model.rank(QUERIES[0], documents, fuse=0, max_new_tokens=4)
+    assert [one["relevance_score"] for one in alone] == sorted(
+        (one["relevance_score"] for one in ours), reverse=True
+    )
 
 
 def test_several_queries_equal_the_output_of_the_command(

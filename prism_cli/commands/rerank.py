@@ -198,8 +198,11 @@ def _rank_options(config: RerankConfig) -> "RankOptions":
     from dataclasses import fields
 
     from prism_cli.domain.evidence_budget import RankOptions
+    from prism_cli.modeling.model_folder import own_fuse
 
-    return RankOptions(**{field.name: getattr(config, field.name) for field in fields(RankOptions)})
+    names = [field.name for field in fields(RankOptions) if field.name != "own_fuse"]
+    own = own_fuse(config.model) if config.fuse is None else None
+    return RankOptions(**{name: getattr(config, name) for name in names}, own_fuse=own)
 
 
 def _origin(config: RerankConfig, *, named: bool) -> str:

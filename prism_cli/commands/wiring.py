@@ -256,8 +256,9 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
     settings = {name: getattr(config, name) for name in names}
     way, tokens = config.long_documents, config.window_tokens
     length = f" windows {tokens}" if tokens else ""
-    if folder.window_tokens and not tokens:
-        length = f" stated windows {folder.window_tokens}"
+    stated = folder.defaults.window_tokens
+    if stated and not tokens:
+        length = f" stated windows {stated}"
     length = " cut" if way == "cut" else length
     return (
         identity(folder.fingerprint, encoder, dtype, device, config.attn) + length,
@@ -310,7 +311,7 @@ def prompter(config: "RerankConfig") -> "tuple[Prompter, Splitter | None]":
     encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
     if config.long_documents == "cut":
         return encoder, None
-    return encoder, DocumentSplitter(encoder, config.window_tokens, folder.window_tokens)
+    return encoder, DocumentSplitter(encoder, config.window_tokens, folder.defaults.window_tokens)
 
 
 def token_cutter(spec: str) -> "tuple[TokenCutter, list[Path]]":

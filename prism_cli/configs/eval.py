@@ -49,7 +49,12 @@ class EvalConfig(StageConfig):
     top_k: Annotated[int, Interval(ge=1, le=10_000), Option("Candidates per query.")] = 100
     fuse: Annotated[
         Fuse,
-        Option("Fuse with the first stage, as rerank --fuse does.", metavar="W|rrf", added=True),
+        Option(
+            "Fuse with the first stage, as rerank --fuse does.",
+            metavar="W|rrf",
+            default="the model's own W, if it states one",
+            added=True,
+        ),
     ] = None
     fit_fusion: Annotated[
         bool,

@@ -58,7 +58,7 @@ class RerankConfig(StageConfig):
             "Order by (1 - W) * reranker + W * source_score, each scaled to 0 to 1 over the query; "
             "rrf: by reciprocal ranks.",
             metavar="W|rrf",
-            default="the reranker alone",
+            default="the model's own W for rows with source_score, else the reranker alone",
             added=True,
         ),
     ] = None

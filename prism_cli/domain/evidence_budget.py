@@ -48,7 +48,9 @@ class RankOptions:
         skip_repeats: leave out evidence that repeats that of better documents (`domain.repeats`).
         evidence_from: one of EVIDENCE_SOURCES; None for the model's own default, else model.
         fuse: fusion with the first stage's scores, which decides the order: the first stage's
-            weight in [0, 1], or "rrf" (`domain.fusion`).
+            weight in [0, 1], or "rrf" (`domain.fusion`); None for the model's own default.
+        own_fuse: that default, for queries whose documents have the first stage's scores; None
+            for the order of the reranker alone.
 
     Raises:
         ArgumentError: a number is out of its range.
@@ -64,6 +66,7 @@ class RankOptions:
     evidence_from: str | None = None
     skip_repeats: bool = False
     fuse: Fusion | None = None
+    own_fuse: float | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -101,7 +104,7 @@ class RankOptions:
     def joint(self) -> bool:
         """True where any result depends on the other documents of the query."""
         repeats = self.evidence and self.skip_repeats
-        return self.logits_first or repeats or self.fuse is not None
+        return self.logits_first or repeats or self.fuse is not None or self.own_fuse is not None
 
     @property
     def logits_first(self) -> bool:

@@ -101,13 +101,7 @@ class _Export:
         with whole_folder(self._output) as folder:
             expected, figures = self._weights(folder)
             write_modules(self._encoder, folder)
-            model = self._source.model
-            write_profile(
-                folder,
-                self._encoder.profile,
-                window_tokens=model.window_tokens,
-                evidence_from=model.evidence_from,
-            )
+            write_profile(folder, self._encoder.profile, defaults=self._source.model.defaults)
             if self._request.quantize:
                 self._request.say(f"quantizing to {self._request.quantize}")
                 quantize_folder(folder, DTYPES[self._dtype])

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from prism_cli.domain.defaults import MAX_TOKENS
+from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.domain.prompting import Profile
 from prism_cli.errors import MissingPackageError, ModelError, first_line
 from prism_cli.modeling.attention import check_attention
@@ -41,8 +42,7 @@ class LoadedModel:
         fingerprint: SHA-256 (hex) over config and weights (base and adapter).
         path: the directory that it was loaded from.
         revision: the hub commit; None for a local directory.
-        window_tokens: most document tokens that it reads well at once; None if it states none.
-        evidence_from: the source of evidence that it states; None if it states none.
+        defaults: those that it states.
     """
 
     model: PreTrainedModel
@@ -51,8 +51,7 @@ class LoadedModel:
     fingerprint: str
     path: Path
     revision: str | None = None
-    window_tokens: int | None = None
-    evidence_from: str | None = None
+    defaults: ModelDefaults = NO_DEFAULTS
 
 
 def load_encoder(
@@ -126,8 +125,7 @@ def load_model(
         folder.fingerprint,
         folder.path,
         folder.revision,
-        folder.window_tokens,
-        folder.evidence_from,
+        folder.defaults,
     )
 
 

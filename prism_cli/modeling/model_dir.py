@@ -1,22 +1,37 @@
 """prism.json of a model directory: the prompt that its weights were trained with.
 
 {"profile": name, "profile_hash": SHA-256 of the template, "base": model spec of the base, or null,
-"instruct": the task, if it differs from the profile's, "window_tokens": most tokens of a document
-that the model reads well at once, if stated, "evidence_from": its best source of evidence, if
-stated: model or selected}
+"instruct": the task, if it differs from the profile's}, and the model's defaults, if stated
+(`domain.model_defaults`).
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from prism_cli.domain.evidence_budget import MODEL, SELECTED
+from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.domain.prompting import PRISM, PRISM_NO_THINK, PROFILES, QWEN3_RERANKER, Profile
 from prism_cli.domain.windows import MIN_WINDOW
 from prism_cli.errors import ModelError
 
 FILE_NAME = "prism.json"
+_DEFAULTS: Mapping[str, tuple[Callable[[Any], bool], str, str]] = {
+    "window_tokens": (
+        lambda value: type(value) is int and value >= MIN_WINDOW,
+        f"a number of tokens from {MIN_WINDOW}",
+        "as much of a document at once as fits",
+    ),
+    "evidence_from": (lambda value: value in (MODEL, SELECTED), f"{MODEL} or {SELECTED}", MODEL),
+    "fuse": (
+        lambda value: type(value) in (int, float) and 0 <= value <= 1,
+        "the first stage's weight, 0 to 1",
+        "the order of the model alone",
+    ),
+}
+"""Name -> whether a value is as expected, what is expected, and what holds without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +46,14 @@ def write_profile(
     directory: Path,
     profile: Profile,
     base: str | None = None,
-    window_tokens: int | None = None,
-    evidence_from: str | None = None,
+    defaults: ModelDefaults = NO_DEFAULTS,
 ) -> None:
     """Write prism.json: the profile of the weights in `directory`, the spec of their base, and the
-    window and the source of evidence that the model states."""
+    model's defaults."""
     note: dict[str, Any] = {"profile": profile.name, "profile_hash": profile.hash, "base": base}
     if profile != PROFILES[profile.name]:
         note["instruct"] = profile.instruct
-    stated = {"window_tokens": window_tokens, "evidence_from": evidence_from}
-    note |= {name: value for name, value in stated.items() if value is not None}
+    note |= {name: value for name, value in asdict(defaults).items() if value is not None}
     (directory / FILE_NAME).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
 
 
@@ -76,43 +89,30 @@ def read_profile(directory: Path) -> ModelNote | None:
     return ModelNote(profile, base if isinstance(base, str) else None)
 
 
-def read_window(directory: Path) -> int | None:
-    """Return `window_tokens` of prism.json; None if it states none, or cannot be read.
+def read_defaults(directory: Path) -> ModelDefaults:
+    """Return the model's defaults in prism.json; none if it cannot be read.
 
     Raises:
-        ModelError: another value than a number of tokens.
+        ModelError: a value is not a window, a source of evidence or a weight.
     """
-    tokens = _stated(directory, "window_tokens")
-    if tokens is None or (type(tokens) is int and tokens >= MIN_WINDOW):
-        return tokens
-    raise ModelError(
-        f"{directory / FILE_NAME}: window_tokens: expected a number of tokens from {MIN_WINDOW}, "
-        f"found {tokens!r}; correct it, or remove it to read as much of a document at once as fits"
-    )
-
-
-def read_evidence_source(directory: Path) -> str | None:
-    """Return `evidence_from` of prism.json; None if it states none, or cannot be read.
-
-    Raises:
-        ModelError: neither model nor selected.
-    """
-    source = _stated(directory, "evidence_from")
-    if source in (None, MODEL, SELECTED):
-        return None if source is None else str(source)
-    raise ModelError(
-        f"{directory / FILE_NAME}: evidence_from: expected {MODEL} or {SELECTED}, found "
-        f"{source!r}; correct it, or remove it for {MODEL}"
-    )
-
-
-def _stated(directory: Path, name: str) -> Any:
-    """Return a value of prism.json; None without one, or if the file cannot be read."""
+    path = directory / FILE_NAME
     try:
-        note = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
+        note = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return note.get(name) if isinstance(note, dict) else None
+        return NO_DEFAULTS
+    found = {
+        name: note[name]
+        for name in ModelDefaults.__dataclass_fields__
+        if isinstance(note, dict) and note.get(name) is not None
+    }
+    for name, value in found.items():
+        is_expected, expected, otherwise = _DEFAULTS[name]
+        if not is_expected(value):
+            raise ModelError(
+                f"{path}: {name}: expected {expected}, found {value!r}; correct it, or remove it "
+                f"for {otherwise}"
+            )
+    return ModelDefaults(**found)
 
 
 def guess_profile(name: str, has_think_tokens: bool) -> Profile:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.domain.prompting import Profile, profile_named
 from prism_cli.errors import ModelError, first_line
 from prism_cli.modeling.chat_profile import template_profile
@@ -14,9 +15,8 @@ from prism_cli.modeling.digests import directory_digest
 from prism_cli.modeling.model_dir import (
     ModelNote,
     guess_profile,
-    read_evidence_source,
+    read_defaults,
     read_profile,
-    read_window,
 )
 from prism_cli.modeling.model_path import is_adapter, model_path
 
@@ -54,22 +54,13 @@ class ModelFolder:
         return read_profile(self.path)
 
     @cached_property
-    def window_tokens(self) -> int | None:
-        """Most document tokens that the model reads well at once; None if it states none.
+    def defaults(self) -> ModelDefaults:
+        """The defaults that the model states.
 
         Raises:
-            ModelError: see `read_window`.
+            ModelError: see `read_defaults`.
         """
-        return read_window(self.path)
-
-    @cached_property
-    def evidence_from(self) -> str | None:
-        """The source of evidence that the model states, model or selected; None if it states none.
-
-        Raises:
-            ModelError: see `read_evidence_source`.
-        """
-        return read_evidence_source(self.path)
+        return read_defaults(self.path)
 
     @cached_property
     def base_spec(self) -> str | None:
@@ -157,3 +148,12 @@ def resolve_model(model: str | ModelFolder, *, weights: bool = True) -> ModelFol
             return model
         model = model.spec
     return ModelFolder(model, model_path(model, weights=weights), weights)
+
+
+def own_fuse(spec: str) -> float | None:
+    """Return the weight of the first stage that a model states; None without one, and for a model
+    that cannot be found: loading it says why."""
+    try:
+        return resolve_model(spec, weights=False).defaults.fuse
+    except ModelError:
+        return None

@@ -19,7 +19,8 @@ _NAMES = {
     "bm25": "BM25",
     "hf:smollm2": "SmolLM2-135M, untrained",
     "hf:prism-tiny": "prism-tiny, built in",
-    "runs/tiny": "the same, trained further",
+    "hf:prism-tiny fused": "the same, fused with BM25",
+    "runs/tiny": "prism-tiny, trained further",
 }
 _COMPARED = ("hf:prism-tiny", "runs/tiny")
 """Systems that the table compares with the untrained model."""

@@ -25,7 +25,8 @@ class Candidate(NamedTuple):
     Attributes:
         text: title + " " + document, as the model reads it.
         body: where the caller's own document begins in `text`.
-        source_score, source_rank: of the first stage that found it; see `check_first_stage`.
+        source_score, source_rank: of the first stage that found it; None for none, and for what is
+            no number (`check_first_stage` refuses that).
     """
 
     doc_id: str
@@ -116,6 +117,6 @@ def check_first_stage(row: Row) -> None:
 def _with_first_stage(candidate: Candidate, entry: Row) -> Candidate:
     if entry.keys().isdisjoint(_OF_FIRST_STAGE):
         return candidate
-    return candidate._replace(
-        source_score=entry.get("source_score"), source_rank=entry.get("source_rank")
-    )
+    values = (entry.get(name) for name in _OF_FIRST_STAGE)
+    score, rank = (value if type(value) in (int, float) else None for value in values)
+    return candidate._replace(source_score=score, source_rank=rank)

@@ -179,7 +179,7 @@ class RerankStage(RowStage):
         ):
             names += ["long_documents", "windows"]
         names += ["behind_top_n"] if options.top_n is not None else []
-        names += ["blank"] if counts["blank"] else []
+        names += [name for name in ("blank", "fused_queries") if counts[name]]
         summary |= {name: counts[name] for name in names}
         if options.evidence:
             omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
@@ -206,7 +206,7 @@ class RerankStage(RowStage):
         options = self._options
         scattered = options.joint and self.group_of(rows[0]) in self._scattered
         if scattered:
-            options = replace(options, top_n=None, skip_repeats=False, fuse=None)
+            options = replace(options, top_n=None, skip_repeats=False, fuse=None, own_fuse=None)
             if options.rationed:  # no budget can be applied: no row gets evidence
                 options = replace(
                     options, evidence_top=None, max_evidence_tokens=None, threshold=1.0

@@ -8,6 +8,7 @@ import orjson
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.domain.prompting import Profile
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.modeling.silence_warnings import silence_transformers
@@ -52,12 +53,12 @@ def publish_model(
     base: str | None,
     figures: dict[str, Any] | None = None,
     state_dict: dict[str, Tensor] | None = None,
-    window_tokens: int | None = None,
+    defaults: ModelDefaults = NO_DEFAULTS,
 ) -> None:
     """Save `model` as RUN/NAME with tokenizer, prism.json and, if `figures` are given, dev.json.
 
     Args:
-        window_tokens: most document tokens that it reads well at once, for prism.json.
+        defaults: those that it states in prism.json.
         state_dict: its trained weights, if FSDP has sharded them.
 
     Raises:
@@ -67,7 +68,7 @@ def publish_model(
     with storage_errors(final, "what was there is whole"), whole_folder(final) as folder:
         save_weights(model, folder, state_dict)
         tokenizer.save_pretrained(folder)
-        write_profile(folder, profile, base, window_tokens)
+        write_profile(folder, profile, base, defaults)
         if figures is not None:
             (folder / _FIGURES).write_bytes(orjson.dumps(figures))
 

@@ -23,6 +23,7 @@ import torch
 from transformers import TrainingArguments, set_seed
 
 from prism_cli.configs.train import TrainConfig
+from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.errors import InterruptedRunError, LimitReachedError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.four_bits import require_bitsandbytes
@@ -294,7 +295,7 @@ class _Run:
             _absolute(base) if config.method == "lora" else None,
             figures,
             state_dict,
-            max(LEAST_WINDOW, int(self.rows.lengths("prompt").max())),
+            ModelDefaults(max(LEAST_WINDOW, int(self.rows.lengths("prompt").max()))),
         )
         self._guard = self._guarded()
 

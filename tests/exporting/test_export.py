@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
+from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.domain.prompting import PRISM
 from prism_cli.exporting import folder_record, quantizing, run
 from prism_cli.exporting.comparing import collapse_of
@@ -59,7 +60,7 @@ def trained(folder: Path, base: Path) -> Path:
         )
         tuned.save_pretrained(folder / name)
         loaded.tokenizer.save_pretrained(folder / name)
-        write_profile(folder / name, PRISM, str(base), window_tokens=48, evidence_from="selected")
+        write_profile(folder / name, PRISM, str(base), ModelDefaults(48, "selected", 0.25))
     digest = "ab" * 32
     manifest = Manifest(
         "train",
@@ -106,7 +107,7 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     assert Path(said["output"]) == folder / "export"
     assert list(said["config"]["evaluations"]) == ["mine"]
     note = json.loads((folder / "export" / "prism.json").read_text())
-    assert (note["window_tokens"], note["evidence_from"]) == (48, "selected")
+    assert (note["window_tokens"], note["evidence_from"], note["fuse"]) == (48, "selected", 0.25)
     text = (folder / "export" / "README.md").read_text()
     front = metadata_load(folder / "export" / "README.md")
     assert front is not None

@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
+from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import MissingPackageError, ModelError, StorageError, UsageError
 from prism_cli.modeling import embedded
@@ -128,27 +129,38 @@ def test_prism_json_decides_the_profile_and_an_option_overrides_it(checkpoint: P
         load_encoder(str(checkpoint), profile="chatml")
 
 
-def test_prism_json_states_a_window(checkpoint: Path) -> None:
-    assert load_model(str(checkpoint)).window_tokens is None
-    write_profile(checkpoint, PRISM_NO_THINK, window_tokens=48)
-    assert load_model(str(checkpoint)).window_tokens == 48
-    for wrong in ("48", 31, True):
-        write_profile(checkpoint, PRISM_NO_THINK, window_tokens=wrong)  # type: ignore[arg-type]
-        with pytest.raises(ModelError, match=r"prism\.json: window_tokens: expected a number"):
-            load_model(str(checkpoint))
+def test_prism_json_states_the_defaults_of_a_model(checkpoint: Path) -> None:
+    assert load_model(str(checkpoint)).defaults == NO_DEFAULTS
+    stated = ModelDefaults(48, "selected", 0.5)
+    write_profile(checkpoint, PRISM_NO_THINK, defaults=stated)
+    assert load_model(str(checkpoint)).defaults == stated
 
 
-def test_prism_json_states_a_source_of_evidence(checkpoint: Path) -> None:
-    assert resolve_model(str(checkpoint)).evidence_from is None
-    write_profile(checkpoint, PRISM_NO_THINK, evidence_from="selected")
-    assert resolve_model(str(checkpoint)).evidence_from == "selected"
-    write_profile(checkpoint, PRISM_NO_THINK, evidence_from="extractive")
-    with pytest.raises(ModelError, match=r"prism\.json: evidence_from: expected model or selected"):
-        assert resolve_model(str(checkpoint)).evidence_from
+@pytest.mark.parametrize(
+    ("name", "wrong", "expected"),
+    [
+        ("window_tokens", "48", "a number of tokens from 32"),
+        ("window_tokens", 31, "a number of tokens from 32"),
+        ("window_tokens", True, "a number of tokens from 32"),
+        ("evidence_from", "extractive", "model or selected"),
+        ("fuse", 1.5, "the first stage's weight, 0 to 1"),
+        ("fuse", "rrf", "the first stage's weight, 0 to 1"),
+        ("fuse", True, "the first stage's weight, 0 to 1"),
+    ],
+)
+def test_a_wrong_default_of_prism_json_is_named(
+    checkpoint: Path, name: str, wrong: object, expected: str
+) -> None:
+    write_profile(checkpoint, PRISM_NO_THINK)
+    path = checkpoint / "prism.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: wrong}))
+    with pytest.raises(ModelError, match=rf"prism\.json: {name}: expected {expected}, found"):
+        load_model(str(checkpoint))
 
 
-def test_prism_tiny_selects_its_evidence() -> None:
-    assert resolve_model("hf:prism-tiny").evidence_from == "selected"
+def test_prism_tiny_selects_its_evidence_and_is_fused() -> None:
+    defaults = resolve_model("hf:prism-tiny").defaults
+    assert (defaults.evidence_from, defaults.fuse) == ("selected", 0.5)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"profile": 3, "profile_hash": ""}', "{}"])

@@ -688,3 +688,18 @@ def test_scattered_rows_have_no_fused_score_and_an_old_one_is_gone(tmp_path: Pat
     assert [row["rank"] for row in output] == [None, 1, None]
     (plain,), _, _ = rerank(tmp_path / "plain", [between])
     assert "fused_score" not in plain
+
+
+def test_a_models_own_weight_counts_only_where_the_first_stage_is_known(tmp_path: Path) -> None:
+    """And what is no number is no score of a first stage, but no fault either."""
+    known = scored((3, 0), (1, 30), (2, 10))
+    unknown = [
+        make_pair(query_id="o", query="other", doc_id=f"e{at}", document=f"{at}", source_score="x")
+        for at in (1, 2)
+    ]
+    output, _, _ = rerank(tmp_path, [*known, *unknown], own_fuse=0.6)
+    assert [row.get("fused_score") for row in output] == [0.4, 0.6, 0.4, None, None]
+    assert [row["rank"] for row in output] == [2, 1, 3, 2, 1]
+    assert all("fused_score" not in row for row in output[3:])
+    alone, _, _ = rerank(tmp_path / "alone", known, fuse=0.0, own_fuse=0.6)
+    assert [row["rank"] for row in alone] == [1, 3, 2]

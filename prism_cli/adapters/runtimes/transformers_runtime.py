@@ -51,8 +51,7 @@ class TransformersReranker:
 
     Attributes:
         batch_tokens: current tail tokens of a batch; halved when memory runs out.
-        window_tokens: most document tokens that the model reads well at once; None if not stated.
-        evidence_from: the source of evidence that the model states; None if not stated.
+        defaults: those that the model states.
 
     Raises:
         ModelError: tokenizer or architecture is not supported.
@@ -67,8 +66,7 @@ class TransformersReranker:
         batch_tokens: int | None = None,
     ) -> None:
         self.loaded = loaded
-        self.window_tokens = loaded.window_tokens
-        self.evidence_from = loaded.evidence_from
+        self.defaults = loaded.defaults
         self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, max_tokens)
         model: Any = loaded.model
         self._attention = str(model.config._attn_implementation)

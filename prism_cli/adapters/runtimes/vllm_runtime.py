@@ -14,6 +14,7 @@ from typing import Any
 
 from prism_cli.adapters.runtimes.text_writer import CLOSING, CONTRIBUTION_CLOSING
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
+from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.errors import MissingPackageError, ModelError, RowError, first_line
 from prism_cli.generator_drivers import in_step
 from prism_cli.modeling.decoding import StopRule, tokenizer_stops
@@ -39,8 +40,7 @@ class VllmReranker:
         spec: the model as the user named it.
         fingerprint: covers everything that determines the replies.
         figures: entries of the manifest.
-        window_tokens: most document tokens that the model reads well at once; None if not stated.
-        evidence_from: the source of evidence that the model states; None if not stated.
+        defaults: those that the model states.
     """
 
     def __init__(
@@ -50,11 +50,9 @@ class VllmReranker:
         spec: str,
         fingerprint: str,
         figures: Mapping[str, object],
-        window_tokens: int | None = None,
-        evidence_from: str | None = None,
+        defaults: ModelDefaults = NO_DEFAULTS,
     ) -> None:
-        self.encoder, self.window_tokens = encoder, window_tokens
-        self.evidence_from = evidence_from
+        self.encoder, self.defaults = encoder, defaults
         self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
         self._llm = llm
         stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
@@ -232,8 +230,7 @@ def load_vllm_reranker(
         "engine": f"vllm {version_of_vllm()}", "dtype": number_type, "max_tokens": max_tokens,
     }  # fmt: skip
     identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {number_type} {max_tokens}"
-    stated = folder.window_tokens, folder.evidence_from
-    return kind(llm, encoder, spec, f"rerank {identity}", figures, *stated)
+    return kind(llm, encoder, spec, f"rerank {identity}", figures, folder.defaults)
 
 
 def version_of_vllm() -> str:

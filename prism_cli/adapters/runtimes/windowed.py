@@ -7,11 +7,13 @@ Tasks that select evidence are worked on by `evidence_selection`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from math import inf
 from typing import Protocol
 
 from prism_cli.adapters.runtimes.document_splitter import DocumentSplitter
 from prism_cli.adapters.runtimes.evidence_selection import SELECTION_RULE, Steps, selection
+from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.domain.windows import Span
 from prism_cli.generator_drivers import in_step
 from prism_cli.modeling.encode import PromptEncoder
@@ -28,10 +30,10 @@ _BATCH_TOKENS = 1 << 17
 
 
 class EncodingRuntime(RerankRuntime, Protocol):
-    """A RerankRuntime that shows its encoder, and the window that its model states."""
+    """A RerankRuntime that shows its encoder, and the defaults that its model states."""
 
     encoder: PromptEncoder
-    window_tokens: int | None
+    defaults: ModelDefaults
 
 
 class WindowedReranker:
@@ -49,13 +51,11 @@ class WindowedReranker:
     ) -> None:
         self.inner = inner
         self.encoder = inner.encoder
-        self._splitter = DocumentSplitter(inner.encoder, window_tokens, inner.window_tokens)
+        self._splitter = DocumentSplitter(
+            inner.encoder, window_tokens, inner.defaults.window_tokens
+        )
         self.cut = cut
-
-    @property
-    def evidence_from(self) -> str | None:
-        """The source of evidence that the model states."""
-        return getattr(self.inner, "evidence_from", None)
+        self.defaults = inner.defaults
 
     @property
     def spec(self) -> str:
@@ -68,7 +68,8 @@ class WindowedReranker:
 
     @property
     def figures(self) -> Mapping[str, object]:
-        stated = {"evidence_from": self.evidence_from} if self.evidence_from else {}
+        stated = asdict(replace(self.defaults, window_tokens=None))
+        stated = {name: value for name, value in stated.items() if value is not None}
         return {**self.inner.figures, **stated}
 
     @property

@@ -173,14 +173,15 @@ class _Evaluation:
         self, model: EvalModel, prepared: Sequence["_Prepared"], figures: RankingFigures
     ) -> dict[str, Any]:
         """Measure the fused systems of a model; return its part of `fusion` in metrics.json."""
-        fusion, section = self.options.fuse, dict[str, Any]()
+        asked, section = self.options.fuse, dict[str, Any]()
+        fusion = model.fuse if asked is None else asked
         if fits := [ready.fit for ready in prepared if ready.fit]:
             section = fit_weight(
                 [fit.ranked.case(fit.queries, model) for fit in fits],
                 {fit.queries.data.name: fit.source for fit in fits},
             )
-            fusion = section["weight"]
-        systems = fused_systems(model.name, fusion)
+            asked = fusion = section["weight"]
+        systems = fused_systems(model.name, fusion, reciprocal_too=asked is not None)
         for system, kind in systems.items():
             for ready in prepared:
                 case = ready.ranked.case(ready.reported, model)

@@ -87,12 +87,16 @@ def without(judged: JudgedSet, left_out: JudgedSet) -> JudgedSet:
     )
 
 
-def fused_systems(model: str, fusion: Fusion | None) -> dict[str, Fusion]:
+def fused_systems(
+    model: str, fusion: Fusion | None, *, reciprocal_too: bool = True
+) -> dict[str, Fusion]:
     """Return name -> fusion of the systems of a model; {} without fusion."""
     if fusion is None:
         return {}
     reciprocal: dict[str, Fusion] = {f"{model} {RRF}": RRF}
-    return reciprocal if fusion == RRF else {f"{model} fused": fusion, **reciprocal}
+    if fusion == RRF:
+        return reciprocal
+    return {f"{model} fused": fusion} | (reciprocal if reciprocal_too else {})
 
 
 @dataclass(frozen=True)

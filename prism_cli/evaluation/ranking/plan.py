@@ -66,11 +66,13 @@ class EvalModel:
     Attributes:
         fingerprint: of its weights and settings, computed without loading the model.
         load: called once, and only if a ranking is missing.
+        fuse: the first stage's weight that the model states; None if it states none.
     """
 
     name: str
     fingerprint: str
     load: Callable[[], MakeRequest]
+    fuse: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ class EvalOptions(EvaluationOptions):
         missing: requested set that is not available -> reason. The others are measured and
             published, and the same evaluation continues when the missing sets are there.
         tell: prints a line for people.
-        fuse: fusion of each model with the first stage.
+        fuse: fusion of each model with the first stage; None for the model's own.
         fit_fusion: fit its weight; `fit_on` names the queries, see `fusion.fit_source`.
     """
 

@@ -48,6 +48,8 @@ def eval_record(
         "first_stages": [dataset.first_stage.fingerprint for dataset in sets],
         "model_fingerprints": {model.name: model.fingerprint for model in models},
     }
+    if own := {model.name: model.fuse for model in models if model.fuse is not None}:
+        config["own_fuse"] = own
     splits = [(dataset.data, options.split) for dataset in sets]
     if options.fit_fusion:
         for data, reported in splits[:]:

@@ -12,6 +12,7 @@ from prism_cli.adapters.runtimes.evidence_selection import MAX_TITLE, closed
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.extraction import MAX_SCORE_GAP
+from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.ports import Reply, RerankTask, Usage, rerank_request
 from tests.adapters.runtimes.test_windowed_input import Scripted
 
@@ -177,8 +178,6 @@ def test_the_key_says_that_evidence_is_selected(ours: WindowedReranker) -> None:
 class ScoresSentences(Scripted):
     """Says yes; the sentence that names Marta Quill is the best, and one with steam the next."""
 
-    evidence_from: str | None = None
-
     def _one(self, task: RerankTask) -> Reply:
         logit = 3.0 if "Marta Quill" in task.document else 2.6 if "Steam" in task.document else 1.0
         if not task.max_new_tokens:
@@ -198,7 +197,7 @@ def ranked(
     **options: Any,
 ) -> list[Row]:
     inner = ScoresSentences(tokenizer, contribution)
-    inner.evidence_from = own
+    inner.defaults = ModelDefaults(evidence_from=own)
     document = {"title": "The mill", "text": " ".join(SENTENCES)}
     results = Reranker(WindowedReranker(inner)).rank(QUERY, documents or [document], **options)
     return [dict(result) for result in results]

@@ -15,6 +15,7 @@ import pytest
 from prism_cli import Reranker
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
+from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.mteb import PrismReranker, _documents
@@ -115,7 +116,7 @@ def test_a_model_states_its_window_and_an_option_overrides_it(
     tiny_reranker: Path, tmp_path: Path
 ) -> None:
     stated = shutil.copytree(tiny_reranker, tmp_path / "model")
-    write_profile(stated, PRISM_NO_THINK, window_tokens=48)
+    write_profile(stated, PRISM_NO_THINK, defaults=ModelDefaults(48))
     middle = "Steam drives the mill. " * 8  # 66 tokens
     documents = [SHORT, middle, LONG]
     options: dict[str, Any] = {"warn": False, "device": "cpu", "max_tokens": 2_000}

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from prism_cli import Reranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.fidelity import entity_fidelity
+from prism_cli.domain.model_defaults import NO_DEFAULTS
 from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import Reply, RerankTask, Usage
@@ -25,7 +26,7 @@ class Scripted:
     """Reranker that says yes to what names Marta Quill, and writes one text about it."""
 
     spec = fingerprint = "fake"
-    window_tokens: int | None = None
+    defaults = NO_DEFAULTS
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, evidence: str) -> None:
         self.encoder = PromptEncoder(tokenizer, PRISM_NO_THINK, 260)

@@ -1,7 +1,7 @@
 """Fused systems of an evaluation, and the fit of their weight; models are scripted."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from prism_cli.configs.eval import EvalConfig
 from prism_cli.domain.fusion import fused_scores
 from prism_cli.domain.metrics import ranked
 from prism_cli.domain.trec import falling_scores
-from prism_cli.errors import UsageError
+from prism_cli.errors import ChangedInputError, UsageError
 from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.fusion import FusionCase, fit_queries, fit_source, fit_weight
 from prism_cli.evaluation.ranking.plan import EvalSet, RankingSet
@@ -107,6 +107,17 @@ def test_fused_systems_stand_beside_the_model_with_tests_and_runs() -> None:
     assert "sets against the first stage (p &lt;= 0.05 before correction)" in page
     assert list(run(model(Overlap(), "m"), limit=4, fuse="rrf", output=Path("r")).metrics[
         "ranking"]["mini"]) == ["bm25", "m", "m rrf"]  # fmt: skip
+
+
+def test_a_model_that_states_a_weight_is_fused_with_it_unless_another_is_asked_for() -> None:
+    states = replace(model(Overlap(-1.0), "bad"), fuse=0.75)
+    content = run(states, limit=8).metrics
+    assert list(content["ranking"]["mini"]) == ["bm25", "bad", "bad fused"]
+    assert content["fusion"] == {"bad": {"weight": 0.75}}
+    again = run(states, limit=8, fuse=0.25, overwrite=True).metrics
+    assert again["fusion"] == {"bad": {"weight": 0.25}}
+    with pytest.raises(ChangedInputError, match="own_fuse"):
+        run(replace(states, fuse=0.5), limit=8, fuse=0.25)
 
 
 def test_fit_leaves_its_queries_out_and_scores_nothing_again() -> None:

@@ -40,7 +40,7 @@ def find_sets(
     here = folders + [
         beir_qa.local_set(data, folder) for data in chosen if beir_qa.is_local(data, folder)
     ]
-    plan = [_planned(data, config, common.limit) for data in here]
+    plan = [_planned(data, config, common) for data in here]
     plan += [
         {
             "set": str(data.name),
@@ -84,12 +84,12 @@ def data_folder(folder: Path | None) -> Path:
     return folder or cache / "prism"
 
 
-def _planned(data: "BeirSet", config: "EvalConfig", limit: int | None) -> dict[str, Any]:
+def _planned(data: "BeirSet", config: "EvalConfig", common: Common) -> dict[str, Any]:
     """Return a local set's row of `print_plan`."""
     return {
         "set": str(data.name),
-        "queries": len(data.judged_queries(config.split, limit)),
-        **_fit_column(data, config, limit),
+        "queries": len(data.judged_queries(config.split, common.limit)),
+        **_fit_column(data, config, common),
         "download": "-",
         "tokens": _tokens_of(data),
     }
@@ -112,17 +112,22 @@ def check_fusion(config: "EvalConfig") -> None:
         raise UsageError(f"{option}: fuses a model with the first stage; name one with --model")
 
 
-def _fit_column(data: "BeirSet", config: "EvalConfig", limit: int | None) -> dict[str, int]:
-    """Return the number of queries beside the reported ones that models score for the fit."""
-    from prism_cli.evaluation.ranking.fusion import MOST_FIT_QUERIES, fit_source
+def _fit_column(data: "BeirSet", config: "EvalConfig", common: Common) -> dict[str, int]:
+    """Return the number of queries beside the reported ones that models score for the fit.
+
+    Raises:
+        UsageError: there are too few queries to fit on.
+    """
+    from prism_cli.evaluation.ranking.figures import JudgedSet
+    from prism_cli.evaluation.ranking.fusion import fit_queries, fit_source
 
     if not config.fit_fusion:
         return {}
     source = fit_source(data.splits, config.split, config.fit_on)
-    if isinstance(source, float):
-        return {FIT_COLUMN: 0}
-    most = min(limit or MOST_FIT_QUERIES, MOST_FIT_QUERIES)
-    return {FIT_COLUMN: len(data.judged_queries(source, most))}
+    reported = data.judged_queries(config.split, common.limit)
+    judged = JudgedSet(data, reported, data.qrels(config.split))
+    chosen = fit_queries(judged, source, config.seed, common.limit)
+    return {FIT_COLUMN: 0 if isinstance(source, float) else len(chosen.queries)}
 
 
 def _tokens_of(data: "BeirSet") -> int:

@@ -32,6 +32,12 @@ def fitted_weights(metrics: Mapping[str, Any]) -> Iterator[str]:
             weight, values = fit["weight"], fit[MAIN_MEASURE]
             count = sum(one["count"] for one in fit["queries"].values())
             queries, sets = counted(count, "query", "queries"), counted(len(fit["queries"]), "set")
+            if len(set(values.values())) == 1:
+                yield (
+                    f"{model}: all weights give the same {MAIN_MEASURE}, {values['0']:.4f}, on "
+                    f"{queries} of {sets} that are not reported: the weight is 0, the model alone"
+                )
+                continue
             yield (
                 f"{model}: the first stage's weight {weight:g} is best on {queries} of {sets} that "
                 f"are not reported: {MAIN_MEASURE} {values[f'{weight:g}']:.4f}, the model alone "

@@ -44,7 +44,7 @@ from prism_cli.evaluation.ranking.plan import (
     EvalSet,
     RankingSet,
 )
-from prism_cli.evaluation.ranking.ranked_set import FitQueries, RankedSet
+from prism_cli.evaluation.ranking.ranked_set import FitQueries, RankedSet, check_candidates
 from prism_cli.evaluation.ranking.record import PICTURE, earlier_record, eval_record
 from prism_cli.evaluation.ranking.runs import Run, RunNote, run_fingerprint
 from prism_cli.reporting.charts import svg_file
@@ -69,7 +69,8 @@ def evaluate(
     """Rank, measure, compare, publish.
 
     Raises:
-        UsageError: a model and a first stage have the same name.
+        UsageError: a model and a first stage have the same name, or a set has too few queries to
+            fit a fusion on; nothing was made.
         MissingDataError, ModelError, ChangedInputError, LockedError, StorageError, ProviderError.
         InterruptedRunError, LimitReachedError: stopped early; the same command continues.
     """
@@ -80,6 +81,11 @@ def evaluate(
             f"{', '.join(sorted(shared))}: name of the first stage and of a model; metrics.json "
             "names systems by them, so rename the run file, or give the model's path"
         )
+    if options.fit_fusion:
+        for dataset in sets:
+            queries = dataset.data.judged_queries(options.split, options.limit)
+            judged = JudgedSet(dataset.data, queries, dataset.data.qrels(options.split))
+            fit_queries(judged, _fit_source(dataset.data, options), options.seed, options.limit)
     path = options.output / METRICS
     control = Control(options.max_seconds)
     with ExitStack() as stack:
@@ -118,6 +124,10 @@ def evaluate(
     return PublishedMetrics(read_metrics(path), path, False)
 
 
+def _fit_source(data: RankingSet, options: EvalOptions) -> str | float:
+    return fit_source(data.splits, options.split, options.fit_on)
+
+
 class _Evaluation:
     def __init__(
         self,
@@ -142,6 +152,8 @@ class _Evaluation:
         options = self.options
         figures = RankingFigures(default_measures(options.top_k), options.seed)
         prepared = [self._prepare(dataset, figures) for dataset in self.sets]
+        fits = [ready.fit for ready in prepared if ready.fit]
+        check_candidates(fits)
         fusion: dict[str, Any] = {}
         for model in self.models:
             load = cache(model.load)
@@ -150,7 +162,7 @@ class _Evaluation:
                 self._measure(figures, ready.reported, model.name, model.fingerprint, run, note)
                 if ready.fit and ready.fit.ranked is not ready.ranked:
                     ready.fit.ranked.by_model(model, load)
-            fusion |= self._fuse(model, prepared, figures)
+            fusion |= self._fuse(model, prepared, fits, figures)
         write_per_query(options.output, MAIN_MEASURE, figures.of(MAIN_MEASURE), figures.ids)
         fingerprints = dict.fromkeys(dataset.first_stage.fingerprint for dataset in self.sets)
         models = {dataset.first_stage.spec: ", ".join(fingerprints) for dataset in self.sets}
@@ -170,12 +182,16 @@ class _Evaluation:
         }
 
     def _fuse(
-        self, model: EvalModel, prepared: Sequence["_Prepared"], figures: RankingFigures
+        self,
+        model: EvalModel,
+        prepared: Sequence["_Prepared"],
+        fits: Sequence[FitQueries],
+        figures: RankingFigures,
     ) -> dict[str, Any]:
         """Measure the fused systems of a model; return its part of `fusion` in metrics.json."""
         asked, section = self.options.fuse, dict[str, Any]()
         fusion = model.fuse if asked is None else asked
-        if fits := [ready.fit for ready in prepared if ready.fit]:
+        if fits:
             section = fit_weight(
                 [fit.ranked.case(fit.queries, model) for fit in fits],
                 {fit.queries.data.name: fit.source for fit in fits},
@@ -284,7 +300,7 @@ class _Evaluation:
     def _fit_queries(self, dataset: EvalSet, ranked: RankedSet) -> FitQueries:
         """Return the queries to fit a fusion on; those of another split are ranked first."""
         options, data = self.options, dataset.data
-        source = fit_source(data.splits, options.split, options.fit_on)
+        source = _fit_source(data, options)
         queries = fit_queries(ranked.judged, source, options.seed, options.limit)
         if isinstance(source, str):
             fingerprint = run_fingerprint(ranked.fingerprint, [source, queries.ids])

@@ -146,15 +146,7 @@ def fit_weight(cases: Sequence[FusionCase], sources: Mapping[str, str | float]) 
 
     Args:
         sources: set -> split, or share of its queries.
-
-    Raises:
-        UsageError: the first stage has candidates for none of the queries.
     """
-    if not any(case.run for case in cases):
-        raise UsageError(
-            "--fit-fusion: the first stage has no candidates for the queries to fit on; a run of "
-            f"another split? --fit-on {FIT_SHARE} takes a share of the reported queries"
-        )
     values = {weight: mean([case.value(weight) for case in cases]) for weight in GRID}
     weight = max(GRID, key=lambda weight: (values[weight], -weight))
     return {

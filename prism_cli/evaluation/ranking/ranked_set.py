@@ -1,11 +1,12 @@
 """A data set whose candidates a first stage has ranked, and models rank again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from prism_cli.errors import UsageError
 from prism_cli.evaluation.ranking.cached_runs import CachedRuns, Ranking
 from prism_cli.evaluation.ranking.figures import JudgedSet
-from prism_cli.evaluation.ranking.fusion import FusionCase
+from prism_cli.evaluation.ranking.fusion import FIT_SHARE, FusionCase
 from prism_cli.evaluation.ranking.plan import EvalModel
 from prism_cli.evaluation.ranking.reranking import MakeRequest
 from prism_cli.evaluation.ranking.runs import run_fingerprint
@@ -31,6 +32,11 @@ class RankedSet:
         candidates = self.first_stage, self.fingerprint
         fingerprint = self._fingerprint(model)
         return self.runs.of_model(self.judged, model.name, load, fingerprint, candidates)
+
+    def has_candidates(self, queries: JudgedSet) -> bool:
+        """Return whether the first stage has candidates for any of the queries."""
+        candidates, _ = self.runs.find(self.judged.data.name, self.first_stage, self.fingerprint)
+        return any(candidates.get(query_id) for query_id in queries.ids)
 
     def case(self, queries: JudgedSet, model: EvalModel) -> FusionCase:
         """Return both rankings of some of the queries, after `by_model`."""
@@ -58,3 +64,12 @@ class FitQueries:
     ranked: RankedSet
     queries: JudgedSet
     source: str | float
+
+
+def check_candidates(fits: Sequence[FitQueries]) -> None:
+    """Raise UsageError where there are queries to fit on, and none has candidates."""
+    if fits and not any(fit.ranked.has_candidates(fit.queries) for fit in fits):
+        raise UsageError(
+            "--fit-fusion: the first stage has no candidates for the queries to fit on; a run of "
+            f"another split? --fit-on {FIT_SHARE} takes a share of the reported queries"
+        )

@@ -9,6 +9,7 @@ import pytest
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.first_stages.bm25 import Bm25FirstStage
+from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
 from prism_cli.commands.eval_sets import check_fusion
 from prism_cli.configs.eval import EvalConfig
 from prism_cli.domain.fusion import fused_scores
@@ -19,6 +20,7 @@ from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.fusion import FusionCase, fit_queries, fit_source, fit_weight
 from prism_cli.evaluation.ranking.plan import EvalSet, RankingSet
 from prism_cli.evaluation.ranking.runs import Run, RunNote
+from prism_cli.reporting.fusion import fitted_weights
 from tests.evaluation.ranking.test_evaluate import Overlap, model, run, trec
 from tests.mini import MINI
 
@@ -67,8 +69,15 @@ def test_weight_is_the_best_mean_over_sets_whatever_their_sizes() -> None:
     assert fit["nDCG@10"]["0.55"] == pytest.approx((1 + (1 + 2 * 0.63093) / 3) / 2, abs=1e-5)
     assert fit["nDCG@10"]["0"] == pytest.approx((0.63093 + 1) / 2, abs=1e-5)
     assert fit["queries"]["two"] == {"from": 0.25, "count": 3}
+    assert "weight 0.55 is best" in next(fitted_weights({"fusion": {"m": fit}}))
+
+
+def test_weights_that_are_all_alike_are_named_as_such() -> None:
     equal = fit_weight([case("one", BOTH_RIGHT)], {"one": "dev"})
     assert equal["weight"] == 0
+    (line,) = fitted_weights({"fusion": {"m": equal}})
+    assert "all weights give the same nDCG@10, 1.0000, on 1 query of 1 set" in line
+    assert "--fuse" not in line
 
 
 def test_equal_scores_of_a_run_are_fused_as_equal() -> None:
@@ -160,6 +169,29 @@ def test_fit_on_a_split_scores_its_queries_and_reports_all_of_the_other(tmp_path
     assert len(fitted) == 9
     assert not fitted.keys() & set(reported)
     assert str(folder / "qrels" / "dev.tsv") in json.dumps(content["provenance"])
+
+
+def test_a_fit_without_queries_or_candidates_is_refused_before_a_model_is_asked(
+    tmp_path: Path,
+) -> None:
+    backend = Overlap()
+    with pytest.raises(UsageError, match="mini: no queries to fit the fusion on"):
+        run(model(backend), limit=5, fit_fusion=True, fit_on="0.99")
+    assert not Path("out").exists()
+    data = BeirSet(MINI)
+    (left_out,) = fit_queries(JudgedSet(data, data.judged_queries("test", 4), {}), 0.25, 0).ids
+    candidates = Bm25FirstStage(data.texts).search(data.judged_queries("test", 4), 2)
+    lines = [
+        f"{query_id} Q0 {doc_id} 1 {score} bm25"
+        for (query_id, _), hits in zip(data.judged_queries("test", 4), candidates, strict=True)
+        for doc_id, score in hits
+        if query_id != left_out
+    ]
+    (tmp_path / "run.trec").write_text("\n".join(lines))
+    sets = [EvalSet(data, TrecRunFirstStage(tmp_path / "run.trec"))]
+    with pytest.raises(UsageError, match="the first stage has no candidates for the queries"):
+        run(model(backend), sets=sets, limit=4, fit_fusion=True)
+    assert not backend.asked
 
 
 def test_queries_to_fit_on_are_named_or_found() -> None:

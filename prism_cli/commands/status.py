@@ -179,7 +179,11 @@ def _line(status: "RunStatus", *, short: bool = False) -> str:
         parts.append(f"{counted(status.lost, 'attempt')} lost")
     if status.label and not short:
         parts.append(status.label)
-    if status.state == "running" and not status.through:
+    if status.learning:
+        first, rows = (f"{status.learning[name]:,}" for name in ("through", "total"))
+        of = f" (of {status.total:,})" if status.total else ""
+        parts.append(f"audit rows first: {first} of {rows} through; no other row yet{of}")
+    elif status.state == "running" and not status.through:
         parts.append("no row finished yet" + (f" (of {status.total:,})" if status.total else ""))
     elif status.state != "finished" and (status.total or status.through):
         of = f" of {status.total:,}" if status.total else ""

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from prism_cli.engine.jobs import Job
-from prism_cli.engine.learning import learn
 from prism_cli.engine.progress import Progress
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.shard import ShardPass
@@ -102,7 +101,7 @@ class Batched(Spread):
         progress, fields = Progress(each.job.label, None), worker.plan.options.fields
         work = ShardPass(stage, runner, Sinks.discard(stage.outputs), progress, fields)
         try:
-            work.learning = learn(stage, worker.plan.lines(each.job), runner, fields, 0)
+            work.learn(worker.plan.lines(each.job), 0)
             work.run(worker.plan.lines(each.job, each.record.digests))
         except OUTPUT_ERRORS:
             each.record.stopped(runner.usage())

@@ -241,6 +241,8 @@ def _is_valid(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name == "pending_reasons":
         return _are_counts(value)
+    if name == "learning":
+        return _are_counts(value) and value.keys() == {"through", "total"}
     if name == "counts":
         return isinstance(value, dict) and all(
             _are_counts(count) if key == "dropped" else _is_count(count)

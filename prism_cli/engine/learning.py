@@ -1,6 +1,7 @@
 """The pass over those rows of a shard that decide how all its rows are processed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from prism_cli.engine.inflight import InFlightRows, Pending
@@ -32,12 +33,14 @@ def learn(
     lines: Iterable[Line],
     runner: RequestRunner,
     fields: Mapping[str, str],
+    shown: Callable[[InFlightRows], AbstractContextManager[None]],
     missing_share: float = MISSING_SHARE,
 ) -> Learning:
     """Have the stage learn from the rows of a shard that it chooses.
 
     Args:
         lines: all lines of the shard.
+        shown: context entered while the rows ask, to show their progress.
 
     Raises:
         PrismError: as for the main pass.
@@ -59,8 +62,9 @@ def learn(
 
     chosen = [line for line in lines if line[2].strip() and is_chosen(line)]
     window = InFlightRows(chosen, start, runner)
-    window.start(0, len(chosen))
-    window.ask()
+    with shown(window):
+        window.start(0, len(chosen))
+        window.ask()
     missing = sum(isinstance(result, Pending) for _, result in window.take())
     stage.finish_learning()
     if missing <= missing_share * len(chosen):

@@ -1,6 +1,8 @@
 """Progress of a run in rows, questions, cost and time left."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from prism_cli.wording import duration, rate
@@ -53,6 +55,19 @@ class Progress:
         """Add `rows` that earlier attempts did."""
         self.restart()
         self.show(self.rows + rows, self.usd, cached=self.cached + rows)
+
+    @contextmanager
+    def part(self, label: str, total: int) -> Iterator[None]:
+        """Count the rows of a part of the work during the block, before all rows from 0."""
+        before = self.label, self.total
+        self.label, self.total = f"{self.label}, {label}", total
+        self.restart()
+        try:
+            yield
+        finally:
+            self.label, self.total = before
+            self.restart()
+            self.show(0.0, self.usd, cached=0.0)
 
     def restart(self) -> None:
         """Compute the rate from now on."""

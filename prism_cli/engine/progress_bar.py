@@ -25,7 +25,10 @@ class _Bar(Progress):
         )
 
     def _changed(self) -> None:
-        self._rich.update(self._task, completed=self.rows, note=escape_invisible(self.words))
+        self._rich.update(
+            self._task, completed=self.rows, total=self.total, note=escape_invisible(self.words),
+            description=escape_invisible(self.label),
+        )  # fmt: skip
 
 
 @contextmanager

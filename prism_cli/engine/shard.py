@@ -22,7 +22,7 @@ from prism_cli.engine.counts import Counts
 from prism_cli.engine.group_starts import group_starts
 from prism_cli.engine.inflight import UNASKED, InFlightRows, Pending, Result
 from prism_cli.engine.jobs import Line
-from prism_cli.engine.learning import Learning
+from prism_cli.engine.learning import MISSING_SHARE, Learning, learn
 from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.request_runner import RequestRunner
@@ -75,7 +75,34 @@ class ShardPass:
     _questions: int = 0
     _cached_questions: int = 0
     _shown_at: float = 0.0
+    _learns: bool = False
+    _total: int | None = None
     _ids: ConsistentIds = field(default_factory=ConsistentIds)
+
+    def learn(self, lines: Iterable[Line], missing_share: float = MISSING_SHARE) -> None:
+        """Have the stage learn from rows that it chooses, before `run`.
+
+        Raises: as `run`.
+        """
+        self.learning = learn(
+            self.stage, lines, self.runner, self.fields, self._learning_shown, missing_share
+        )
+
+    @contextmanager
+    def _learning_shown(self, window: InFlightRows) -> Iterator[None]:
+        """Show the progress of rows that the stage learns from; `run` begins at 0."""
+        self._listen()
+        self._window, self._learns, self._total = window, True, self.progress.total
+        try:
+            with self.progress.part("audit rows first", len(window.lines)):
+                yield
+        finally:
+            self._window, self._learns = None, False
+            self._cached_rows, self._cached_questions = 0.0, 0
+
+    def _listen(self) -> None:
+        self.runner.on_replies = self._show
+        self.runner.on_lookup = self._looking_up
 
     def run(self, lines: Iterable[Line]) -> Counts:
         """Process all lines, in order.
@@ -83,8 +110,7 @@ class ShardPass:
         Raises:
             PrismError: the run must stop; replies so far are committed.
         """
-        self.runner.on_replies = self._show
-        self.runner.on_lookup = self._looking_up
+        self._listen()
         self.progress.nouns = self.stage.nouns
         render, named = self.stage.render, bool(self.stage.outputs)
         for row in self.stage.arrange(self._rows(lines)):
@@ -105,6 +131,8 @@ class ShardPass:
         now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
         reasons = Reasons(dict(self.pending_reasons))
         window = self._window
+        if self._learns and window:
+            return self._learning_snapshot(window)
         for result in window.results if window else ():
             if isinstance(result, Rejected):
                 now.rejected += 1
@@ -128,6 +156,17 @@ class ShardPass:
             "pending_reasons": dict(reasons),
             "questions": questions._asdict() if questions else None,
             "nouns": self.stage.nouns,
+        }
+
+    def _learning_snapshot(self, window: InFlightRows) -> dict[str, Any]:
+        at = self._position()
+        return {
+            "total": self._total,
+            "through": 0,
+            "moved": at.progress_rows,
+            "asked": self.runner.totals.asked - self.runner.totals.local,
+            "counts": self.counts.as_dict(),
+            "learning": {"through": at.rows_ended, "total": len(window.lines)},
         }
 
     def _position(self) -> _Position:

@@ -15,7 +15,6 @@ from prism_cli.engine.crash import crash_point
 from prism_cli.engine.heartbeat import Heartbeat, RowRate, refuse_claimed, remove_heartbeat
 from prism_cli.engine.job_record import count_lines
 from prism_cli.engine.jobs import Job, Line
-from prism_cli.engine.learning import learn
 from prism_cli.engine.located_rows import well_formed_rows
 from prism_cli.engine.lost_replies import check_paid_replies
 from prism_cli.engine.numbered_files import output_files
@@ -171,7 +170,7 @@ class ShardWorker:
             # Until the end, since it claims the output where locks do not.
             stack.enter_context(Heartbeat(job.record_path, work.snapshot, self._rate, **info))
             try:
-                work.learning = learn(stage, self.plan.lines(job), runner, options.fields)
+                work.learn(self.plan.lines(job))
                 lines = self.plan.lines(job, record.digests)
                 counts = work.run(_while_held(lines, claim) if claim else lines)
             finally:

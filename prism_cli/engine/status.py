@@ -47,6 +47,8 @@ class RunStatus:
             empty for commands that are not row stages.
         total: estimate of the rows expected; None if unknown.
         answered: rows in progress whose current questions are all answered.
+        learning: where the stage first learns from some rows: those that have ended (through), and
+            their number (total).
         questions: for rows that ask several questions each: answered, total (None if unknown),
             per_second, and the nouns of both.
         seconds: time worked in all attempts; for a killed one, up to its last heartbeat.
@@ -71,6 +73,7 @@ class RunStatus:
     through: int = 0
     total: int | None = None
     answered: int = 0
+    learning: dict[str, int] = field(default_factory=dict)
     questions: dict[str, Any] = field(default_factory=dict)
     reject_reasons: list[dict[str, Any]] = field(default_factory=list)
     pending_reasons: dict[str, int] = field(default_factory=dict)
@@ -217,8 +220,9 @@ def _read_status(folder: OutputFolder, name: str) -> RunStatus | None:
         status.seconds = round(status.seconds + worked_seconds(heartbeat), 3)
     if state == "running":
         status.answered = heartbeat.get("answered", 0)
+        status.learning = heartbeat.get("learning", {})
         status.rows_per_second = heartbeat.get("rows_per_second", 0.0)
-        if status.total and status.rows_per_second:
+        if status.total and status.rows_per_second and not status.learning:
             left = max(0.0, status.total - heartbeat["moved"])
             status.seconds_left = round(left / status.rows_per_second, 1)
     elif not process and f"{name}.rejects.jsonl" in folder.names:

@@ -2,6 +2,7 @@
 the shard, the settings and the replies alone."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from prism_cli.errors import LimitReachedError, ProviderError
 from prism_cli.ports import Reply, Usage
 from prism_cli.stages.panel_stopping import PanelStopping, audit_rows, learned_rows
 from prism_cli.stages.relabel import RelabelStage
+from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.fakes import ScriptedServer
 
@@ -328,3 +330,23 @@ def test_a_forecast_counts_the_votes_on_audit_rows() -> None:
     # Nothing is known of the judges: .83 is assumed, at which verdicts are settled first.
     expected = (ROWS - LEARNED) * sum(reach_probabilities([0.83] * 5)) + LEARNED * 5
     assert sum(model.calls for model in planned.models) == pytest.approx(expected, rel=0.02)
+
+
+def test_status_counts_the_audit_rows_that_are_learned_from_first() -> None:
+    class Slow(ServedJudge):
+        said: tuple[str, dict[str, Any]] | None = None
+
+        async def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+            if self.said is None:
+                self.said = "", {}
+                await asyncio.sleep(0.9)  # the others are answered; the heartbeat is renewed
+                entry = json.loads(prism("status", "out.jsonl", "--json").stdout)["outputs"][0]
+                self.said = prism("status", "out.jsonl").stdout, entry
+            return await super().answer(payloads)
+
+    judges = [*panel()[:4], Slow(SPECS[4])]
+    run(judges)
+    text, entry = judges[4].said  # type: ignore[attr-defined]
+    assert "audit rows first: 74 of 75 through; no other row yet (of 300)" in " ".join(text.split())
+    assert entry["learning"] == {"through": 74, "total": 75}
+    assert (entry["through"], entry["total"], entry["seconds_left"]) == (0, 300, None)

@@ -1,11 +1,30 @@
 """Check that a query_id has one query in all rows of a pass, and a doc_id one text in adjacent
 rows."""
 
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
+from prism_cli.engine.stage import RowStage
 from prism_cli.errors import RowError
 from prism_cli.rows.row import OneText, Row, document_text
 from prism_cli.shards.spill import SeenTexts
+
+
+def row_reader(stage: RowStage, fields: Mapping[str, str]) -> Callable[[bytes], Row]:
+    """Return a function that decodes and checks the lines of one pass, which it gets in order.
+
+    It raises RowError for a row that is rejected before the stage's `work`.
+    """
+    ids = ConsistentIds() if stage.query_rows else None
+
+    def read(raw: bytes) -> Row:
+        row = stage.decode(raw, fields)
+        stage.check(row)
+        if ids is not None:
+            ids.check(row)
+        return row
+
+    return read
 
 
 class ConsistentIds:

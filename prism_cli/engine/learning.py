@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from prism_cli.engine.consistent_ids import row_reader
 from prism_cli.engine.inflight import InFlightRows, Pending
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.request_runner import RequestRunner
@@ -48,10 +49,11 @@ def learn(
     if not stage.learns_first:
         return Learning()
 
+    read = row_reader(stage, fields)
+
     def is_chosen(line: Line) -> bool:
         try:
-            row = stage.decode(line[2], fields)
-            stage.check(row)
+            row = read(line[2])
         except RowError:
             return False  # the main pass rejects it
         return stage.learns(row)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from prism_cli.engine.consistent_ids import row_reader
 from prism_cli.engine.control import Control
 from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.stage import RowStage
@@ -16,20 +17,20 @@ def well_formed_rows(
     limit: int | None,
     control: Control,
 ) -> Iterator[LocatedRow]:
-    """Yield the rows that the stage accepts; at most `limit` of each job.
+    """Yield the rows that are not rejected before the stage's `work`; at most `limit` of each job.
 
     Raises:
         InterruptedRunError, LimitReachedError, MissingDataError.
     """
     for job in jobs:
+        read = row_reader(stage, fields)
         for count, (file, line, raw) in enumerate(read_lines(job.inputs, {}, limit, fields)):
             if count % 1024 == 0:
                 control.check()
             if not raw.strip():
                 continue
             try:
-                row = stage.decode(raw, fields)
-                stage.check(row)
+                row = read(raw)
             except RowError:
                 continue  # the main pass rejects it
             yield LocatedRow(file, line, row)

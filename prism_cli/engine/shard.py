@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from prism_cli.engine.consistent_ids import ConsistentIds
+from prism_cli.engine.consistent_ids import row_reader
 from prism_cli.engine.counts import Counts
 from prism_cli.engine.group_starts import group_starts
 from prism_cli.engine.inflight import UNASKED, InFlightRows, Pending, Result
@@ -77,7 +77,9 @@ class ShardPass:
     _shown_at: float = 0.0
     _learns: bool = False
     _total: int | None = None
-    _ids: ConsistentIds = field(default_factory=ConsistentIds)
+
+    def __post_init__(self) -> None:
+        self._read = row_reader(self.stage, self.fields)
 
     def learn(self, lines: Iterable[Line], missing_share: float = MISSING_SHARE) -> None:
         """Have the stage learn from rows that it chooses, before `run`.
@@ -244,7 +246,7 @@ class ShardPass:
         self._window = window = InFlightRows(lines, self._start_row, self.runner)
         parts = range(0, len(lines), PART_ROWS)
         if self.stage.groups:
-            window.start_groups(self._checked, self.stage.group_of, self.stage.work_group)
+            window.start_groups(self._read, self.stage.group_of, self.stage.work_group)
             parts = range(0)
         for start in parts:
             window.start(start, start + PART_ROWS)
@@ -285,7 +287,7 @@ class ShardPass:
 
     def _start_row(self, line: Line) -> Outcome | Pending | RowWork:
         self.stage.location = line[:2]
-        row = self._checked(line[2])
+        row = self._read(line[2])
         return self.learning.waits or self.stage.work(row)
 
     def _take_results(self, window: InFlightRows) -> Iterator[Row]:
@@ -295,13 +297,6 @@ class ShardPass:
                 yield result
             else:
                 yield from self._write_unusual(line, result)
-
-    def _checked(self, raw: bytes) -> Row:
-        row = self.stage.decode(raw, self.fields)
-        self.stage.check(row)
-        if self.stage.query_rows:
-            self._ids.check(row)
-        return row
 
     def _write_unusual(self, line: Line, result: Result) -> Iterator[Row]:
         name, number, raw = line

@@ -28,6 +28,11 @@ from prism_cli.rows.row import Row, doc_id, number_field, query_id, scores_field
 STOPPING_FIELDS = ("teacher_prior", "posterior", "stop", "early_verdict", "early_votes_cast")
 """Fields that only this rule writes."""
 DECIMALS = 4
+NO_RULE = (
+    f"fewer than {LEAST_ROWS} audit rows",
+    "audit rows on which more verdicts changed than --risk",
+)
+"""Why a shard has no rule: its judges are asked until the verdict is settled."""
 MOST_LEARNED = 2000
 """Most rows that a rule is learned from; further audit rows only measure it."""
 
@@ -149,10 +154,14 @@ class PanelStopping:
         place = self._hash(row)
         self._rows.append((place, AuditRow(pattern, self._score(row), place % FOLDS)))
 
-    def finish(self) -> None:
-        """Learn the rule. The order of the rows, which came as their replies did, is not used."""
+    def finish(self) -> str:
+        """Learn the rule; return why there is none, one of NO_RULE, or "". The order of the rows,
+        which came as their replies did, is not used."""
         rows = [*self._earlier, *(row for _, row in sorted(self._rows, key=repr))]
         self._checked = CheckedRule(rows, len(self.prices), self._risk, self.prices)
+        if self._checked.risk:
+            return ""
+        return NO_RULE[len(rows) >= LEAST_ROWS]
 
     def reach(self) -> list[float]:
         """Return for each judge the probability that a row is asked of it, by what is known before
@@ -232,6 +241,8 @@ def stopping_figures(
             "audit rows, as the rule asks": _share(counts.get("early asked", 0), audit_rows),
         },
     }
+    if without := {reason: counts[reason] for reason in NO_RULE if counts.get(reason)}:
+        figures["shards without a rule, asked until the verdict was settled"] = without
     if teacher:
         with_score = counts.get("with a teacher", 0)
         figures["P(yes) before the votes, of rows"] = {

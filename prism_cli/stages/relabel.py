@@ -17,6 +17,7 @@ from prism_cli.domain.voting import (
     reach_probabilities,
 )
 from prism_cli.engine.stage import ForecastRequests, RowStage
+from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import (
     Row,
@@ -197,11 +198,11 @@ class RelabelStage(RowStage):
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Choose the rows that the stopping rule of a shard is learned from."""
         assert self.stopping is not None
-        self.stopping.choose(row for row in rows if self._is_open(row))
+        self.stopping.choose(row for row in rows if self._can_be_learned(row))
 
     def learns(self, row: Row) -> bool:
         """Return whether the stopping rule is learned from a row."""
-        return self.stopping is not None and self.stopping.learns(row) and self._is_open(row)
+        return self.stopping is not None and self.stopping.learns(row) and self._can_be_learned(row)
 
     def learn(self, row: Row) -> RowWork:
         """Ask all judges at once, and keep their votes."""
@@ -218,8 +219,8 @@ class RelabelStage(RowStage):
 
     def finish_learning(self) -> None:
         """Learn the rule."""
-        if self.stopping is not None:
-            self.stopping.finish()
+        if self.stopping is not None and (reason := self.stopping.finish()):
+            self._stopping_counts[reason] += 1
 
     def forecast_requests(self, row: Row) -> ForecastRequests:
         """Yield every judge that has not voted yet, and its probability of being asked."""
@@ -284,6 +285,16 @@ class RelabelStage(RowStage):
     def _is_open(self, row: Row) -> bool:
         """Return whether a row's verdict is found by votes."""
         return not is_blank(document_text(row)) and self._known.of(row).verdict is None
+
+    def _can_be_learned(self, row: Row) -> bool:
+        """Return whether judges vote on a row; False for one that is rejected for its label."""
+        try:
+            for judge in self._panel:
+                if isinstance(judge, SourceLabelJudge):
+                    judge.vote(row)
+        except RowError:
+            return False
+        return self._is_open(row)
 
     def _pattern(self, poll: Poll) -> Pattern:
         return tuple(poll.votes.get(spec) for spec in self._order)

@@ -350,3 +350,22 @@ def test_status_counts_the_audit_rows_that_are_learned_from_first() -> None:
     assert "audit rows first: 74 of 75 through; no other row yet (of 300)" in " ".join(text.split())
     assert entry["learning"] == {"through": 74, "total": 75}
     assert (entry["through"], entry["total"], entry["seconds_left"]) == (0, 300, None)
+
+
+def test_rows_that_are_rejected_later_are_not_among_those_that_are_learned_from() -> None:
+    rows = [row | {"source_label": int(truth(row["document"]))} for row in pairs(400)]
+    for number in range(0, 400, 10):
+        rows[number]["source_label"] = "perhaps"
+        rows[number + 5] |= {"query_id": rows[1]["query_id"], "query": "another"}
+    judges = [*panel()[:4], SourceLabelJudge("source", 1)]
+    summary = run(judges, rows)
+    assert summary.counts.rejected == 80
+    figures = summary.figures
+    assert figures["rows by what ended the asking"]["audit"] == figures["audit rows"] == LEARNED
+    assert not any("without a rule" in name for name in figures)
+
+
+def test_the_summary_says_why_a_shard_has_no_rule() -> None:
+    figures = run(panel(), pairs(60)).figures
+    name = "shards without a rule, asked until the verdict was settled"
+    assert figures[name] == {"fewer than 75 audit rows": 1}

@@ -259,5 +259,5 @@ def _cost(usage: Mapping[str, float]) -> list[str]:
     asked = counted(int(usage["asked"]), "reply", "replies")
     parts = [f"{asked} asked", f"{usage.get('usd', 0.0):.4f} USD"]
     if usage.get("lost_calls"):
-        parts.append(f"{usage['lost_calls']:,} calls without a reply that may be billed")
+        parts.append(f"at most {usage['lost_calls']:,} calls without a reply that may be billed")
     return parts

@@ -35,6 +35,25 @@ def by_backend(requests: Sequence[Request]) -> list[list[Request]]:
 
 
 @dataclass(eq=False)
+class CallsInFlight:
+    """Number of calls in flight.
+
+    Attributes:
+        most: at a time, so far.
+    """
+
+    now: int = 0
+    most: int = 0
+
+    def __enter__(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+
+    def __exit__(self, *_: object) -> None:
+        self.now -= 1
+
+
+@dataclass(eq=False)
 class _BackendQueue:
     """Waiting calls to one server, and the number of workers."""
 
@@ -55,6 +74,7 @@ class CallPool:
         find: returns replies that such a run has committed meanwhile.
         next_requests: called with answered requests, after their commit and never during another;
             returns single requests to ask next.
+        in_flight: counts the calls.
     """
 
     def __init__(
@@ -67,6 +87,7 @@ class CallPool:
         in_batches: Callable[[Sequence[bytes]], Mapping[bytes, Unanswered]],
         find: Callable[[Sequence[bytes]], Mapping[bytes, Reply]],
         next_requests: Callable[[Sequence[Request]], Sequence[Request]],
+        in_flight: CallsInFlight,
     ) -> None:
         self._commit = commit
         self._control = control
@@ -74,6 +95,7 @@ class CallPool:
         self._in_batches = in_batches
         self._find = find
         self._next_requests = next_requests
+        self._in_flight = in_flight
         self._replies = replies
         self._down = down
         self._queues: dict[int, _BackendQueue] = {}
@@ -180,8 +202,9 @@ class CallPool:
             return
         refused = False
         try:
-            replies = await backend.answer(payloads)
-            await self._store(list(zip(call, replies, strict=True)))
+            with self._in_flight:  # until its reply is committed
+                replies = await backend.answer(payloads)
+                await self._store(list(zip(call, replies, strict=True)))
         except RefusalError as error:
             refused = len(call) > 1
             if not refused:

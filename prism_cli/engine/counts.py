@@ -52,7 +52,7 @@ class UsageTotals:
     Attributes:
         asked: new replies.
         local: number of them from models of this process.
-        lost_calls: calls that ended without a reply and may have been billed.
+        lost_calls: calls of this run that ended without a reply and may have been billed.
         from_ledger: cached replies.
         shared: requests equal to another one of the run.
     """

@@ -217,10 +217,11 @@ def worked_seconds(record: Mapping[str, Any]) -> float:
 
 _NUMBERS = {
     "total", "through", "answered", "moved", "found", "asked", "rows_per_second", "seconds",
-    "attempts", "job", "jobs",
+    "attempts", "job", "jobs", "in_flight",
 }  # fmt: skip
 """`through`: rows that have ended; `moved`: those, plus the finished fractions of rows in
-progress; `found`: the part of `moved` whose replies were cached."""
+progress; `found`: the part of `moved` whose replies were cached; `in_flight`: most calls at a
+time."""
 _INTEGERS = {"updated_ms", "started_ms", "moved_ms"}
 _TEXTS = {"label", "stage", "host", "ledger"}
 _REQUIRED = {"pid", "host", "updated_ms", "ended", "moved"}

@@ -65,6 +65,13 @@ def check_paid_replies(output: Path, ledger: Path, *, accept_lost: bool) -> None
                 raise _refusal(output, paid, f"{ledger} counts only {row['asked']:,} of them")
 
 
+def killed_calls(output: Path) -> int:
+    """Return the number of calls that were in flight when the last attempt at `output` was killed,
+    at most; 0 if it was not."""
+    record = read_heartbeat(output) or {"ended": True}
+    return 0 if record["ended"] else int(record.get("in_flight", 0))
+
+
 def _forget_lost_batches(ledger: Path) -> None:
     """Remove from the ledger the submissions that the batch store has lost."""
     if ledger.is_file() and ledger.stat().st_size and (lost := _lost_batches(LedgerFile(ledger))):

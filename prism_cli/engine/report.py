@@ -75,6 +75,9 @@ def summary_lines(
             f"replies: {usage.asked:,} asked, {usage.from_ledger:,} from the ledger, "
             f"{usage.shared:,} shared{cost}"
         )
+    if summary.spent["asked"] > usage.asked:
+        cost = f", {summary.spent['usd']:.4f} USD" if summary.spent["usd"] else ""
+        lines.append(f"with earlier attempts: {summary.spent['asked']:,} asked{cost}")
     lines += _figure_lines(summary.figures, figure_lines or {})
     lines += [f"rejected {place}: {reason}" for reason, place in summary.reject_examples.items()]
     for reason, count in summary.pending_reasons.items():

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from prism_cli import terminal
 from prism_cli.engine.batch.runner import BatchRunner
-from prism_cli.engine.call_pool import CallPool, by_backend
+from prism_cli.engine.call_pool import CallPool, CallsInFlight, by_backend
 from prism_cli.engine.call_pool import Unanswered as Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.engine.counts import UsageTotals
@@ -44,6 +44,7 @@ class RequestRunner:
             here, so that all models are called.
         open_batches: looks for batches that another run has sent meanwhile.
         local: runs models of this process, for the current output.
+        in_flight: calls to servers, for the current output.
     """
 
     stage: str
@@ -57,6 +58,7 @@ class RequestRunner:
     batches: BatchRunner | None = None
     open_batches: Callable[[], BatchRunner | None] | None = None
     local: LocalRunner | None = None
+    in_flight: CallsInFlight = field(default_factory=CallsInFlight)
     _output: str = ""
     _mark: int | None = None
     _ledger: Ledger | None = None
@@ -82,7 +84,7 @@ class RequestRunner:
             after_sequence: ledger replies with no higher sequence number are not used.
             refusals_after_sequence: likewise for final refusals.
         """
-        self._output, self.totals = output, UsageTotals()
+        self._output, self.totals, self.in_flight = output, UsageTotals(), CallsInFlight()
         self.after_sequence, self.refusals_after_sequence = (
             after_sequence or 0,
             refusals_after_sequence or 0,
@@ -223,6 +225,7 @@ class RequestRunner:
                 self._in_batches,
                 self._find_during_commit,
                 next_calls,
+                self.in_flight,
             )
             self._run(pool.ask_all(self._requests_to_call(missing, replies, advance)))
         finally:
@@ -276,6 +279,10 @@ class RequestRunner:
         replies.update(waiting)
         replies.update((request.key, reply) for request, reply in done)
         return [request for request in missing if request.key not in replies]
+
+    def count_killed(self, calls: int) -> None:
+        """Record calls of an earlier attempt at the current output that was killed during them."""
+        self.ledger.add_lost_calls(self._output, calls)
 
     def _count_lost(self, backend: CallBackend) -> None:
         """Record the calls without a reply since the last count: they may be billed."""

@@ -154,6 +154,7 @@ class ShardPass:
             "moved": at.progress_rows,
             "found": self._cached_rows if self._has_asked else 0.0,
             "asked": self.runner.totals.asked - self.runner.totals.local,
+            "in_flight": self.runner.in_flight.most,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
             "questions": questions._asdict() if questions else None,
@@ -167,6 +168,7 @@ class ShardPass:
             "through": 0,
             "moved": at.progress_rows,
             "asked": self.runner.totals.asked - self.runner.totals.local,
+            "in_flight": self.runner.in_flight.most,
             "counts": self.counts.as_dict(),
             "learning": {"through": at.rows_ended, "total": len(window.lines)},
         }

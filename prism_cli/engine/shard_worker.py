@@ -16,7 +16,7 @@ from prism_cli.engine.heartbeat import Heartbeat, RowRate, refuse_claimed, remov
 from prism_cli.engine.job_record import count_lines
 from prism_cli.engine.jobs import Job, Line
 from prism_cli.engine.located_rows import well_formed_rows
-from prism_cli.engine.lost_replies import check_paid_replies
+from prism_cli.engine.lost_replies import check_paid_replies, killed_calls
 from prism_cli.engine.numbered_files import output_files
 from prism_cli.engine.output_files import Leftovers
 from prism_cli.engine.progress_display import show_notice, show_progress
@@ -105,11 +105,14 @@ class ShardWorker:
             if self.plan.is_finished(job, summary, record):
                 return None
         record.plan = self.plan.stage.batch_plan()
+        killed = killed_calls(job.record_path)  # read before the attempt begins
         record.begin(
             partial(self.shared_runner.fresh_start, record) if options.fresh else None,
             self.shared_runner.for_output(record).mark if options.retry_final else None,
             alone=not may_be_claimed,
         )
+        if killed:
+            self.shared_runner.for_output(record).count_killed(killed)
         self._leftovers.remove(job)
         lost = record.manifest.lost
         if options.shard_attempts is not None and lost >= options.shard_attempts:
@@ -142,6 +145,8 @@ class ShardWorker:
         finally:
             self.work_shown = None
             summary.usage.add(runner.totals)
+            spent = record.manifest.usage
+            summary.spent.update({name: spent.get(name, 0) for name in ("asked", "usd")})
 
     def first_pass(self, stage: RowStage, job: Job) -> None:
         """Run the stage's first pass over the shard, if it needs one."""

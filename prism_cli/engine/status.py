@@ -13,6 +13,7 @@ from typing import Any
 from prism_cli.engine.batch.store import STORE_NAME, open_batches
 from prism_cli.engine.heartbeat import is_alive, read_heartbeat, worked_seconds
 from prism_cli.engine.input_changes import input_changes
+from prism_cli.engine.lost_replies import killed_calls
 from prism_cli.engine.output_files import side_path
 from prism_cli.engine.output_folder import RUN_MANIFEST, OutputFolder
 from prism_cli.engine.status_figures import last_line, questions, reject_reasons, usage
@@ -218,6 +219,8 @@ def _read_status(folder: OutputFolder, name: str) -> RunStatus | None:
         status.questions = questions(heartbeat)
     if heartbeat and (process or not heartbeat["ended"]):  # no manifest was written after it
         status.seconds = round(status.seconds + worked_seconds(heartbeat), 3)
+    if not process and (killed := killed_calls(record_path)):
+        status.usage["lost_calls"] = status.usage.get("lost_calls", 0) + killed
     if state == "running":
         status.answered = heartbeat.get("answered", 0)
         status.learning = heartbeat.get("learning", {})

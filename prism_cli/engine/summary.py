@@ -1,5 +1,6 @@
 """Summary of a run, and its exit code."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ class RunSummary:
     """Summary of a run over all its outputs.
 
     Attributes:
+        usage: of this run.
+        spent: asked and usd of all attempts at the outputs that this run worked on, as in their
+            manifests and in `prism ledger stats`.
         refused: error that lists the outputs left as they are; None if there are none.
         rejects_before: (rejected rows, all rows) of outputs finished before, by file of rejects;
             only outputs with rejects.
@@ -32,6 +36,7 @@ class RunSummary:
     side_files: list[str] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     usage: UsageTotals = field(default_factory=UsageTotals)
+    spent: Counter[str] = field(default_factory=Counter)
     figures: dict[str, Any] = field(default_factory=dict)
     pending_reasons: Reasons = field(default_factory=Reasons)
     reject_examples: RejectExamples = field(default_factory=RejectExamples)
@@ -62,6 +67,7 @@ class RunSummary:
             getattr(self, name).extend(getattr(other, name))
         self.counts.add(other.counts)
         self.usage.add(other.usage)
+        self.spent.update(other.spent)
         for reason, rows in other.pending_reasons.items():
             self.pending_reasons.add(reason, rows)
         self.reject_examples.add_all(other.reject_examples)
@@ -98,6 +104,7 @@ class RunSummary:
             "rejected_before": self.rejected_before,
             "by_others": self.by_others,
             "usage": asdict(self.usage),
+            "spent": self.spent,
             "figures": self.figures,
             "pending_reasons": self.pending_reasons,
             "refused": str(self.refused) if self.refused else None,

@@ -19,6 +19,7 @@ from tests.factories import jsonl, make_pair, make_pairs, write_jsonl
 from tests.fakes import noted
 
 RUNNER = Path(__file__).parent.parent / "stage_runner.py"
+CONCURRENCY = 4
 
 
 def command(*words: str) -> list[str]:
@@ -84,8 +85,12 @@ def test_status_of_a_running_a_killed_and_a_finished_run() -> None:
     assert stopped["counts"]["rejected"] == 3
     assert stopped["usage"]["asked"] >= entry["usage"]["asked"]
     assert stopped["seconds"] > 0
+    assert stopped["usage"]["lost_calls"] == CONCURRENCY
+    lost = f"at most {CONCURRENCY} calls without a reply that may be billed"
+    assert lost in " ".join(prism("status", "out.jsonl").stdout.split())
     assert subprocess.run(command("--kind", "calls"), timeout=60).returncode == 0
     ended = one()
+    assert ended["usage"]["lost_calls"] == CONCURRENCY
     assert (ended["state"], ended["attempts"], ended["through"]) == ("finished", 2, 103)
     assert ended["counts"]["done"] == 100
     # It includes the costs of the killed attempt.

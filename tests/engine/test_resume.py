@@ -424,9 +424,10 @@ def test_fresh_asks_again_once_and_goes_on_after_a_stop_whatever_the_clock_says(
     assert sum(map(len, stopped.asked)) == 24
     clock(days)
     rest = ScriptedBatch()
-    score(rest, pairs, out, fresh=True, overwrite=True)
-    assert sum(map(len, rest.asked)) == 26
-    assert manifest(out)["usage"]["asked"] == 100
+    summary = score(rest, pairs, out, fresh=True, overwrite=True)
+    assert sum(map(len, rest.asked)) == summary.usage.asked == 26
+    assert manifest(out)["usage"]["asked"] == summary.spent["asked"] == 100
+    assert "with earlier attempts: 100 asked" in summary_lines(summary)
     once_more = ScriptedBatch()
     score(once_more, pairs, out, fresh=True, overwrite=True)
     assert sum(map(len, once_more.asked)) == 50

@@ -92,10 +92,7 @@ class Common:
             "2; redo makes it again. Grown inputs continue.",
         ),
     ] = "refuse"
-    fresh: Annotated[
-        bool,
-        _rerun_option("--fresh", help="Ignore replies in the ledger; what they cost still counts."),
-    ] = False
+    fresh: Annotated[bool, _rerun_option("--fresh", help="Ignore replies in the ledger.")] = False
     accept_lost_replies: Annotated[
         bool,
         _rerun_option(

@@ -30,6 +30,14 @@ class SourceLabelJudge:
         except ValueError as error:
             raise RowError("source_label", f"{error}, found {json_type(label)}") from None
 
+    def can_vote(self, row: Row) -> bool:
+        """Return whether `vote` does not raise."""
+        try:
+            self.vote(row)
+        except RowError:
+            return False
+        return True
+
 
 class SourceLabelTeacher:
     """Scores 1 if the judge votes yes, 0 if it votes no."""

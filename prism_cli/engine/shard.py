@@ -8,7 +8,7 @@ again, and only what the ledger lacks is asked.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -23,6 +23,7 @@ from prism_cli.engine.group_starts import group_starts
 from prism_cli.engine.inflight import UNASKED, InFlightRows, Pending, Result
 from prism_cli.engine.jobs import Line
 from prism_cli.engine.learning import MISSING_SHARE, Learning, learn
+from prism_cli.engine.line_windows import line_windows
 from prism_cli.engine.progress import Progress, QuestionCounts
 from prism_cli.engine.reasons import Reasons, RejectExamples
 from prism_cli.engine.request_runner import RequestRunner
@@ -210,7 +211,7 @@ class ShardPass:
 
     def _rows(self, lines: Iterable[Line]) -> Iterator[Row]:
         starts = group_starts(self.stage, self.fields) if self.stage.groups else None
-        windows = _windows(lines, self.counts, starts)
+        windows = line_windows(lines, self.counts, WINDOW_ROWS, WINDOW_BYTES, starts)
         for window in self._after_looking(windows) if self.stage.looks_ahead else windows:
             self.runner.control.check()
             yield from self._processed(window)
@@ -322,27 +323,3 @@ class ShardPass:
             yield from result
         else:
             raise TypeError(f"{name}:{number}: a stage returned {type(result).__name__}")
-
-
-def _windows(
-    lines: Iterable[Line], counts: Counts, starts_group: Callable[[bytes], bool] | None = None
-) -> Iterator[list[Line]]:
-    """Yield windows of lines. With groups, a window extends to the end of its last group."""
-    window: list[Line] = []
-    size, full = 0, False
-    for line in lines:
-        raw = line[2]
-        if len(raw) < 64 and not raw.strip():
-            counts.blank += 1
-            continue
-        if starts_group is not None and starts_group(raw) and full:
-            yield window
-            window, size = [], 0
-        window.append(line)
-        size += len(raw)
-        full = len(window) >= WINDOW_ROWS or size >= WINDOW_BYTES
-        if full and starts_group is None:
-            yield window
-            window, size = [], 0
-    if window:
-        yield window

@@ -17,7 +17,6 @@ from prism_cli.domain.voting import (
     reach_probabilities,
 )
 from prism_cli.engine.stage import ForecastRequests, RowStage
-from prism_cli.errors import RowError
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, RowWork, request
 from prism_cli.rows.row import (
     Row,
@@ -198,11 +197,11 @@ class RelabelStage(RowStage):
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Choose the rows that the stopping rule of a shard is learned from."""
         assert self.stopping is not None
-        self.stopping.choose(row for row in rows if self._can_be_learned(row))
+        self.stopping.choose(row for row in rows if self._is_open(row))
 
     def learns(self, row: Row) -> bool:
         """Return whether the stopping rule is learned from a row."""
-        return self.stopping is not None and self.stopping.learns(row) and self._can_be_learned(row)
+        return self.stopping is not None and self.stopping.learns(row) and self._is_open(row)
 
     def learn(self, row: Row) -> RowWork:
         """Ask all judges at once, and keep their votes."""
@@ -283,18 +282,10 @@ class RelabelStage(RowStage):
         return figures
 
     def _is_open(self, row: Row) -> bool:
-        """Return whether a row's verdict is found by votes."""
-        return not is_blank(document_text(row)) and self._known.of(row).verdict is None
-
-    def _can_be_learned(self, row: Row) -> bool:
-        """Return whether judges vote on a row; False for one that is rejected for its label."""
-        try:
-            for judge in self._panel:
-                if isinstance(judge, SourceLabelJudge):
-                    judge.vote(row)
-        except RowError:
-            return False
-        return self._is_open(row)
+        """Return whether a row's verdict is found by votes, and its own label can be read."""
+        own = (judge for judge in self._panel if isinstance(judge, SourceLabelJudge))
+        is_voted = not is_blank(document_text(row)) and self._known.of(row).verdict is None
+        return is_voted and all(judge.can_vote(row) for judge in own)
 
     def _pattern(self, poll: Poll) -> Pattern:
         return tuple(poll.votes.get(spec) for spec in self._order)

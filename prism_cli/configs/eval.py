@@ -50,9 +50,9 @@ class EvalConfig(StageConfig):
     fuse: Annotated[
         Fuse,
         Option(
-            "Fuse with the first stage, as rerank --fuse does.",
+            "As rerank --fuse.",
             metavar="W|rrf",
-            default="the model's own W, if it states one",
+            default="the model's own W",
             added=True,
         ),
     ] = None

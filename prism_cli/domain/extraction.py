@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from prism_cli.domain.languages import latin_language
 from prism_cli.domain.sentences import sentence_spans
+from prism_cli.domain.words import last_boundary
 
 MAX_CONTRIBUTION_WORDS = 25
 MAX_CONTRIBUTION_CHARS = 70
@@ -221,4 +222,4 @@ def _shortened(text: str) -> str:
     complete = [end for end in ends if end >= least and _is_closed(text[:end])]
     if complete:
         return text[: complete[-1]].rstrip(_TAIL) + stop
-    return text[:limit].rstrip(_TAIL) + "…"
+    return text[: last_boundary(text, 0, limit)].rstrip(_TAIL) + "…"

@@ -26,7 +26,7 @@ from prism_cli.domain.languages import language_difference
 from prism_cli.domain.plain_text import plain
 from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans
 from prism_cli.domain.vocabulary import broken_words, text_language
-from prism_cli.domain.words import PlacedWords, is_unspaced
+from prism_cli.domain.words import PlacedWords, is_unspaced, last_boundary
 
 MAX_SENTENCES = 2
 """Sentences of the document as evidence, as the extractive generator's."""
@@ -102,7 +102,7 @@ class GroundedDocument:
             hint: a text whose words count, too, but less.
         """
         if not self._spans:
-            return self.document.strip()[:MAX_SENTENCE_CHARS]
+            return self._beginning()
         closeness = self._closeness(hint)
         chosen = chosen_indices(closeness, MAX_SENTENCES) if any(closeness) else [0]
         for indices in (chosen, *([index] for index in _best_first(closeness))):
@@ -111,10 +111,14 @@ class GroundedDocument:
                 return text
         return joined_evidence(self.document, [self._spans[index] for index in chosen])
 
+    def _beginning(self) -> str:
+        text = self.document.strip()
+        return text[: last_boundary(text, 0, MAX_SENTENCE_CHARS)]
+
     def state(self, hint: str = "") -> str:
         """Return a contribution made from the closest sentence, by the extractive rules."""
         if not self._spans:
-            return self.document.strip()[:MAX_SENTENCE_CHARS]
+            return self._beginning()
         closeness = self._closeness(hint)
         best = best_statement(closeness, chosen_indices(closeness, MAX_SENTENCES), self._sentences)
         for index in (best, *_best_first(closeness)):

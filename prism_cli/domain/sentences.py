@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from prism_cli.domain.words import is_between_characters, last_boundary
+
 MAX_SENTENCE_CHARS = 600
-"""A longer sentence is split at a clause, else at white space, else at this length."""
+"""A longer sentence is split at a clause, else at white space, else between two characters."""
 
 _CLOSERS = "\"'”’»›)\\]}」』】）》〉"
 _STOP = re.compile(
@@ -95,11 +97,14 @@ def _line_spans(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
     for stop in _STOP.finditer(text, begin, end):
         if not _ends_here(text, start, stop, end):
             continue
-        if stop.end() - start < 12 and not _has_letter(text, start, stop.end()):
+        place = stop.end()
+        while place < end and not is_between_characters(text, place):
+            place += 1
+        if place - start < 12 and not _has_letter(text, start, place):
             # "1." belongs to what it numbers.
             continue
-        yield from _pieces(text, start, stop.end())
-        start = stop.end()
+        yield from _pieces(text, start, place)
+        start = place
     yield from _pieces(text, start, end)
 
 
@@ -164,12 +169,14 @@ def _has_word(text: str, start: int, end: int) -> bool:
 
 
 def _cut(text: str, start: int, limit: int) -> int:
-    """Return where to split: behind a clause in the second half, else at white space or `limit`."""
+    """Return where to split: behind a clause in the second half, else at white space, else between
+    two characters."""
     half = start + (limit - start) // 2
     clauses = [match.end() for match in _CLAUSE.finditer(text, half, limit)]
-    if clauses:
-        return clauses[-1]
+    for place in reversed(clauses):
+        if is_between_characters(text, place):
+            return place
     for at in range(limit - 1, half, -1):
         if text[at].isspace():
             return at
-    return limit
+    return last_boundary(text, half, limit)

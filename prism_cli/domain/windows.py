@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from prism_cli.domain.sentences import sentence_spans
-from prism_cli.domain.words import is_between_characters
+from prism_cli.domain.words import is_between_characters, last_boundary
 from prism_cli.errors import ArgumentError
 
 WINDOW, CUT = "window", "cut"
@@ -121,7 +121,7 @@ class _Splitter:
         for place in range(high, low, -1):
             if text[place - 1].isspace() and self._is_between_characters(place):
                 return place
-        return next(filter(self._is_between_characters, range(high, low, -1)), high)
+        return last_boundary(text, low, high)
 
     def start(self, low: int, end: int) -> int:
         """Return the best start in [low, end] of the window after one that ends at `end`."""

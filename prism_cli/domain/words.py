@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from itertools import accumulate
-from unicodedata import category, normalize
+from unicodedata import category, combining, normalize
 
 # Chinese, Japanese, Thai, Lao, Khmer, Myanmar: each character counts as one word.
 UNSPACED = (
@@ -12,8 +12,21 @@ UNSPACED = (
 )
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
-_JOINERS = "\u200d\ufe0e\ufe0f"
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
+# Joiners, skin tones, the letters of flags such as Scotland's; SARA AM of Thai and Lao; the vowels
+# and final consonants of Korean syllables.
+_JOINS_BEFORE = re.compile(
+    "[\u200c\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u0e33\u0eb3"
+    "\u1160-\u11ff\ud7b0-\ud7ff\uff9e\uff9f]"
+)
+# The joiner of emoji, first consonants of Korean syllables, and signs before digits or letters.
+_JOINS_AFTER = re.compile(
+    "[\u200d\u1100-\u115f\ua960-\ua97f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2"
+    "\U000110bd\U000110cd]"
+)
+_VIRAMA = 9
+_FLAG_LETTERS = re.compile("[\U0001f1e6-\U0001f1ff]")
+_MOST_FLAG_LETTERS = 1_000
+"""Letters of flags in a row that are counted, so that the time stays linear."""
 
 
 def words(text: str) -> list[str]:
@@ -72,14 +85,29 @@ class PlacedWords:
 
 
 def is_between_characters(text: str, place: int) -> bool:
-    """Return whether no character with combining marks, joiners or modifiers is split."""
+    """Return whether no character that readers see as one is split: at least where Unicode's rules
+    of extended grapheme clusters (UAX 29) allow it."""
     if not 0 < place < len(text):
         return True
     after, before = text[place], text[place - 1]
     if after.isascii() and before.isascii():
         return before != "\r" or after != "\n"
-    joined = category(after)[0] == "M" or after in _JOINERS or before == "\u200d"
-    return not joined and ord(after) not in _SKIN_TONES
+    if category(after)[0] == "M" or _JOINS_BEFORE.match(after) or _JOINS_AFTER.match(before):
+        return False
+    if combining(before) == _VIRAMA and after.isalpha():
+        return False
+    if not (_FLAG_LETTERS.match(before) and _FLAG_LETTERS.match(after)):
+        return True
+    first = place
+    while first > max(0, place - _MOST_FLAG_LETTERS) and _FLAG_LETTERS.match(text[first - 1]):
+        first -= 1
+    return (place - first) % 2 == 0
+
+
+def last_boundary(text: str, low: int, high: int) -> int:
+    """Return the last place in (low, high] between two characters, see `is_between_characters`;
+    `high` if there is none."""
+    return next((at for at in range(high, low, -1) if is_between_characters(text, at)), high)
 
 
 def _joins(char: str) -> bool:

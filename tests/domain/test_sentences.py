@@ -1,6 +1,6 @@
 """Sentence splitting by rules: boundaries, exceptions, and no lost text."""
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -105,13 +105,42 @@ def test_long_sentence_is_cut_at_a_clause_then_at_white_space() -> None:
     assert [len(sentence) for sentence in sentences("x" * 1500)] == [600, 600, 300]
 
 
+CHARACTERS = {
+    "thai": "ก็|ที่|น้ำ",
+    "family": "👨\u200d👩\u200d👧\u200d👦|1",
+    "skin tone": "👍🏽|1",
+    "flags": "🇩🇪|🇫🇷|1",
+    "flag of a country": "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f|1",
+    "text style": "☎\ufe0e|1",
+    "accents": "e\u0301\u0323",
+    "devanagari": "क्षि|क",
+    "korean": "\u1112\u1161\u11ab",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("characters", CHARACTERS.values(), ids=CHARACTERS.keys())
+@pytest.mark.parametrize("shift", range(4))
+def test_a_long_sentence_is_cut_between_characters(characters: str, shift: int) -> None:
+    whole = [*"x" * shift, *characters.split("|") * 600]
+    ends = {0, *accumulate(map(len, whole))}
+    spans = sentence_spans("".join(whole))
+    assert len(spans) > 1
+    assert {place for span in spans for place in span} <= ends
+
+
+def test_a_full_stop_keeps_its_variation_selector() -> None:
+    assert sentences("他走了。\ufe00雨停了。") == ["他走了。\ufe00", "雨停了。"]
+
+
 def test_clock_times_and_addresses_are_not_split() -> None:
     words = ["at", "06:12", "see", "https://example.org/kerrow"] * 60
     assert " ".join(sentences(" ".join(words))).split() == words
     assert all({*sentence.split()} <= {*words} for sentence in sentences(" ".join(words)))
 
 
-@pytest.mark.parametrize("piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1]."])
+@pytest.mark.parametrize(
+    "piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1].", "🇩", "x\u0301"]
+)
 @pytest.mark.timeout(60)
 def test_time_is_linear_in_the_length(piece: str) -> None:
     """Linear: a second at most. Quadratic: minutes."""

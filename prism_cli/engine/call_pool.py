@@ -197,7 +197,7 @@ class CallPool:
         payloads = [request.payload for request in call]
         if reason := self._down.get(id(backend)):
             return self._set_unanswered(call, reason)
-        estimate = backend.estimate(payloads).usd
+        estimate = backend.estimate(payloads).usd if self._control.limits_cost else 0.0
         if not self._control.reserve(estimate):
             return
         refused = False

@@ -102,6 +102,11 @@ class Control:
             time.sleep(min(left, _WAIT_SECONDS))
         self.check()
 
+    @property
+    def limits_cost(self) -> bool:
+        """True if there is a budget, so that calls must reserve their cost."""
+        return self._max_usd is not None
+
     def reserve(self, usd: float) -> bool:
         """Reserve the estimated cost of a call. If that exceeds the remaining budget, stop the run
         and return False. A call may still cost more than its estimate."""

@@ -32,12 +32,14 @@ class SharedRunner:
         """Return the request runner at the beginning of a pass over an output."""
         home = record.home
         if self._runner is None:
+            state = state_directory(home)
+            open_batches = partial(self._batch_runner, state / STORE_NAME)
             self._runner = RequestRunner(
                 self._stage,
-                lambda: Ledger(state_directory(home) / LEDGER_NAME),
+                lambda: Ledger(state / LEDGER_NAME),
                 self._control,
-                batches=self._batch_runner(home),
-                open_batches=partial(self._batch_runner, home),
+                batches=open_batches(),
+                open_batches=open_batches,
             )
         open_local = partial(open_local_ledger, local_path(home, record.record_path))
         manifest = record.manifest
@@ -62,8 +64,8 @@ class SharedRunner:
         if self._runner is not None:
             self._runner.close()
 
-    def _batch_runner(self, home: Path | None) -> BatchRunner | None:
-        path, options = state_directory(home) / STORE_NAME, self._options
+    def _batch_runner(self, path: Path) -> BatchRunner | None:
+        options = self._options
         if not options.batch and not path.exists():
             return None
         return BatchRunner(

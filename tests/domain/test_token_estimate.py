@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
+from prism_cli.domain.token_estimate import _weigh, cut_to_estimate, estimate_tokens
 
 ENGLISH = (
     "The keeper of the lighthouse wrote down the wind, the temperature and the height of the waves "
@@ -42,6 +42,13 @@ def test_estimate_counts_by_kind() -> None:
     assert estimate_tokens("海边灯塔") == 4
     assert estimate_tokens("ёёёё") == 2
     assert estimate_tokens(CHINESE) <= len(CHINESE)
+
+
+def test_a_character_counts_alone_as_in_a_cut() -> None:
+    borders = "\0\t /09:@AZ[`az{~\x7f\x80\xff\u0100\u07ff\u0800\ud800\uffff\U00010000\U0010ffff"
+    for character in borders:
+        tokens = estimate_tokens(character * 100)
+        assert estimate_tokens(character * 20) * 5 == tokens == _weigh(character) * 5
 
 
 @pytest.mark.parametrize("text", [ENGLISH * 5, CODE * 5, CHINESE * 5, ENGLISH + CHINESE * 5])

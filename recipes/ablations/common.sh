@@ -6,8 +6,10 @@
 #   TRAIN, TEST            BEIR folders; the bundled corpus's train and test part
 #   WORK                   folder of everything that is made; ablations/NAME
 #   MODEL                  what is trained further; hf:prism-tiny (hf:smollm2 starts from scratch, and needs STEPS=1000)
-#   SEEDS, STEPS           "0 1 2", and 50 optimizer steps of 8 rows each
-#   QUERIES, TOP_K         test queries, 50, and BM25's candidates for each, 10
+#   SEEDS, STEPS           "0 1 2", and 20 optimizer steps of 8 rows each
+#   QUERIES, TOP_K         test queries, 40, and BM25's candidates for each, 8
+# An arm with one seed then takes about seven minutes on two cores with AVX2, and can show large differences only; with
+# a GPU, take more: STEPS=500 QUERIES=300 TOP_K=20.
 set -euo pipefail
 
 name=$(basename "$0" .sh)
@@ -36,13 +38,13 @@ measure() {
   prism split "$rows" -o "$work/$arm" --dev-queries 0 --exclude-eval "$test"
   for seed in ${SEEDS:-0 1 2}; do
     prism train "$work/$arm/train.jsonl" -o "$work/$arm-$seed" --size tiny --model "$work/base" --seed "$((seed))" \
-      --max-steps "${STEPS:-50}" --epochs 100 --set learning_rate=3e-4 "$@"
+      --max-steps "${STEPS:-20}" --epochs 100 --set learning_rate=3e-4 "$@"
     # More test sets, such as another form of the queries: EXTRA_TESTS, separated by blanks.
     set=("$test")
     # shellcheck disable=SC2206
     [ -z "${EXTRA_TESTS:-}" ] || set+=($EXTRA_TESTS)
-    prism eval "${set[@]}" -o "$work/eval-$arm-$seed" --model "$work/$arm-$seed" --limit "${QUERIES:-50}" \
-      --top-k "${TOP_K:-10}" --dtype fast
+    prism eval "${set[@]}" -o "$work/eval-$arm-$seed" --model "$work/$arm-$seed" --limit "${QUERIES:-40}" \
+      --top-k "${TOP_K:-8}" --dtype fast
     folders+=("$arm=$work/eval-$arm-$seed")
   done
 }

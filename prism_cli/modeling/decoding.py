@@ -102,21 +102,21 @@ class Generation:
     Attributes:
         first: the token that the text starts from.
         limit: maximum number of tokens.
+        stop_rule: ends it.
         draft: proposes draft tokens; `first` is not appended to it yet.
-        stop_rule: its own, in place of the decoder's.
         tokens: the tokens generated behind `first`, without the stop token.
     """
 
     first: int
     limit: int
+    stop_rule: StopRule
     draft: PromptLookup | None = None
-    stop_rule: StopRule | None = None
     tokens: list[int] = field(default_factory=list)
     ended: bool = False
 
-    def begin(self, stop_rule: StopRule) -> None:
+    def begin(self) -> None:
         """Process `first`."""
-        self.ended = self.limit <= 0 or self.first in stop_rule.stops
+        self.ended = self.limit <= 0 or self.first in self.stop_rule.stops
         if self.draft is not None:
             self.draft.append(self.first)
 
@@ -126,7 +126,7 @@ class Generation:
         room = min(max_draft, self.limit - len(self.tokens) - 1)
         return [last, *(self.draft.propose(room) if self.draft is not None and room > 0 else ())]
 
-    def accept(self, inputs: Sequence[int], choices: Sequence[int], stop_rule: StopRule) -> int:
+    def accept(self, inputs: Sequence[int], choices: Sequence[int]) -> int:
         """Append the choices up to the first that differs from the draft.
 
         Args:
@@ -139,13 +139,13 @@ class Generation:
         accepted = 0
         for choice, proposed in zip(choices, [*inputs, None][1:], strict=True):
             accepted += 1
-            if choice in stop_rule.stops:
+            if choice in self.stop_rule.stops:
                 self.ended = True
                 break
             self.tokens.append(choice)
             if self.draft is not None:
                 self.draft.append(choice)
-            self.ended = len(self.tokens) >= self.limit or stop_rule.closed(self.tokens)
+            self.ended = len(self.tokens) >= self.limit or self.stop_rule.closed(self.tokens)
             if self.ended or choice != proposed:
                 break
         return accepted
@@ -169,12 +169,10 @@ class Decoder:
         self,
         forward: Stepper,
         head: Callable[[Tensor], Tensor],
-        stop_rule: StopRule,
         choose: Choice = greedy,
     ) -> None:
         self.counts = PassCounts()
         self._forward, self._head, self._choose = forward, head, choose
-        self._stop_rule = stop_rule
         self._state: BatchCache | None = None
         self._rows: list[tuple[int, Generation]] = []
         """Number and text of each row of the state."""
@@ -189,7 +187,7 @@ class Decoder:
             parts: batches before each text's `first`, and indices of the texts' rows; consumed.
         """
         for text in texts:
-            text.begin(text.stop_rule or self._stop_rule)
+            text.begin()
         live = self._live()
         if self._state is not None and live:
             parts = [(self._state, live), *parts]
@@ -217,7 +215,7 @@ class Decoder:
         owners = [number for (number, _), ids in zip(rows, inputs, strict=True) for _ in ids]
         choices = iter(self._choose(self._head(forward.step(state, inputs)), owners).tolist())
         accepted = [
-            text.accept(ids, [next(choices) for _ in ids], text.stop_rule or self._stop_rule)
+            text.accept(ids, [next(choices) for _ in ids])
             for (_, text), ids in zip(rows, inputs, strict=True)
         ]
         state.positions = state.positions + state.positions.new_tensor(accepted)
@@ -242,11 +240,10 @@ def decode(
     head: Callable[[Tensor], Tensor],
     state: BatchCache,
     texts: Sequence[Generation],
-    stop_rule: StopRule,
     choose: Choice = greedy,
 ) -> PassCounts:
     """Generate each of `texts` to its end; see Decoder."""
-    decoder = Decoder(forward, head, stop_rule, choose)
+    decoder = Decoder(forward, head, choose)
     decoder.add([(state, range(len(texts)))], texts)
     return decoder.run()
 

@@ -18,7 +18,7 @@ from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.prompting import CHAT_END, Profile
 from prism_cli.domain.targets import render_target
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.first_tokens import bare_tokenizer, leading_ids
+from prism_cli.modeling.first_tokens import bare_tokenizer, beginning, leading_ids
 
 _CACHED_QUERIES = 4096
 _PROBES = (
@@ -179,15 +179,20 @@ class PromptEncoder:
         """
         return self.max_tokens - len(self.prefix_ids(query)) - len(self._suffix_ids)
 
-    def token_starts(self, document: str) -> list[int]:
+    def token_starts(self, document: str, most: int | None = None) -> list[int]:
         """Return the first character of each token of a whole document.
+
+        Args:
+            most: tokens that are needed; of a long document no many more are computed.
 
         Raises:
             RowError: it is not Unicode.
         """
         lead = len(self._lead)
         try:
-            encoding = self._plain.encode(self._lead + document, add_special_tokens=False)
+            text = self._lead + document
+            text = text if most is None else beginning(self._plain, text, most)
+            encoding = self._plain.encode(text, add_special_tokens=False)
         except TypeError:
             self._checked(None, "document")
             raise

@@ -151,7 +151,8 @@ def _difference(
         if ids[0] in stops:
             break
         tokens += ids
-    same = ours.writer.decoded(Generation(encoder.yes_id, TEXT_TOKENS, tokens=tokens)) == text
+    made = Generation(encoder.yes_id, TEXT_TOKENS, ours.writer.ends[False], tokens=tokens)
+    same = ours.writer.decoded(made) == text
     return None if same else gap
 
 

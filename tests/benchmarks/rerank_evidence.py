@@ -176,7 +176,7 @@ def generated(ours: TransformersReranker, task: RerankTask) -> Generation | None
     tokens = truth_ids[0, ids.shape[1] :].tolist()
     if tokens and tokens[-1] in stops:
         tokens.pop()
-    return Generation(encoder.yes_id, task.max_new_tokens, tokens=tokens)
+    return Generation(encoder.yes_id, task.max_new_tokens, ours.writer.ends[False], tokens=tokens)
 
 
 @torch.inference_mode()

@@ -66,11 +66,14 @@ class Toy:
         state = self.state(range(ROWS))
         texts = [
             Generation(
-                self.firsts[row], limits[row], PromptLookup(sources[row]) if sources else None
+                self.firsts[row],
+                limits[row],
+                end,
+                PromptLookup(sources[row]) if sources else None,
             )
             for row in range(ROWS)
         ]
-        passes = decode(self.forward, self.head, state, texts, end)
+        passes = decode(self.forward, self.head, state, texts)
         return [text.tokens for text in texts], passes
 
     @torch.inference_mode()
@@ -151,9 +154,11 @@ def test_row_that_begins_with_a_stop_or_has_no_limit_left_is_empty(toy: Toy) -> 
 
 @torch.inference_mode()
 def test_texts_that_join_between_passes_are_those_of_a_plain_loop(toy: Toy) -> None:
-    decoder = Decoder(toy.forward, toy.head, ends(set()))
+    decoder = Decoder(toy.forward, toy.head)
     texts = [
-        Generation(toy.firsts[row], LIMIT, PromptLookup([toy.firsts[row], *toy.plain[row]]))
+        Generation(
+            toy.firsts[row], LIMIT, ends(set()), PromptLookup([toy.firsts[row], *toy.plain[row]])
+        )
         for row in range(ROWS)
     ]
     for rows in ([0, 1], [2], [4, 3]):
@@ -162,7 +167,7 @@ def test_texts_that_join_between_passes_are_those_of_a_plain_loop(toy: Toy) -> N
     while decoder.step():
         pass
     assert [text.tokens for text in texts] == toy.plain
-    decoder.add([(toy.state([1, 2]), [1])], [late := Generation(toy.firsts[2], 3)])
+    decoder.add([(toy.state([1, 2]), [1])], [late := Generation(toy.firsts[2], 3, ends(set()))])
     while decoder.step():
         pass
     assert late.tokens == toy.plain[2][:3]
@@ -170,8 +175,8 @@ def test_texts_that_join_between_passes_are_those_of_a_plain_loop(toy: Toy) -> N
 
 @torch.inference_mode()
 def test_a_text_that_is_given_up_takes_part_in_no_further_pass(toy: Toy) -> None:
-    decoder = Decoder(toy.forward, toy.head, ends(set()))
-    texts = [Generation(toy.firsts[row], LIMIT) for row in range(ROWS)]
+    decoder = Decoder(toy.forward, toy.head)
+    texts = [Generation(toy.firsts[row], LIMIT, ends(set())) for row in range(ROWS)]
     decoder.add([(toy.state(range(ROWS)), range(ROWS))], texts)
     decoder.step()
     for text in texts[1:]:

@@ -196,10 +196,10 @@ class LocalChat:
         assert state is not None
         firsts = choose(logits, range(len(questions))).tolist()
         texts = [
-            Generation(first, answer_tokens(question.prompt) - 1)
+            Generation(first, answer_tokens(question.prompt) - 1, model.ends)
             for question, first in zip(questions, firsts, strict=True)
         ]
-        decode(model.forward, model.head, state, texts, model.ends, choose)
+        decode(model.forward, model.head, state, texts, choose)
         return [
             ([], False)
             if text.first in model.ends.stops

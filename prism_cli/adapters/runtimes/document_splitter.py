@@ -9,8 +9,10 @@ from prism_cli.ports import RerankTask
 from prism_cli.rows.row import texts_digest
 from prism_cli.rows.texts import is_blank
 
+MAX_TITLE = 300
+"""Most characters of a title that is read with each part of a document, a window or a sentence."""
 _TITLE_SHARE = 4
-"""A title of at most 1 / _TITLE_SHARE of a window's tokens is read with each window."""
+"""Such a title has at most 1 / _TITLE_SHARE of a window's tokens."""
 _CACHED_DOCUMENTS = 8192
 
 
@@ -38,11 +40,8 @@ class DocumentSplitter:
     def windows(self, task: RerankTask) -> list[Span]:
         """Return the windows of a document; [] if it fits, or cannot be split."""
         limit, whole = self.limit(task), self._limit(task, self._whole_tokens)
-        size = len(task.document.encode("utf-8", "surrogatepass"))
-        if not (limit and whole):
+        if not (limit and whole) or _is_short(task.document, whole):
             return []
-        if size < whole and unicodedata.is_normalized("NFC", task.document):
-            return []  # a token has at least a byte
         key = texts_digest(task.document), limit, whole, task.body
         if key not in self._spans:
             if len(self._spans) >= _CACHED_DOCUMENTS:
@@ -58,7 +57,9 @@ class DocumentSplitter:
         """Return the range that is read of a document that is cut; None if it fits."""
         try:
             room = self._encoder.room(task.query)
-            starts = self._encoder.token_starts(task.document)
+            if _is_short(task.document, room):
+                return None
+            starts = self._encoder.token_starts(task.document, room + 1)
         except RowError:  # the runtime refuses the query, or the document
             return None
         return (0, starts[room]) if len(starts) > room else None
@@ -75,9 +76,13 @@ class DocumentSplitter:
             return None
         return min(room, tokens or room) if room >= MIN_WINDOW else None
 
+    def head(self, task: RerankTask) -> str:
+        """Return the title that is read with each part of a document; "" for a long one."""
+        return task.document[: self._head(task, self.limit(task) or 0)]
+
     def part(self, task: RerankTask, span: Span) -> RerankTask:
         """Return the task of scoring one window, which has the title too."""
-        head = task.document[: self._head(task, self.limit(task) or 0)]
+        head = self.head(task)
         return RerankTask(task.query, head + task.document[slice(*span)])
 
     def forget(self) -> None:
@@ -85,11 +90,12 @@ class DocumentSplitter:
         self._spans.clear()
 
     def _head(self, task: RerankTask, limit: int) -> int:
-        """Return the length of the title that is read with each window."""
+        """Return the length of the title that is read with each part."""
         head = task.document[: task.body]
-        if not head or len(self._encoder.document_ids([head])[0]) > limit // _TITLE_SHARE:
+        if not 0 < len(head) <= MAX_TITLE:
             return 0
-        return task.body
+        tokens = len(self._encoder.document_ids([head])[0])
+        return task.body if tokens <= limit // _TITLE_SHARE else 0
 
     def _split(self, task: RerankTask, limit: int) -> list[Span]:
         """Return windows that each have at most `limit` tokens with the title.
@@ -111,3 +117,9 @@ class DocumentSplitter:
         return [
             (start + offset, end + offset) for start, end in spans if not is_blank(text[start:end])
         ]
+
+
+def _is_short(document: str, tokens: int) -> bool:
+    """Return whether a document surely has fewer tokens, since a token has at least a byte."""
+    size = len(document.encode("utf-8", "surrogatepass"))
+    return size < tokens and unicodedata.is_normalized("NFC", document)

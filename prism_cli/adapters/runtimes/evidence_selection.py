@@ -15,23 +15,24 @@ from prism_cli.domain.grounding import MAX_SENTENCES
 from prism_cli.domain.windows import Span
 from prism_cli.ports import Reply, RerankTask, Usage, Value
 
-SELECTION_RULE = "selected 2"
+SELECTION_RULE = "selected 3"
 """Part of the request key; the number changes with the rule."""
-MAX_TITLE = 300
-"""Most characters of a title that is read with each sentence."""
 _OPENING = "<contribution>"
 _ANY_TAG = re.compile(r"\s*<\s*/?\s*(?:contribution|evidence)\b.*", re.DOTALL | re.IGNORECASE)
 Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
 """Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
 
 
-def selection(task: RerankTask) -> Steps:
+def selection(task: RerankTask, head: str) -> Steps:
     """Return the work on a task that selects: scores of the sentences, then a contribution for the
-    best ones."""
+    best ones.
+
+    Args:
+        head: title that is read with each sentence.
+    """
     body, spans = task.body, _statements(task, task.body, task.spans)
     if not spans:  # the title says it all
-        body, spans = 0, _statements(task, 0)
-    head = task.document[:body] if body <= MAX_TITLE else ""
+        body, head, spans = 0, "", _statements(task, 0)
     texts = [head + task.document[slice(*span)] for span in spans]
     scored: Sequence[Reply] = []
     if len(texts) > 1:

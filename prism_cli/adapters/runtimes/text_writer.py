@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prism_cli.modeling.decoding import (
     Decoder,
@@ -25,7 +25,14 @@ from prism_cli.modeling.prompt_lookup import PromptLookup
 
 CLOSING, CONTRIBUTION_CLOSING = "</evidence>", "</contribution>"
 """End of both texts, and of a contribution alone."""
+CLOSINGS = {False: CLOSING, True: CONTRIBUTION_CLOSING}
+"""The same, by whether it is a contribution alone."""
 _BREAK = re.compile(r"[^A-Za-z0-9]*[.!?][^A-Za-z0-9]*")
+
+
+def stop_rules(stops: set[int], tokenizer: PreTrainedTokenizerBase) -> dict[bool, StopRule]:
+    """Return what ends a text, by whether it is a contribution alone."""
+    return {alone: StopRule(stops, tokenizer, closing) for alone, closing in CLOSINGS.items()}
 
 
 class TextWriter:
@@ -36,6 +43,7 @@ class TextWriter:
 
     Attributes:
         stops: tokens that end a text.
+        ends: what ends a text, by whether it is a contribution alone.
         passes: of all texts so far.
     """
 
@@ -52,8 +60,7 @@ class TextWriter:
         self._head = whole.get_output_embeddings()
         tokenizer = encoder.tokenizer
         self.stops = {encoder.eos_id, *stop_ids(model, tokenizer)}
-        self._ends = StopRule(self.stops, tokenizer, CLOSING)
-        self._contribution_ends = StopRule(self.stops, tokenizer, CONTRIBUTION_CLOSING)
+        self.ends = stop_rules(self.stops, tokenizer)
         self._yes = encoder.yes_id
         self._drafts = drafts and forward.supports_rollback
         self._form = encoder.encode_target("yes", "x", "x")
@@ -84,7 +91,7 @@ class TextWriter:
 
     def decoder(self) -> Decoder:
         """Return a decoder for texts of this model."""
-        return Decoder(self._forward, self._head, self._ends)
+        return Decoder(self._forward, self._head)
 
     def text(self, prompt: EncodedPrompt, limit: int, contribution: bool = False) -> Generation:
         """Return the text behind a prompt, not written yet, of at most `limit` tokens.
@@ -92,12 +99,11 @@ class TextWriter:
         Args:
             contribution: it ends after the contribution.
         """
-        ends = self._contribution_ends if contribution else self._ends
-        return Generation(self._yes, limit, self._draft(prompt), ends)
+        return Generation(self._yes, limit, self.ends[contribution], self._draft(prompt))
 
     def decoded(self, text: Generation) -> str:
         """Return the decoded text, with the verdict in front."""
-        return (text.stop_rule or self._ends).text([self._yes, *text.tokens])
+        return text.stop_rule.text([self._yes, *text.tokens])
 
     def _draft(self, prompt: EncodedPrompt) -> PromptLookup | None:
         return PromptLookup(self._form + prompt.tail_ids, self._breaks) if self._drafts else None

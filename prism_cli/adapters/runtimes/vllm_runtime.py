@@ -12,12 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prism_cli.adapters.runtimes.text_writer import CLOSING, CONTRIBUTION_CLOSING
+from prism_cli.adapters.runtimes.text_writer import CLOSINGS, stop_rules
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MAX_TOKENS
 from prism_cli.domain.model_defaults import NO_DEFAULTS, ModelDefaults
 from prism_cli.errors import MissingPackageError, ModelError, RowError, first_line
 from prism_cli.generator_drivers import in_step
-from prism_cli.modeling.decoding import StopRule, tokenizer_stops
+from prism_cli.modeling.decoding import tokenizer_stops
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
 from prism_cli.modeling.loading import load_tokenizer
 from prism_cli.modeling.model_folder import resolve_model
@@ -56,10 +56,7 @@ class VllmReranker:
         self.spec, self.fingerprint, self.figures = spec, fingerprint, figures
         self._llm = llm
         stops = {encoder.eos_id, *tokenizer_stops(encoder.tokenizer)}
-        self._ends = {
-            selects: StopRule(stops, encoder.tokenizer, closing)
-            for selects, closing in ((False, CLOSING), (True, CONTRIBUTION_CLOSING))
-        }
+        self._ends = stop_rules(stops, encoder.tokenizer)
 
     @classmethod
     def start(cls, **options: Any) -> tuple[Any, Any]:
@@ -166,7 +163,7 @@ class VllmReranker:
     def _to_write(self, prompt: EncodedPrompt, limit: int, selects: bool) -> Asked:
         options = {
             "max_tokens": limit,
-            "stop": [CONTRIBUTION_CLOSING if selects else CLOSING],
+            "stop": [CLOSINGS[selects]],
             "include_stop_str_in_output": True,
             "stop_token_ids": sorted(self._ends[selects].stops),
         }

@@ -21,7 +21,7 @@ from prism_cli.ports import Reply, RerankRuntime, RerankTask, Usage, Value
 
 MAX_WRITTEN = 16
 """Most windows of a document for which texts are written."""
-_RULE = "windows 1"
+_RULE = "windows 2"
 """Part of the request key of a long document; the number changes with the splitting rule."""
 _BATCHES = 4
 """Batches of the runtime whose windows are answered together."""
@@ -146,7 +146,7 @@ class WindowedReranker:
         if task.selects:
             if self.cut and (read := self._splitter.beginning(task)):
                 task = task._replace(spans=(read,))
-            return (yield from selection(task))
+            return (yield from selection(task, self._splitter.head(task)))
         spans = self._windows(task)
         if not spans:
             (reply,) = yield [task]

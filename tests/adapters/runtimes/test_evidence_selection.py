@@ -8,7 +8,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from prism_cli import Reranker
-from prism_cli.adapters.runtimes.evidence_selection import MAX_TITLE, closed
+from prism_cli.adapters.runtimes.document_splitter import MAX_TITLE, DocumentSplitter
+from prism_cli.adapters.runtimes.evidence_selection import closed
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker, load_reranker
 from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.extraction import MAX_SCORE_GAP
@@ -167,6 +168,37 @@ def test_a_long_title_is_left_out(ours: WindowedReranker, inner: TransformersRer
     title = "mill " * (MAX_TITLE // 5) + "  "
     (reply,) = ours.answer([select(title + " ".join(SENTENCES), len(title))])
     assert selected(title + " ".join(SENTENCES), reply) == best(inner, SENTENCES)
+
+
+def test_a_short_title_that_takes_much_of_the_prompt_is_left_out(
+    ours: WindowedReranker, inner: TransformersReranker
+) -> None:
+    title = "磨" * 99 + " "
+    assert len(inner.encoder.document_ids([title])[0]) > inner.encoder.room(QUERY) / 4
+    (reply,) = ours.answer([select(title + " ".join(SENTENCES), len(title))])
+    assert selected(title + " ".join(SENTENCES), reply) == best(inner, SENTENCES)
+
+
+def test_what_is_read_of_a_document_that_is_cut_is_found_in_its_beginning(
+    inner: TransformersReranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splitter, room = DocumentSplitter(inner.encoder), inner.encoder.room(QUERY)
+    whole = LONG * 50
+    read = inner.encoder.token_starts(whole)[room]
+    tokenized: list[str] = []
+    tokenizer = inner.encoder._plain
+
+    class Counted:
+        def encode(self, text: str, **options: bool) -> Any:
+            tokenized.append(text)
+            return tokenizer.encode(text, **options)
+
+    monkeypatch.setattr(inner.encoder, "_plain", Counted())
+    assert splitter.beginning(select(whole)) == (0, read)
+    assert 0 < sum(map(len, tokenized)) < len(whole) / 4
+    tokenized.clear()
+    assert splitter.beginning(select(LONG[:40])) is None
+    assert not any(LONG[:40] in text for text in tokenized)
 
 
 def test_the_key_says_that_evidence_is_selected(ours: WindowedReranker) -> None:

@@ -295,7 +295,10 @@ class _Run:
             _absolute(base) if config.method == "lora" else None,
             figures,
             state_dict,
-            ModelDefaults(max(LEAST_WINDOW, int(self.rows.lengths("prompt").max()))),
+            ModelDefaults(
+                max(LEAST_WINDOW, int(self.rows.lengths("prompt").max())),
+                self.base.defaults.evidence_from,  # but not the weight of a fusion: scores change
+            ),
         )
         self._guard = self._guarded()
 

@@ -367,12 +367,17 @@ def test_unknown_size_and_model(toy: Toy) -> None:
 
 def test_an_adapter_is_trained_further_with_its_own_rank(toy: Toy) -> None:
     assert toy.train("--set", "max_steps=4").returncode == 0
+    stated = {"evidence_from": "selected", "fuse": 0.5}
+    for path in toy.run.glob("*/prism.json"):
+        path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | stated))
     still = ("--set", "max_steps=1", "--set", "learning_rate=1e-30", "--set", "lora.r=3")
     done = toy.train("--model", str(toy.run), *still, run="second")
     assert done.returncode == 0, done.stderr
     assert toy.adapter("second") == toy.adapter()
     note = orjson.loads((toy.folder / "second" / "last" / "prism.json").read_bytes())
     assert note["base"] == str(toy.model)
+    assert note["evidence_from"] == "selected"
+    assert "fuse" not in note, "of other scores"
     further = toy.train("--model", str(toy.run), "--set", "max_steps=3", run="third")
     assert further.returncode == 0, further.stderr
     assert toy.adapter("third") != toy.adapter()

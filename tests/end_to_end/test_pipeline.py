@@ -81,7 +81,7 @@ def test_rows_go_through_every_stage_to_a_measured_model(
     assert len(scores) == 5
     assert scores == sorted(scores, reverse=True)
     metrics = orjson.loads((folder / "eval" / "metrics.json").read_bytes())
-    measured = ["bm25", "hf:smollm2", "hf:prism-tiny", "runs/tiny"]
+    measured = ["bm25", "hf:smollm2", "hf:prism-tiny", "hf:prism-tiny fused", "runs/tiny"]
     assert list(metrics["ranking"]["corpus-test"]) == measured
 
     rerun = prism(

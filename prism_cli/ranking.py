@@ -147,7 +147,7 @@ def ranking(
         long_documents=sum("windows" in reply.value for reply in replies.values()),
         windows=sum(reply.value.get("windows", 0) for reply in replies.values()),
         behind_top_n=len(order) - len(kept),
-        fused_queries=bool(fused),
+        fused_queries=int(bool(fused)),
     )
     scored = [index for index in kept if index in logits]  # blank documents come last
     texts = QueryTexts(query, [documents[index] for index in kept], options)
@@ -220,7 +220,7 @@ def _fusion(
     Raises:
         RowError: `fuse` asks for one, and the first stage has scored no document.
     """
-    fusion = options.own_fuse if options.fuse is None else options.fuse
+    fusion = options.fusion
     if fusion is None:
         return None, []
     first_stage = first_stage_values(

@@ -90,6 +90,12 @@ def test_words_that_name_no_topic_are_searched_in_the_topics() -> None:
     assert list(listed) == [name for name in NAMES if "web search" in texts[name]]
 
 
+def test_a_search_finds_words_from_their_beginning_on() -> None:
+    shown = prism("help", "fuse")
+    assert "prism help models" in shown
+    assert "prism help cluster" not in shown  # which has "refuse" alone
+
+
 def test_help_of_a_command_is_its_options() -> None:
     assert "eval quality [OPTIONS]" in prism("help", "eval", "quality")
     assert "recipes [OPTIONS] COMMAND" in prism("help", "recipes")

@@ -1,5 +1,6 @@
 """`prism help`: the topics of the manual, which are Markdown files in `prism_cli/help`."""
 
+import re
 import sys
 from typing import Annotated
 
@@ -69,8 +70,10 @@ def show_help(
 
 
 def _mentions(words: str) -> dict[str, list[str]]:
-    """Return the topics whose text has `words`, each with the headings of these places."""
+    """Return the topics whose text has `words`, from the beginning of a word on, each with the
+    headings of these places."""
     mentions: dict[str, list[str]] = {}
+    pattern = re.compile(rf"(?<!\w){re.escape(words)}", re.IGNORECASE)
     for path in sorted(HELP.glob("*.md")):
         heading, code = "", False
         for line in path.read_text("utf-8").splitlines():
@@ -78,7 +81,7 @@ def _mentions(words: str) -> dict[str, list[str]]:
             if line.startswith("#") and not code:
                 heading = line.lstrip("# ")
             headings = mentions.get(path.stem, [])
-            if words.lower() in line.lower() and heading not in headings:
+            if pattern.search(line) and heading not in headings:
                 mentions[path.stem] = [*headings, heading]
     return mentions
 

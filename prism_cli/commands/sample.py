@@ -28,9 +28,10 @@ app = typer.Typer(
 def sample(inputs: Inputs, *, config: SampleConfig, common: Common) -> None:
     """Keep a score-balanced subset, chosen by hash of (seed, query_id, doc_id).
 
-    Or, by disagreement, the rows on which judge, teacher and student differ most. Rows without
-    teacher_score, and pairs that are too long, are dropped and counted. Scores before
-    and after are drawn here, and in OUT.histogram.svg where matplotlib is installed.
+    Or, by disagreement, the rows on which judge, teacher and student differ most; rows need two of
+    the three. Otherwise rows without teacher_score are dropped and counted, as pairs that are too
+    long are. Rows keep their order. Scores before and after are drawn here, and in
+    OUT.histogram.svg where matplotlib is installed.
     """
     from prism_cli.commands.row_run import run_row_stage
     from prism_cli.commands.wiring import token_cutter

@@ -53,8 +53,8 @@ class RelabelConfig(StageConfig):
         Literal["settled", "posterior"],
         Option(
             "settled: when further votes cannot change the verdict. posterior: when another "
-            "verdict is less likely than --risk, by the judges' votes on audit rows; cheapest "
-            "judge first.",
+            "verdict is less likely than --risk, by the judges' votes on audit rows; next is "
+            "the judge of the lowest expected cost of a settled verdict.",
             added=True,
         ),
     ] = "settled"

@@ -48,7 +48,8 @@ class RankOptions:
         skip_repeats: leave out evidence that repeats that of better documents (`domain.repeats`).
         evidence_from: one of EVIDENCE_SOURCES; None for the model's own default, else model.
         fuse: fusion with the first stage's scores, which decides the order: the first stage's
-            weight in [0, 1], or "rrf" (`domain.fusion`); None for the model's own default.
+            weight in [0, 1], or "rrf" (`domain.fusion`); 0 for none; None for the model's own
+            default.
         own_fuse: that default, for queries whose documents have the first stage's scores; None
             for the order of the reranker alone.
 
@@ -104,7 +105,12 @@ class RankOptions:
     def joint(self) -> bool:
         """True where any result depends on the other documents of the query."""
         repeats = self.evidence and self.skip_repeats
-        return self.logits_first or repeats or self.fuse is not None or self.own_fuse is not None
+        return self.logits_first or repeats or self.fusion is not None
+
+    @property
+    def fusion(self) -> Fusion | None:
+        """The fusion that holds where the first stage is known; None for the reranker alone."""
+        return (self.own_fuse if self.fuse is None else self.fuse) or None
 
     @property
     def logits_first(self) -> bool:

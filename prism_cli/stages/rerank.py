@@ -92,7 +92,7 @@ class RerankStage(RowStage):
             RowError: names the field, such as `documents[2].text`.
         """
         check_rerank_row(row)
-        if self._options.fuse is not None:
+        if self._options.fuse:
             check_first_stage(row)
 
     @property
@@ -242,7 +242,7 @@ class RerankStage(RowStage):
                 "predicted_contribution": result["contribution"],
                 "predicted_evidence": result["evidence"],
             }
-        if self._options.fuse is not None:
+        if self._options.fuse:
             predicted["fused_score"] = None  # stays so in a scattered row
         fields: Mapping[str, object] = result
         predicted |= {name: fields[key] for key, name in OPTIONAL_FIELDS.items() if key in fields}

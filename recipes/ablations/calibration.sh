@@ -4,7 +4,7 @@
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 
-prism collect "$train" -o "$work/pairs.jsonl" --limit 300 --negatives 3 --random-negatives 1
+prism collect "$train" -o "$work/pairs.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 3 --random-negatives 1
 prism relabel "$work/pairs.jsonl" -o "$work/verdicts.jsonl" --judge source
 prism distill "$work/verdicts.jsonl" -o "$work/scored.jsonl" --teacher st:minilm --calibration-exponent 1
 

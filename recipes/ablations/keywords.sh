@@ -5,7 +5,7 @@
 source "$(dirname "$0")/common.sh"
 generator=${GENERATOR:-extractive}   # without a key; a model rewrites more: deepseek/deepseek-chat
 
-prism collect "$train" -o "$work/pairs.jsonl" --limit 300 --negatives 3 --random-negatives 1
+prism collect "$train" -o "$work/pairs.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 3 --random-negatives 1
 prism rewrite-queries "$work/pairs.jsonl" -o "$work/keywords.jsonl" --generator "$generator" --fraction 0.4
 
 # The test queries as keywords: all of them, where the rules allow it.

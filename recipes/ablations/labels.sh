@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What do cheaper labels cost? Arms with verdicts on the same rows: of the first judge alone; of the panel, asked until
 # the verdict is settled; of the panel, asked until another verdict is improbable: bash labels.sh
-#   JUDGES                 the panel, cheapest first; MiniLM, and the corpus's grades at two thresholds
-#   PAIR_QUERIES           queries whose rows are labelled; 300, and from 75 on --stop posterior has enough to learn from
+#   JUDGES                 the panel; MiniLM, and the corpus's grades at two thresholds
+# From PAIR_QUERIES=75 on --stop posterior has enough to learn from.
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 read -ra judges <<<"${JUDGES:-st:minilm:0.45 source source:2}"

@@ -4,7 +4,7 @@
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 
-prism collect "$train" -o "$work/pairs.jsonl" --limit 300 --negatives 3 --random-negatives 1
+prism collect "$train" -o "$work/pairs.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 3 --random-negatives 1
 label "$work/pairs.jsonl" "$work/labelled.jsonl"
 
 measure both "$work/labelled.jsonl"

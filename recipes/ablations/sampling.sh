@@ -4,7 +4,7 @@
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 
-prism collect "$train" -o "$work/pairs.jsonl" --limit 300 --negatives 5 --random-negatives 2
+prism collect "$train" -o "$work/pairs.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 5 --random-negatives 2
 label "$work/pairs.jsonl" "$work/labelled.jsonl"
 prism sample "$work/labelled.jsonl" -o "$work/alike.jsonl" --size "${ROWS:-400}" --bins 1
 prism sample "$work/labelled.jsonl" -o "$work/balanced.jsonl" --size "${ROWS:-400}"

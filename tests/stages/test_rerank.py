@@ -701,5 +701,6 @@ def test_a_models_own_weight_counts_only_where_the_first_stage_is_known(tmp_path
     assert [row.get("fused_score") for row in output] == [0.4, 0.6, 0.4, None, None]
     assert [row["rank"] for row in output] == [2, 1, 3, 2, 1]
     assert all("fused_score" not in row for row in output[3:])
-    alone, _, _ = rerank(tmp_path / "alone", known, fuse=0.0, own_fuse=0.6)
-    assert [row["rank"] for row in alone] == [1, 3, 2]
+    alone, _, _ = rerank(tmp_path / "alone", [*known, *unknown], fuse=0.0, own_fuse=0.6)
+    assert [row["rank"] for row in alone] == [1, 3, 2, 2, 1]
+    assert all("fused_score" not in row for row in alone)

@@ -7,7 +7,6 @@ Tasks that select evidence are worked on by `evidence_selection`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from math import inf
 from typing import Protocol
 
@@ -68,8 +67,8 @@ class WindowedReranker:
 
     @property
     def figures(self) -> Mapping[str, object]:
-        stated = asdict(replace(self.defaults, window_tokens=None))
-        stated = {name: value for name, value in stated.items() if value is not None}
+        source = self.defaults.evidence_from
+        stated = {"evidence_from": source} if source else {}
         return {**self.inner.figures, **stated}
 
     @property

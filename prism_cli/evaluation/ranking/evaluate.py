@@ -190,7 +190,7 @@ class _Evaluation:
     ) -> dict[str, Any]:
         """Measure the fused systems of a model; return its part of `fusion` in metrics.json."""
         asked, section = self.options.fuse, dict[str, Any]()
-        fusion = model.fuse if asked is None else asked
+        fusion = (model.fuse if asked is None else asked) or None
         if fits:
             section = fit_weight(
                 [fit.ranked.case(fit.queries, model) for fit in fits],

@@ -125,6 +125,8 @@ def test_a_model_that_states_a_weight_is_fused_with_it_unless_another_is_asked_f
     assert content["fusion"] == {"bad": {"weight": 0.75}}
     again = run(states, limit=8, fuse=0.25, overwrite=True).metrics
     assert again["fusion"] == {"bad": {"weight": 0.25}}
+    alone = run(states, limit=8, fuse=0, overwrite=True).metrics
+    assert list(alone["ranking"]["mini"]) == ["bm25", "bad"]
     with pytest.raises(ChangedInputError, match="own_fuse"):
         run(replace(states, fuse=0.5), limit=8, fuse=0.25)
 

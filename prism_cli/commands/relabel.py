@@ -116,7 +116,8 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
         if not config.audit_from:
             note = (
                 f"--stop posterior: assumed are judges that are right in {PANEL_AGREEMENT:g} of "
-                "the rows; with --audit-from OUTPUT, what an earlier output's audit rows say"
+                "the rows. Better ones need fewer calls: label a pilot with --audit 1 and name its "
+                "output with --audit-from, for a forecast by their own votes"
             )
     stage = RelabelStage(
         judges,

@@ -9,6 +9,8 @@ from prism_cli.reporting.page import Note, Part, Section, Table
 from prism_cli.wording import counted
 
 AGAINST_FIRST_STAGE = f"sets against the first stage (p <= {SIGNIFICANT} before correction)"
+FEW_QUERIES = 30
+"""Below them a fitted weight says little."""
 
 
 def against_first_stage(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -43,6 +45,7 @@ def fitted_weights(metrics: Mapping[str, Any]) -> Iterator[str]:
                 f"are not reported: {MAIN_MEASURE} {values[f'{weight:g}']:.4f}, the model alone "
                 f"{values['0']:.4f}, the first stage {values['1']:.4f}. Use it with "
                 f"--fuse {weight:g}"
+                + ("; so few queries say little" if count < FEW_QUERIES else "")
             )
 
 

@@ -3,7 +3,8 @@
 #
 # An ablation trains each of its arms with three seeds, evaluates every model on the test set, and compares the arms
 # query by query. Each line can be run again at any time: finished work is skipped. Variables, with their defaults:
-#   TRAIN, TEST            BEIR folders with qrels/train.tsv and qrels/test.tsv; the bundled corpus's parts
+#   TRAIN, TEST            BEIR folders with qrels/train.tsv and qrels/test.tsv (`prism convert --to beir` writes
+#                          test.tsv); the bundled corpus's parts
 #   PAIR_QUERIES           queries of TRAIN to make rows of, 300
 #   WORK                   folder of everything that is made; ablations/NAME
 #   MODEL                  what is trained further; hf:prism-tiny (hf:smollm2 starts from scratch, and needs STEPS=1000)

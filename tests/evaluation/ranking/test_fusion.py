@@ -69,7 +69,9 @@ def test_weight_is_the_best_mean_over_sets_whatever_their_sizes() -> None:
     assert fit["nDCG@10"]["0.55"] == pytest.approx((1 + (1 + 2 * 0.63093) / 3) / 2, abs=1e-5)
     assert fit["nDCG@10"]["0"] == pytest.approx((0.63093 + 1) / 2, abs=1e-5)
     assert fit["queries"]["two"] == {"from": 0.25, "count": 3}
-    assert "weight 0.55 is best" in next(fitted_weights({"fusion": {"m": fit}}))
+    (line,) = fitted_weights({"fusion": {"m": fit}})
+    assert "weight 0.55 is best on 4 queries" in line
+    assert line.endswith("--fuse 0.55; so few queries say little")
 
 
 def test_weights_that_are_all_alike_are_named_as_such() -> None:

@@ -52,7 +52,7 @@ class RateLimits:
     tokens_per_minute: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take twice as long to make
 class Reply:
     """One committed reply: a value, or the reason for a final refusal.
 
@@ -281,7 +281,7 @@ class PreparedFirstStage(FirstStage, Protocol):
         """Do the remaining preparation in steps; yield the number of documents of each."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, which would take twice as long to make
 class Request:
     """One question to one backend.
 

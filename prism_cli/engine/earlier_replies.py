@@ -10,7 +10,7 @@ from prism_cli.engine.shared_runner import local_path
 from prism_cli.errors import DamagedFileError
 from prism_cli.ports import CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
-from prism_cli.shards.local_ledger import LocalLedger
+from prism_cli.shards.local_ledger import LocalLedger, decode_reply
 
 
 @dataclass
@@ -44,7 +44,7 @@ class EarlierReplies:
         if isinstance(request.backend, CallBackend):
             return self.ledger.find([key]).get(key) if self.ledger else None
         plans = self._local.find([key]).values() if self._local else ()
-        return next((entries[key].reply for entries in plans if key in entries), None)
+        return next((decode_reply(entries[key]) for entries in plans if key in entries), None)
 
     def paid(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return the keys that the ledger answers or that are in a batch."""

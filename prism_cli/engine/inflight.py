@@ -148,7 +148,7 @@ class InFlightRows:
             self._register(self.waiting)
             self._queue.ask(min(row.step for row in self.waiting), self._advance)
             self._waiting_for.clear()
-            self.waiting = self._advance_all([row for row, _ in self.in_progress()])
+            self.waiting = self._advance_all(self._unended())
 
     def take(self) -> list[tuple[Line, Result]]:
         """Return the results since the last call, each with its line."""
@@ -160,12 +160,17 @@ class InFlightRows:
     def in_progress(self) -> Iterator[tuple[ActiveRow, int]]:
         """Yield the rows that have not ended, each with the number of its requests that are
         answered. May be called by another thread."""
+        for row in self._unended():
+            yield row, self.answered(row)
+
+    def _unended(self) -> list[ActiveRow]:
         results, taken = self.results, self._taken
         end = len(results)
-        for row in self.waiting:
-            index = row.index - taken
-            if 0 <= index < end and results[index] is UNASKED:
-                yield row, self.answered(row)
+        return [
+            row
+            for row in self.waiting
+            if 0 <= (index := row.index - taken) < end and results[index] is UNASKED
+        ]
 
     def answered(self, row: ActiveRow) -> int:
         """Return the number of the row's requests that are answered. May be called by another

@@ -12,7 +12,7 @@ from prism_cli.engine.control import Control
 from prism_cli.engine.counts import UsageTotals
 from prism_cli.ports import BatchBackend, Reply, Request
 from prism_cli.shards.ledger import UNUSABLE
-from prism_cli.shards.local_ledger import LocalLedger, StoredReply
+from prism_cli.shards.local_ledger import LocalLedger, StoredReply, decode_reply
 
 Answered = tuple[Request, Reply]
 COMMIT_SECONDS = 5.0
@@ -109,7 +109,7 @@ class LocalRunner:
         for earlier in sorted(self._plans & kept.keys()):
             for key, entry in kept[earlier].items():
                 if key not in replies:
-                    replies[key] = entry.reply
+                    replies[key] = decode_reply(entry)
         batches = [
             [group[i] for i in batch if group[i].key not in replies]
             for batch in backend.plan([request.payload for request in group])
@@ -117,15 +117,15 @@ class LocalRunner:
         plan = _plan_digest(batches)
         self._plans.add(plan)
         planned = kept.get(plan, {})
+        asks_again = self._context.refusals_after_sequence > 0
         missing: list[list[Request]] = []
         for batch in filter(None, batches):
-            entries = [planned.get(request.key) for request in batch]
-            usable = [entry for entry in entries if entry is not None and self._is_usable(entry)]
-            if len(usable) < len(batch):
+            stored = [planned[request.key] for request in batch if request.key in planned]
+            if len(stored) < len(batch) or (asks_again and any(map(_is_refused, stored))):
                 missing.append(batch)
                 continue
-            for request, entry in zip(batch, usable, strict=True):
-                replies[request.key] = entry.reply
+            for request, entry in zip(batch, stored, strict=True):
+                replies[request.key] = decode_reply(entry)
         self._context.totals.from_ledger += len(replies) - before
         return plan, missing
 
@@ -147,15 +147,15 @@ class LocalRunner:
         self._context.record(done, commit)
         self._context.totals.local += len(done)
 
-    def _is_usable(self, kept: StoredReply) -> bool:
-        refused = kept.refusal is not None or kept.value.startswith(UNUSABLE)
-        return not (refused and self._context.refusals_after_sequence)
+
+def _is_refused(stored: StoredReply) -> bool:
+    value, refusal = stored
+    return refusal is not None or value.startswith(UNUSABLE)
 
 
 def _plan_digest(batches: Sequence[Sequence[Request]]) -> bytes:
     digest = blake2b(digest_size=16)
     for batch in batches:
         digest.update(len(batch).to_bytes(8, "big"))
-        for request in batch:
-            digest.update(request.key)
+        digest.update(b"".join([request.key for request in batch]))
     return digest.digest()

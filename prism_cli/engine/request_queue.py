@@ -58,7 +58,7 @@ class RequestQueue:
             PrerequisiteError: a local model cannot be used at all.
         """
         # No two have the same place, so requests are never compared.
-        requests = [request for *_, request in sorted(self._steps[step].values())]
+        requests = [place[2] for place in sorted(self._steps[step].values())]
         self._in_flight.update(
             [request.key for request in requests if request.key not in self.replies]
         )

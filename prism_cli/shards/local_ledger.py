@@ -11,7 +11,6 @@ from contextlib import closing, suppress
 from hashlib import sha256
 from os import path as paths
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 
@@ -39,16 +38,14 @@ CREATE TABLE IF NOT EXISTS replies (
 """
 
 
-class StoredReply(NamedTuple):
-    """A stored reply; `value` is a JSON object as bytes."""
+StoredReply = tuple[bytes, str | None]
+"""The columns `value`, a JSON object as bytes, and `refusal` of a reply."""
 
-    value: bytes
-    refusal: str | None
 
-    @property
-    def reply(self) -> Reply:
-        """Return the decoded reply."""
-        return Reply(orjson.loads(self.value), self.refusal)
+def decode_reply(stored: StoredReply) -> Reply:
+    """Return the reply."""
+    value, refusal = stored
+    return Reply(orjson.loads(value), refusal)
 
 
 class LocalLedger(SpendingFile):
@@ -65,12 +62,13 @@ class LocalLedger(SpendingFile):
         with self._guarded():
             for start in range(0, len(keys), _LOOKUP_KEYS):
                 part = keys[start : start + _LOOKUP_KEYS]
-                for key, plan, value, refusal in self._db.execute(
-                    "SELECT key, plan, value, refusal FROM replies "
+                rows = self._db.execute(
+                    "SELECT plan, key, value, refusal FROM replies "
                     f"WHERE key IN ({','.join('?' * len(part))})",
                     part,
-                ):
-                    replies.setdefault(plan, {})[key] = StoredReply(value, refusal)
+                ).fetchall()
+                for plan, key, value, refusal in rows:
+                    replies.setdefault(plan, {})[key] = (value, refusal)
         return replies
 
     def commit(

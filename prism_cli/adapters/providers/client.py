@@ -5,6 +5,7 @@ All backends of a provider share one client.
 
 import asyncio
 import os
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ class ProviderClient:
     Args:
         keyless: no call will be made, so the key may be missing.
         secrets: keys of all providers, to be masked in replies; the provider's own key is added.
+
+    Attributes:
+        idle_http: HTTP clients that the next calls use.
     """
 
     def __init__(
@@ -68,24 +72,26 @@ class ProviderClient:
         # Variables often end with a line break that is not part of the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
         self._secrets = Secrets([self.key, *secrets])
+        self.idle_http: list[httpx2.AsyncClient] = []
 
     @property
     def lacks_key(self) -> bool:
         """True if the provider needs a key and the environment does not have it."""
         return bool(self.provider.key_env) and not self.key
 
-    @cached_property
-    def http(self) -> httpx2.AsyncClient:
-        """The HTTP client, with one connection per slot. It follows no redirects, so that the key
-        reaches no other host."""
+    def new_http(self) -> httpx2.AsyncClient:
+        """Return an HTTP client for one call at a time: one for all would look at every connection
+        twice a call. It follows no redirects, so that the key reaches no other host."""
         return httpx2.AsyncClient(
+            verify=self._tls,
             timeout=httpx2.Timeout(self.provider.timeout_seconds),
-            limits=httpx2.Limits(
-                max_connections=self.provider.concurrency,
-                max_keepalive_connections=self.provider.concurrency,
-            ),
+            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
             follow_redirects=False,
         )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return httpx2.create_ssl_context()
 
     @cached_property
     def throttle(self) -> Throttle:
@@ -110,18 +116,22 @@ class ProviderClient:
             seconds: timeout; the provider's timeout_seconds by default.
             content: json, params, data or files, as in httpx.
         """
-        return await self.http.request(
-            method,
-            f"{self.provider.base_url}/{path}",
-            headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
-            timeout=seconds or self.provider.timeout_seconds,
-            **content,
-        )
+        http = self.idle_http.pop() if self.idle_http else self.new_http()
+        try:
+            return await http.request(
+                method,
+                f"{self.provider.base_url}/{path}",
+                headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
+                timeout=seconds or self.provider.timeout_seconds,
+                **content,
+            )
+        finally:
+            self.idle_http.append(http)
 
     async def close(self) -> None:
         """Close any open connections."""
-        if "http" in self.__dict__:
-            await self.http.aclose()
+        while self.idle_http:
+            await self.idle_http.pop().aclose()
 
     async def ask(
         self,
@@ -208,6 +218,8 @@ class ProviderClient:
 
     async def _send(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
         """Send one call; `seconds` bounds it as a whole, however slowly bytes arrive."""
+        if not self.idle_http:  # before the timeout: the first takes a tenth of a second
+            self.idle_http.append(self.new_http())
         try:
             async with asyncio.timeout(seconds):
                 response = await send()

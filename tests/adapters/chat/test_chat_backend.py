@@ -263,7 +263,9 @@ def test_an_openai_account_in_the_environment_is_sent_to_no_other_provider(
 
     with FaultServer(answers=says("yes")) as server:
         chat = backend(server)
-        chat._ref.client.http.event_hooks["request"].append(look)
+        client = chat._ref.client
+        client.idle_http.append(client.new_http())
+        client.idle_http[0].event_hooks["request"].append(look)
         asked(chat)
     assert not {name for name in _headers(requests) if name.lower().startswith("openai-")}
 

@@ -96,7 +96,7 @@ def asked(
         reply = replies[min(len(calls), len(replies)) - 1]
         return httpx2.Response(reply.status_code, headers=reply.headers, content=reply.content)
 
-    client.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    client.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
     chat = backend(client, task, answer_tokens)
 
     async def all_of_them() -> list[Any]:

@@ -36,7 +36,7 @@ def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[h
 
     ref = ProviderRegistry(load_providers()).resolve(spec)
     assert ref
-    ref.client.__dict__["http"] = httpx2.AsyncClient(transport=httpx2.MockTransport(handle))
+    ref.client.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
     backend = SearchBackend(ref, 10)
 
     async def ask() -> Reply:

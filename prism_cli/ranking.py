@@ -62,7 +62,8 @@ class Result(Texts, Windows, Fused):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Results, best first, ties by doc_id; and counts over all documents of the query.
+    """Results, best first, ties by logit, then by doc_id; and counts over all documents of the
+    query.
 
     Attributes:
         counts: documents, blank, yes, truncated, long_documents (read in windows), windows (of
@@ -136,7 +137,13 @@ def ranking(
     if fused:
         values = [-inf if value is None else value for value in fused]
     order = sorted(
-        range(len(documents)), key=lambda index: (-values[index], documents[index].doc_id, index)
+        range(len(documents)),
+        key=lambda index: (
+            -values[index],
+            -round(logits.get(index, -inf), DECIMALS),
+            documents[index].doc_id,
+            index,
+        ),
     )
     kept = order[: options.top_n]
     counts = Counter(

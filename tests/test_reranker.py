@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
@@ -80,6 +81,19 @@ def test_the_weight_that_a_model_states_orders_documents_of_a_first_stage(
     assert [one["relevance_score"] for one in alone] == sorted(
         (one["relevance_score"] for one in ours), reverse=True
     )
+
+
+def test_scores_of_a_first_stage_may_be_of_numpy_and_must_be_finite(reranker: Reranker) -> None:
+    def fused(*scores: Any, fuse: Any = 1) -> list[int]:
+        documents = [{"text": f"text {at}", "source_score": one} for at, one in enumerate(scores)]
+        results = reranker.rank(QUERIES[0], documents, evidence=False, fuse=fuse)
+        return [one["index"] for one in results]
+
+    assert fused(np.float64(1), np.float32(3), np.int64(2)) == [1, 2, 0]
+    assert fused(1, 3, 2, fuse="1") == [1, 2, 0]
+    for wrong in (float("-inf"), float("nan"), 10**400):
+        with pytest.raises(ArgumentError, match=r"documents\[1\].source_score: expected a finite"):
+            fused(1.0, wrong)
 
 
 def test_several_queries_equal_the_output_of_the_command(

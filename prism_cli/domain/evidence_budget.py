@@ -85,7 +85,7 @@ class RankOptions:
         if not 0 <= self.threshold <= 1:
             raise ArgumentError(f"threshold: expected 0 to 1, found {self.threshold}")
         try:
-            fusion_of(self.fuse)
+            object.__setattr__(self, "fuse", fusion_of(self.fuse))
         except ValueError as error:
             raise ArgumentError(f"fuse: {error}, found {self.fuse!r}") from None
 

@@ -1,10 +1,13 @@
 """Documents that a caller of the Python interface gives, checked as rows are."""
 
 from collections.abc import Mapping, Sequence
+from math import inf, isfinite
+from numbers import Real
 from typing import Any
 
 from prism_cli.errors import ArgumentError, RowError
 from prism_cli.rows.candidates import (
+    OF_FIRST_STAGE,
     Candidate,
     candidates,
     check_first_stage,
@@ -27,12 +30,33 @@ def caller_documents(query: str, documents: Documents) -> list[Candidate]:
     entries = [dict(entry) if isinstance(entry, Mapping) else entry for entry in documents]
     row = {"query": query, "documents": entries}
     try:
+        _plain_numbers(entries)
         _check_unicode(row)
         check_rerank_row(row)
         check_first_stage(row)
     except RowError as error:
         raise refused(query, error) from None
     return candidates(row)
+
+
+def _plain_numbers(entries: Sequence[Any]) -> None:
+    """Make plain floats of the first stage's scores, such as those of numpy.
+
+    Raises:
+        RowError: one is not finite; names the field.
+    """
+    for index, entry in enumerate(entries):
+        for name in OF_FIRST_STAGE if isinstance(entry, dict) else ():
+            value = entry.get(name)
+            if not isinstance(value, Real) or isinstance(value, bool):
+                continue
+            try:
+                entry[name] = float(value)
+            except OverflowError:
+                entry[name] = inf
+            if not isfinite(entry[name]):
+                found = f"expected a finite number, found {str(value)[:40]}"
+                raise RowError(f"documents[{index}].{name}", found)
 
 
 def _check_unicode(row: Mapping[str, Any]) -> None:

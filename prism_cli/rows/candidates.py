@@ -16,7 +16,7 @@ from prism_cli.rows.row import (
 )
 from prism_cli.rows.texts import nul_fault, titled
 
-_OF_FIRST_STAGE = ("source_score", "source_rank")
+OF_FIRST_STAGE = ("source_score", "source_rank")
 
 
 class Candidate(NamedTuple):
@@ -108,15 +108,15 @@ def check_first_stage(row: Row) -> None:
         found = [(f"documents[{at}].", one) for at, one in entries if isinstance(one, dict)]
     for path, entry in found:
         try:
-            for name in _OF_FIRST_STAGE:
+            for name in OF_FIRST_STAGE:
                 number_field(entry, name, -inf, inf)
         except RowError as error:
             raise RowError(path + error.field, error.reason) from None
 
 
 def _with_first_stage(candidate: Candidate, entry: Row) -> Candidate:
-    if entry.keys().isdisjoint(_OF_FIRST_STAGE):
+    if entry.keys().isdisjoint(OF_FIRST_STAGE):
         return candidate
-    values = (entry.get(name) for name in _OF_FIRST_STAGE)
+    values = (entry.get(name) for name in OF_FIRST_STAGE)
     score, rank = (value if type(value) in (int, float) else None for value in values)
     return candidate._replace(source_score=score, source_rank=rank)

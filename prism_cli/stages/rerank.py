@@ -1,9 +1,9 @@
 """Reranking: a score, a verdict and, for "yes", contribution and evidence for each document.
 
 Two shapes of rows: pairs, which keep their labels beside the predictions, and a query with its
-documents, which gets `results`, best first. Ties are ordered by doc_id; blank documents come last.
-Where the documents of a query compete (--top-n, --fuse, a budget of evidence), adjacent pair rows
-of a query are processed together.
+documents, which gets `results`, best first. Ties are ordered by logit, then by doc_id; blank
+documents come last. Where the documents of a query compete (--top-n, --fuse, a budget of evidence),
+adjacent pair rows of a query are processed together.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from typing import ClassVar
 from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
 from prism_cli.domain.windows import WINDOW
 from prism_cli.engine.stage import MAX_GROUP_ROWS, MAX_RANKED_ROWS, RowStage
+from prism_cli.errors import RowError
 from prism_cli.ports import (
     GroupWork,
     Outcome,
@@ -80,6 +81,8 @@ class RerankStage(RowStage):
         self._figures = {} if figures is None else figures
         self._counts: Counter[str] = Counter()
         self._scattered: set[bytes] = set()
+        self._alone: set[bytes] = set()
+        """Queries with too many rows for the model's own fusion."""
         self._first: bytes | None = None
         self.groups = options.joint
         self.best = BestDocuments(1)
@@ -126,11 +129,15 @@ class RerankStage(RowStage):
         """Find queries whose rows are scattered, or too many for memory: they get no rank."""
         seen = SeenTexts()
         self._scattered.clear()
-        most = MAX_GROUP_ROWS if self.groups else MAX_RANKED_ROWS
+        self._alone.clear()
+        needs_group = replace(self._options, own_fuse=None).joint
+        most = MAX_GROUP_ROWS if needs_group else MAX_RANKED_ROWS
         for number, (key, group) in enumerate(groupby(rows, self.group_of)):
             size = sum(1 for _ in group)
             if key and (seen.conflicts(key, str(number).encode()) or size > most):
                 self._scattered.add(key)
+            elif key and self.groups and size > MAX_GROUP_ROWS:
+                self._alone.add(key)
 
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Set ranks within the adjacent rows of a query; scattered rows keep null."""
@@ -179,7 +186,9 @@ class RerankStage(RowStage):
         ):
             names += ["long_documents", "windows"]
         names += ["behind_top_n"] if options.top_n is not None else []
-        names += [name for name in ("blank", "fused_queries") if counts[name]]
+        names += [
+            name for name in ("blank", "fused_queries", "unusable_source_scores") if counts[name]
+        ]
         summary |= {name: counts[name] for name in names}
         if options.evidence:
             omitted = {name: n for name, n in sorted(counts.items()) if name.startswith("omitted")}
@@ -196,6 +205,7 @@ class RerankStage(RowStage):
 
     def _with_results(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], Row]:
         """Rank a query with its documents."""
+        self._count_unusable([row])
         ranked = yield from ranking(self._runtime, row["query"], candidates(row), self._options)
         self._counts.update(ranked.counts)
         return row | {"results": ranked.results, "model": self._runtime.spec}
@@ -205,6 +215,9 @@ class RerankStage(RowStage):
         documents = [pair_candidate(row) for row in rows]
         options = self._options
         scattered = options.joint and self.group_of(rows[0]) in self._scattered
+        if self.group_of(rows[0]) in self._alone:
+            options = replace(options, own_fuse=None)
+        self._count_unusable(rows)
         if scattered:
             options = replace(options, top_n=None, skip_repeats=False, fuse=None, own_fuse=None)
             if options.rationed:  # no budget can be applied: no row gets evidence
@@ -225,6 +238,16 @@ class RerankStage(RowStage):
             row.pop("fused_score", None)  # of an earlier run
             outcomes[result["index"]] = row | self._predicted(result)
         return outcomes
+
+    def _count_unusable(self, rows: Sequence[Row]) -> None:
+        """Count rows whose first stage's scores are no numbers; with --fuse they are rejected."""
+        if self._options.fusion is None or self._options.fuse:
+            return
+        for row in rows:
+            try:
+                check_first_stage(row)
+            except RowError:
+                self._counts["unusable_source_scores"] += 1
 
     def _predicted(self, result: Result) -> Row:
         """Return the fields that are added to a pair row."""
@@ -256,7 +279,7 @@ def _with_ranks(group: list[Row]) -> list[Row]:
     return group
 
 
-def _sort_key(row: Row) -> tuple[float, str]:
+def _sort_key(row: Row) -> tuple[float, float, str]:
     """Return the sort key of a query's rows; a blank document has no logit and is last."""
-    value = row.get("fused_score", row["logit"])
-    return (inf if value is None else -value, doc_id(row))
+    logit, value = row["logit"], row.get("fused_score", row["logit"])
+    return (inf if value is None else -value, inf if logit is None else -logit, doc_id(row))

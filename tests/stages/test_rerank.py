@@ -633,7 +633,7 @@ def test_rank_and_evidence_follow_the_fused_score(tmp_path: Path) -> None:
     output, _, backend = rerank(tmp_path, rows, fuse=0.6, evidence_top=1)
     # logits scaled: 1, 0, 1/2; first stage: 0, 1, 1/3
     assert [row["fused_score"] for row in output] == [0.4, 0.6, 0.4]
-    assert [row["rank"] for row in output] == [2, 1, 3]  # equal ones by doc_id
+    assert [row["rank"] for row in output] == [2, 1, 3]  # equal ones by logit
     assert [row["logit"] for row in output] == [3, 1, 2]
     assert [row["evidence_omitted"] for row in output] == ["evidence_top", None, "evidence_top"]
     assert backend.rounds[-1] == ["1 text"]
@@ -704,3 +704,39 @@ def test_a_models_own_weight_counts_only_where_the_first_stage_is_known(tmp_path
     alone, _, _ = rerank(tmp_path / "alone", [*known, *unknown], fuse=0.0, own_fuse=0.6)
     assert [row["rank"] for row in alone] == [1, 3, 2, 2, 1]
     assert all("fused_score" not in row for row in alone)
+
+
+def test_where_two_documents_tie_in_the_middle_the_reranker_decides(tmp_path: Path) -> None:
+    for name, logits in (("one", (3, 1)), ("two", (1, 3))):
+        rows = scored((logits[0], logits[1]), (logits[1], logits[0]))
+        output, _, _ = rerank(tmp_path / name, rows, own_fuse=0.5)
+        assert [row["fused_score"] for row in output] == [0.5, 0.5]
+        assert [row["logit"] for row in output if row["rank"] == 1] == [3]
+        texts = [{"text": row["document"], "source_score": row["source_score"]} for row in rows]
+        (many,), _, _ = rerank(
+            tmp_path / f"{name} many", [{"query": "q", "documents": texts}], own_fuse=0.5
+        )
+        assert [one["logit"] for one in many["results"]] == [3, 1]
+
+
+def test_too_many_rows_for_the_models_own_fusion_are_ranked_by_the_model_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("stages.rerank", "engine.inflight", "engine.group_starts"):
+        monkeypatch.setattr(f"prism_cli.{module}.MAX_GROUP_ROWS", 2)
+    rows = scored((1, 30), (3, 0), (2, 10))
+    output, _, _ = rerank(tmp_path, rows, own_fuse=0.9)
+    assert [row["rank"] for row in output] == [3, 1, 2]
+    assert all("fused_score" not in row for row in output)
+    asked, _, _ = rerank(tmp_path / "asked", rows, fuse=0.9)
+    assert [row["rank"] for row in asked] == [None] * 3
+
+
+def test_scores_of_a_first_stage_that_are_no_numbers_are_counted(tmp_path: Path) -> None:
+    rows = [
+        make_pair(doc_id="a", document="1", source_score="3.5"),
+        make_pair(doc_id="b", document="2", source_score=2),
+    ]
+    _, summary, _ = rerank(tmp_path, rows, own_fuse=0.5)
+    assert summary.figures["unusable_source_scores"] == 1
+    assert summary.figures["fused_queries"] == 1

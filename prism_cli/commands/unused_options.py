@@ -35,4 +35,4 @@ def check_unused(
         raise UsageError(f"{options}: {refusal}")
     changed = to_dict(config, exclude_defaults=True)
     if unused := [name for name in names if name in changed]:
-        print(f"prism: {note}: {', '.join(unused)} of the settings mean nothing", file=sys.stderr)
+        print(f"prism: {note}: settings without effect: {', '.join(unused)}", file=sys.stderr)

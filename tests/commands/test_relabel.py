@@ -141,7 +141,7 @@ def test_settings_of_the_posterior_rule_are_noted_where_it_is_off() -> None:
     words = ("--recipe", "r.toml", "--stop", "settled", "--judge", "source", "-o", "out.jsonl")
     done = prism("relabel", "data.jsonl", *words)
     assert done.returncode == 0, done.stderr
-    assert "--stop posterior is off: risk, prior of the settings mean nothing" in done.stderr
+    assert "--stop posterior is off: settings without effect: risk, prior" in done.stderr
 
 
 def judge_lab(server: FaultServer, prices: list[float]) -> tuple[str, ...]:

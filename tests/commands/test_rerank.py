@@ -157,7 +157,7 @@ def test_evidence_limits_of_the_project_apply_only_with_evidence(
     assert result["evidence_omitted"] is None
     done = prism(*words, "--no-evidence", "--overwrite")
     assert done.returncode == 0, done.stderr
-    assert "evidence_top, threshold of the settings mean nothing" in done.stderr
+    assert "settings without effect: evidence_top, threshold" in done.stderr
     done = prism(*words, "--set", "evidence=false", "--max-evidence-tokens", "9", "--overwrite")
     assert done.returncode == 2
 

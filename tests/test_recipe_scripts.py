@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,23 @@ def run_script(
     words = ["bash", str(path)]
     done = subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "script",
+    sorted({*RECIPES.glob("ablations/*.sh")} - {*RECIPES.glob("ablations/common.sh")}),
+    ids=lambda path: path.stem,
+)
+def test_an_ablation_compares_three_seeds_of_each_arm(script: Path, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/test-rewritten.jsonl").touch()
+    code, calls = run_script(script, tmp_path, 0, WORK="w")
+    assert code == 0
+    assert calls[-1].startswith("prism report ")
+    arms = Counter(word.partition("=")[0] for word in calls[-1].split() if "=" in word)
+    assert len(arms) >= 2
+    assert set(arms.values()) == {3}
+    assert "bm25" not in arms, "every evaluation measures a system of that name"
 
 
 def test_scifact_gives_marked_sentences_and_unanswerable_pairs(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 
-prism collect "$train" -o "$work/random.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 0 --random-negatives 4
-prism collect "$train" -o "$work/bm25.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 4
-prism collect "$train" -o "$work/minilm.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 4 --first-stage st:minilm
+prism collect "$train" -o "$work/drawn.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 0 --random-negatives 4
+prism collect "$train" -o "$work/of-bm25.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 4
+prism collect "$train" -o "$work/of-minilm.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 4 --first-stage st:minilm
 prism collect "$train" -o "$work/mixed.jsonl" --limit "${PAIR_QUERIES:-300}" --negatives 2 --random-negatives 2
 
-for arm in random bm25 minilm mixed; do
+for arm in drawn of-bm25 of-minilm mixed; do
   label "$work/$arm.jsonl" "$work/$arm-labelled.jsonl"
   measure "$arm" "$work/$arm-labelled.jsonl"
 done

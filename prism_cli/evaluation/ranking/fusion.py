@@ -11,7 +11,7 @@ from typing import Any
 from prism_cli.domain.fusion import RRF, Fusion, fused_scores
 from prism_cli.domain.metrics import MAIN_MEASURE, mean, query_values
 from prism_cli.domain.seeded_sample import seeded_hash
-from prism_cli.domain.trec import tied_scores
+from prism_cli.domain.trec import falling_scores, tied_scores
 from prism_cli.errors import UsageError
 from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.reranking import unscored_behind
@@ -114,7 +114,8 @@ class FusionCase:
     note: RunNote
 
     def fused(self, fusion: Fusion) -> Run:
-        """Return the fused ranking; documents without a score of the model stay behind."""
+        """Return the fused ranking, ties in the model's order; documents without a score of the
+        model stay behind."""
         fused: Run = {}
         for query_id in self.judged.ids:
             if query_id not in self.run:
@@ -130,7 +131,10 @@ class FusionCase:
                 fusion,
             )
             pairs = [(one, value or 0.0) for one, value in zip(ids, values, strict=False)]
-            fused[query_id] = unscored_behind(pairs, ids[scored:])
+            pairs.sort(key=lambda pair: -pair[1])  # stable: ties keep the model's order
+            falling = falling_scores([value for _, value in pairs])
+            hits = [(one, value) for (one, _), value in zip(pairs, falling, strict=True)]
+            fused[query_id] = unscored_behind(hits, ids[scored:])
         return fused
 
     def value(self, fusion: Fusion) -> float:

@@ -40,7 +40,7 @@ def case(name: str, *runs: tuple[list[float], list[float]], unscored: int = 0) -
     for number, (logits, scores) in enumerate(runs):
         ids = "abcdef"[: len(scores)]
         candidates[str(number)] = list(zip(ids, scores, strict=True))
-        reranked[str(number)] = list(zip(ids, logits, strict=True))
+        reranked[str(number)] = ranked(list(zip(ids, logits, strict=True)))
     judged = JudgedSet(
         cast(RankingSet, Named(name)),
         [(query_id, "") for query_id in candidates],
@@ -88,6 +88,12 @@ def test_equal_scores_of_a_run_are_fused_as_equal() -> None:
     values = fused_scores(logits, [2.0, 2.0, 2.0], 0.5)
     assert [fused[name] for name in "abc"] == values
     assert fused_scores([0.0, 1.0], [1e308, -1e308], 0.5) == [0.5, 0.5]
+
+
+def test_fused_scores_that_tie_are_in_the_models_order() -> None:
+    for logits, first in (([3.0, 1.0], [2.0, 7.0]), ([1.0, 3.0], [7.0, 2.0])):
+        fused = case("one", (logits, first)).fused(0.5)["0"]
+        assert [doc for doc, _ in ranked(fused)] == (["a", "b"] if logits[0] == 3 else ["b", "a"])
 
 
 def test_documents_without_a_score_stay_behind_the_fused_ones() -> None:

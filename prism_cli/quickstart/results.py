@@ -22,7 +22,7 @@ _NAMES = {
     "hf:prism-tiny fused": "the same, fused with BM25",
     "runs/tiny": "prism-tiny, trained further",
 }
-_COMPARED = ("hf:prism-tiny", "runs/tiny")
+_COMPARED = ("hf:prism-tiny", "hf:prism-tiny fused", "runs/tiny")
 """Systems that the table compares with the untrained model."""
 
 

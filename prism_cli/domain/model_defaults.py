@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ModelDefaults:
-    """What a model reads and does best; None for what it does not state.
+    """Values that suit a model best; None for each that it does not state.
 
     Attributes:
         window_tokens: most document tokens that it reads well at once.

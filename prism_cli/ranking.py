@@ -126,21 +126,16 @@ def ranking(
         if reply.refusal is not None:
             raise RowError("query", reply.refusal)
     logits = {index: float(reply.value["logit"]) for index, reply in replies.items()}
-    values = [round(logits.get(index, -inf), DECIMALS) for index in range(len(documents))]
-    fused = list[float | None]()
-    if fusion is not None:
-        ours = [
-            round(logits[index], DECIMALS) if index in logits else None
-            for index in range(len(documents))
-        ]
-        fused = fused_scores(ours, first_stage, fusion)
-    if fused:
-        values = [-inf if value is None else value for value in fused]
+    ours = [
+        round(logits[index], DECIMALS) if index in logits else None
+        for index in range(len(documents))
+    ]
+    fused = [] if fusion is None else fused_scores(ours, first_stage, fusion)
+    values = fused or ours
     order = sorted(
         range(len(documents)),
         key=lambda index: (
-            -values[index],
-            -round(logits.get(index, -inf), DECIMALS),
+            *(inf if value is None else -value for value in (values[index], ours[index])),
             documents[index].doc_id,
             index,
         ),

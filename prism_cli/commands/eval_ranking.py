@@ -214,9 +214,8 @@ def _eval_model(name: str, config: EvalConfig, *, quiet: bool) -> "EvalModel":
     from prism_cli.engine.progress_display import announce_load
     from prism_cli.evaluation.ranking.plan import EvalModel
     from prism_cli.evaluation.ranking.reranking import MakeRequest
-    from prism_cli.modeling.model_folder import own_fuse
 
-    identity, reranker = eval_reranker(name, config)
+    identity, reranker, own_fuse = eval_reranker(name, config)
     decided = config.fuse is not None or config.fit_fusion
 
     def load() -> MakeRequest:
@@ -226,4 +225,4 @@ def _eval_model(name: str, config: EvalConfig, *, quiet: bool) -> "EvalModel":
             _tell(f"prism: warning: {warning}")
         return loaded.request
 
-    return EvalModel(name, identity, load, None if decided else own_fuse(name))
+    return EvalModel(name, identity, load, None if decided else own_fuse)

@@ -233,9 +233,11 @@ def vllm_engine(config: "RerankConfig") -> "tuple[VllmEngine, RerankRuntime]":
     return engine, reading(engine, config.long_documents, config.window_tokens)
 
 
-def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], Reranker]]":
-    """Return all that decides the scores of `spec`, without loading its weights, and a function
-    that loads it.
+def eval_reranker(
+    spec: str, config: "EvalConfig"
+) -> "tuple[str, Callable[[], Reranker], float | None]":
+    """Return all that decides the scores of `spec`, without loading its weights, a function that
+    loads it, and the weight of the first stage that it states.
 
     Windows of what fits add nothing to it: earlier versions cut long documents, and a ranking
     without any is the same.
@@ -265,6 +267,7 @@ def eval_reranker(spec: str, config: "EvalConfig") -> "tuple[str, Callable[[], R
         lambda: Reranker(
             load_reranker(folder, **settings), long_documents=way, window_tokens=tokens
         ),
+        folder.defaults.fuse,
     )
 
 

@@ -117,7 +117,7 @@ def load_with_origins(
         config = validated(cls, merged)
     except ValidationError as error:
         problems += [
-            f"{located(_origin_of(origin, item['loc']), _place(item['loc']))}: {reason_of(item)}"
+            f"{_place(origin, item['loc'])}: {reason_of(item)}"
             + ("" if of_table(item) else f", found {shown(item['input'])}")
             for item in error.errors()
         ]
@@ -305,8 +305,10 @@ def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "(all settings together)"
+def _place(origin: Mapping[str, str], location: tuple[int | str, ...]) -> str:
+    """Return where a setting was given; "settings" for a check over several."""
+    key = ".".join(map(str, location))
+    return located(_origin_of(origin, location), key) if location else "settings"
 
 
 def _origin_of(origin: Mapping[str, str], location: tuple[int | str, ...]) -> str:

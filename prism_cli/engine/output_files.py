@@ -2,17 +2,19 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from prism_cli.engine.crash import crash_point
-from prism_cli.engine.heartbeat import heartbeat_path
+from prism_cli.engine.heartbeat import heartbeat_path, refuse_claimed
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.sinks import Sinks
-from prism_cli.errors import stdout_refused
+from prism_cli.errors import LockedError, stdout_refused
 from prism_cli.shards.file_guard import check_folder
+from prism_cli.shards.lock import output_lock
 from prism_cli.shards.writer import (
     OutputRecord,
     PartFile,
@@ -123,14 +125,32 @@ class Leftovers:
 
     def remove(self, job: Job) -> None:
         """Remove those of the job's files. The caller holds its lock."""
-        outputs = [path.resolve() for path in (job.outputs or {}).values()]
-        sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
-        for path in (*outputs, *sides, job.manifest_path, heartbeat_path(job.record_path)):
+        for path in _written(job):
             if (began := time.monotonic()) >= self._list_again.get(path.parent, 0.0):
                 self._by_folder[path.parent] = leftover_parts(path.parent)
                 took = time.monotonic() - began
                 self._list_again[path.parent] = began + _LISTING_SHARE * took
             remove_parts(self._by_folder[path.parent].pop(path.name, ()))
+
+
+def remove_leftovers(jobs: Sequence[Job]) -> None:
+    """Remove the part files of killed attempts of jobs on which no process works. Called after
+    them: an attempt may be killed after another has begun or finished its shard."""
+    listed = cache(leftover_parts)
+    for job in jobs:
+        written = _written(job) if listed(job.record_path.parent) else ()
+        parts = [part for path in written for part in listed(path.parent).get(path.name, ())]
+        if parts:
+            with suppress(LockedError), output_lock(job.record_path):
+                refuse_claimed(job.record_path)
+                remove_parts(parts)
+
+
+def _written(job: Job) -> list[Path]:
+    """Return the files that an attempt of the job writes."""
+    outputs = [path.resolve() for path in (job.outputs or {}).values()]
+    sides = [side_path(job.record_path, kind) for kind in SIDE_KINDS]
+    return [*outputs, *sides, job.manifest_path, heartbeat_path(job.record_path)]
 
 
 class SideFile:

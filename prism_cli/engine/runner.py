@@ -12,6 +12,7 @@ from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.job_order import jobs_of_process
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.orphans import outputs_without_input
+from prism_cli.engine.output_files import remove_leftovers
 from prism_cli.engine.progress_display import show_notice
 from prism_cli.engine.run_board import RunBoard
 from prism_cli.engine.run_options import RunOptions as RunOptions
@@ -76,6 +77,7 @@ def run_rows(
             spread = spread or (Batched(run.survey) if options.batch else Here())
             stack.callback(spread.close)
             run.process(jobs, spread)
+            remove_leftovers(jobs)
             summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
             summary.refused = run.skipped.error(len(jobs), run.processed)
             if summary.refused and not (run.processed or summary.finished_before):

@@ -131,11 +131,24 @@ class ShardPass:
     def snapshot(self) -> dict[str, Any]:
         """Return the current counts for the heartbeat, rows in progress included. Called by another
         thread."""
-        now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
-        reasons = Reasons(dict(self.pending_reasons))
+        at = self._position()
+        shown = {
+            "total": self.progress.total,
+            "through": at.rows_ended,
+            "moved": at.progress_rows,
+            "asked": self.runner.totals.asked - self.runner.totals.local,
+            "in_flight": self.runner.in_flight.most,
+        }
         window = self._window
         if self._learns and window:
-            return self._learning_snapshot(window)
+            return shown | {
+                "total": self._total,
+                "through": 0,
+                "counts": self.counts.as_dict(),
+                "learning": {"through": at.rows_ended, "total": len(window.lines)},
+            }
+        now = replace(self.counts, dropped=Counter(dict(self.counts.dropped)))
+        reasons = Reasons(dict(self.pending_reasons))
         for result in window.results if window else ():
             if isinstance(result, Rejected):
                 now.rejected += 1
@@ -146,32 +159,14 @@ class ShardPass:
             elif result is not UNASKED:
                 now.pending += 1
                 reasons.add(result.reason)
-        at = self._position()
         questions = self._question_counts(at.questions)
-        return {
-            "total": self.progress.total,
-            "through": at.rows_ended,
+        return shown | {
             "answered": at.answered,
-            "moved": at.progress_rows,
             "found": self._cached_rows if self._has_asked else 0.0,
-            "asked": self.runner.totals.asked - self.runner.totals.local,
-            "in_flight": self.runner.in_flight.most,
             "counts": now.as_dict(),
             "pending_reasons": dict(reasons),
             "questions": questions._asdict() if questions else None,
             "nouns": self.stage.nouns,
-        }
-
-    def _learning_snapshot(self, window: InFlightRows) -> dict[str, Any]:
-        at = self._position()
-        return {
-            "total": self._total,
-            "through": 0,
-            "moved": at.progress_rows,
-            "asked": self.runner.totals.asked - self.runner.totals.local,
-            "in_flight": self.runner.in_flight.most,
-            "counts": self.counts.as_dict(),
-            "learning": {"through": at.rows_ended, "total": len(window.lines)},
         }
 
     def _position(self) -> _Position:

@@ -6,6 +6,7 @@ the functions here. `prism help rows` lists the field names.
 
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -89,16 +90,18 @@ def string_field(row: Row, name: str, *, required: bool = True, blank: bool = Tr
 
 
 def number_field(row: Row, name: str, low: float, high: float) -> float | None:
-    """Return the number in `row[name]`, in [low, high]; None where it is absent or null.
+    """Return the finite number in `row[name]`, in [low, high]; None where it is absent or null.
 
     Raises:
-        RowError: another type, or out of range.
+        RowError: another type, not finite, or out of range.
     """
     value = row.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RowError(name, f"expected a number, found {json_type(value)}")
+    if not isfinite(value):
+        raise RowError(name, f"expected a finite number, found {value}")
     if not low <= value <= high:
         raise RowError(name, f"expected a number in [{low:g}, {high:g}], found {value:g}")
     return float(value)

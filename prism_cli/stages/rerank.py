@@ -40,10 +40,9 @@ from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
 
-_APART = "rows of scattered queries"
-"""Most pair rows of one query that are held in memory for their ranks."""
 _GROUNDING = ("selected", "repaired", "extracted", "unsupported_facts")
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
+_TOO_MANY_ROWS = "row of a query with too many has", "rows of queries with too many have"
 
 
 class RerankStage(RowStage):
@@ -80,7 +79,8 @@ class RerankStage(RowStage):
         self._options = options
         self._figures = {} if figures is None else figures
         self._counts: Counter[str] = Counter()
-        self._scattered: set[bytes] = set()
+        self._unranked: dict[bytes, tuple[str, str]] = {}
+        """Queries whose rows get no rank, with the words for them."""
         self._alone: set[bytes] = set()
         """Queries with too many rows for the model's own fusion."""
         self._first: bytes | None = None
@@ -128,27 +128,33 @@ class RerankStage(RowStage):
     def first_pass(self, rows: Iterator[Row]) -> None:
         """Find queries whose rows are scattered, or too many for memory: they get no rank."""
         seen = SeenTexts()
-        self._scattered.clear()
+        self._unranked.clear()
         self._alone.clear()
-        needs_group = replace(self._options, own_fuse=None).joint
-        most = MAX_GROUP_ROWS if needs_group else MAX_RANKED_ROWS
         for number, (key, group) in enumerate(groupby(rows, self.group_of)):
             size = sum(1 for _ in group)
-            if key and (seen.conflicts(key, str(number).encode()) or size > most):
-                self._scattered.add(key)
+            if key and seen.conflicts(key, str(number).encode()):
+                self._unranked[key] = _SCATTERED_ROWS
+            elif key and size > self._most_rows:
+                self._unranked[key] = _TOO_MANY_ROWS
             elif key and self.groups and size > MAX_GROUP_ROWS:
                 self._alone.add(key)
 
+    @property
+    def _most_rows(self) -> int:
+        """Most rows of a query that get ranks."""
+        needs_group = replace(self._options, own_fuse=None).joint
+        return MAX_GROUP_ROWS if needs_group else MAX_RANKED_ROWS
+
     def arrange(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Set ranks within the adjacent rows of a query; scattered rows keep null."""
+        """Set ranks within the adjacent rows of a query; those of unranked queries keep null."""
         for key, group in groupby(rows, self.group_of):
             if not key:
                 yield from group
-            elif key not in self._scattered:
+            elif (words := self._unranked.get(key)) is None:
                 yield from _with_ranks(list(group))
             else:
                 for row in group:
-                    self._counts[_APART] += 1
+                    self._counts[words[1]] += 1
                     yield row
 
     def render(self, row: Row) -> bytes:
@@ -195,13 +201,18 @@ class RerankStage(RowStage):
             tokens = {name: counts[name] for name in ("tokens_written", "tokens_kept")}
             grounding = {name: counts[name] for name in _GROUNDING if counts[name]}
             summary["evidence"] = {"given": counts["given"], **omitted, **tokens, **grounding}
-        if scattered := counts[_APART]:
-            missing = "no rank" + (" and no evidence" if options.rationed else "")
-            kept = ", and are all kept" if options.top_n else ""
-            summary["hint"] = (
-                counted(scattered, *_SCATTERED_ROWS) + f" {missing}{kept}: --sort-queries"
-            )
-        return summary
+        missing = "no rank" + (" and no evidence" if options.rationed else "")
+        missing += ", and are all kept" if options.top_n else ""
+        advice = {
+            _SCATTERED_ROWS: "--sort-queries",
+            _TOO_MANY_ROWS: f"at most {self._most_rows:,} of a query are ranked with these options",
+        }
+        hints = [
+            f"{counted(counts[words[1]], *words)} {missing}: {what}"
+            for words, what in advice.items()
+            if counts[words[1]]
+        ]
+        return summary | ({"hint": "; ".join(hints)} if hints else {})
 
     def _with_results(self, row: Row) -> Generator[Sequence[Request], Sequence[Reply], Row]:
         """Rank a query with its documents."""
@@ -214,18 +225,18 @@ class RerankStage(RowStage):
         """Rank pair rows of a query: all of them, or independent ones."""
         documents = [pair_candidate(row) for row in rows]
         options = self._options
-        scattered = options.joint and self.group_of(rows[0]) in self._scattered
+        unranked = options.joint and self.group_of(rows[0]) in self._unranked
         if self.group_of(rows[0]) in self._alone:
             options = replace(options, own_fuse=None)
         self._count_unusable(rows)
-        if scattered:
+        if unranked:
             options = replace(options, top_n=None, skip_repeats=False, fuse=None, own_fuse=None)
             if options.rationed:  # no budget can be applied: no row gets evidence
                 options = replace(
                     options, evidence_top=None, max_evidence_tokens=None, threshold=1.0
                 )
         ranked = yield from ranking(self._runtime, rows[0]["query"], documents, options)
-        if scattered and self._options.rationed:
+        if unranked and self._options.rationed:
             ranked.counts["omitted_scattered"] = ranked.counts.pop("omitted_threshold", 0)
             for result in ranked.results:
                 if result["evidence_omitted"] != BLANK:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Does it matter that .5 separates yes from no in the teacher's scores? Arms: MiniLM's cosines as they are; raised to
-# the exponent that fits the corpus's labels: bash calibration.sh
+# Does it matter that .5 separates yes from no in the teacher's scores?
+# Arms: MiniLM's cosines as they are; raised to the exponent that fits the corpus's labels: bash calibration.sh
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 

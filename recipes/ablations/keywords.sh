@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Does training on keyword queries help? Arms: queries as people asked them; a part of them rewritten as keywords.
-# Both are evaluated on the test queries, and on those that can be rewritten, as keywords: bash keywords.sh
+# Does training on keyword queries help?
+# Arms: queries as people asked them; a part of them rewritten as keywords. Both are evaluated on the test queries, and
+# on those that can be rewritten, as keywords: bash keywords.sh
 #   GENERATOR, FRACTION    extractive, whose rules rewrite about a fifth of all queries, and 1; with a model, such as
 #                          deepseek/deepseek-chat, the paper's share is FRACTION=0.4
 # shellcheck source=common.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What do cheaper labels cost? Arms with verdicts on the same rows: of the first judge alone; of the panel, asked until
-# the verdict is settled; of the panel, asked until another verdict is improbable: bash labels.sh
+# What do cheaper labels cost?
+# Arms with verdicts on the same rows: of the first judge alone; of the panel, asked until the verdict is settled; of
+# the panel, asked until another verdict is improbable: bash labels.sh
 #   JUDGES                 the panel; MiniLM, and the corpus's grades at two thresholds
 # From PAIR_QUERIES=75 on --stop posterior has enough to learn from.
 # shellcheck source=common.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Which negatives teach most? Arms, four a query: drawn from the whole corpus; BM25's best; MiniLM's best; two of
-# BM25's and two drawn: bash negatives.sh
+# Which negatives teach most?
+# Arms, four a query: drawn from the whole corpus; BM25's best; MiniLM's best; two of BM25's and two drawn:
+# bash negatives.sh
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 

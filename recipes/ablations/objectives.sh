@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What do the two objectives contribute? Arms: score and text, as the paper trains; the score alone; the text alone.
-# bash objectives.sh
+# What do the two objectives contribute?
+# Arms: score and text, as the paper trains; the score alone; the text alone. bash objectives.sh
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 

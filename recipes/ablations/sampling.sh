@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Does it help to balance the rows by the teacher's score? Arms of 400 rows (ROWS): drawn from all rows alike; as many of
-# each tenth of the score; the paper's rule, cut to as many: bash sampling.sh
+# Does it help to balance the rows by the teacher's score?
+# Arms of 400 rows (ROWS): drawn from all rows alike; as many of each tenth of the score; the paper's rule, cut to as
+# many: bash sampling.sh
 # shellcheck source=common.sh
 source "$(dirname "$0")/common.sh"
 

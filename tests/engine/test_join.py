@@ -256,6 +256,29 @@ def test_processes_that_are_killed_at_any_time_leave_the_bytes_of_one(
     assert [status.state for status in read_statuses(find_outputs([out]))] == ["finished"] * 30
 
 
+def test_part_files_of_attempts_killed_beside_another_are_removed_at_the_end(
+    shards: Path,
+) -> None:
+    out = shards.with_name("out")
+    parts = [out / f".{name}.0123456789ab.part" for name in ("1.jsonl", "2.jsonl", "3.jsonl")]
+
+    class Beside(EchoStage):
+        def end_shards(self) -> None:
+            for part in parts:
+                part.write_bytes(b"killed")
+            heartbeat(out / "2.jsonl", "elsewhere", 1)
+
+    joined(shards, Beside())
+    assert [part.exists() for part in parts] == [True] * 3
+    with output_lock(out / "3.jsonl"):
+        joined(shards)
+    assert [part.exists() for part in parts] == [False, True, True]
+    heartbeat_path(out / "2.jsonl").unlink()
+    joined(shards)
+    assert not any(part.exists() for part in parts)
+    assert outputs(shards) == single(shards)
+
+
 def test_servers_and_standard_output_are_refused(tmp_path: Path) -> None:
     given = write_jsonl(tmp_path / "in.jsonl", make_pairs(1))
     word = [sys.executable, "-m", "prism_cli", "relabel", str(given), "--join"]

@@ -458,12 +458,16 @@ def test_a_budget_refuses_too_many_rows_of_a_query(
     for module in ("engine.group_starts", "engine.inflight", "stages.rerank"):
         monkeypatch.setattr(f"prism_cli.{module}.MAX_GROUP_ROWS", 3)
     rows = [*pairs_of("p", "1", "2", "3", "4"), *pairs_of("q", "1", "2", "3")]
-    out, _, _ = rerank(tmp_path, rows, evidence_top=1)
+    out, summary, _ = rerank(tmp_path, rows, evidence_top=1)
     assert [row["evidence_omitted"] for row in out] == ["scattered"] * 4 + [
         "evidence_top",
         "evidence_top",
         None,
     ]
+    assert summary.figures["hint"] == (
+        "4 rows of queries with too many have no rank and no evidence: at most 3 of a query are "
+        "ranked with these options"
+    )
 
 
 def test_blank_documents_are_not_scored_and_come_last(tmp_path: Path) -> None:

@@ -53,18 +53,17 @@ _FULL_STOPS = ".!?…。！？｡؟।॥"
 def candidate_spans(
     query: str, document: str, within: Sequence[tuple[int, int]] = ()
 ) -> list[tuple[int, int]]:
-    """Return at most MAX_CANDIDATES sentences of `document` to compare with the query, in order.
+    """Return at most MAX_CANDIDATES sentences of `document` to compare with the query, in order; of
+    equal ones the first.
 
     Args:
         within: ranges of the document, one of which a sentence touches; () for all.
     """
-    spans = sentence_spans(document)
-    if within:
-        spans = [
-            span
-            for span in spans
-            if any(span[0] < end and start < span[1] for start, end in within)
-        ]
+    first = dict[str, tuple[int, int]]()
+    for span in sentence_spans(document):
+        if not within or any(span[0] < end and start < span[1] for start, end in within):
+            first.setdefault(document[slice(*span)], span)
+    spans = [*first.values()]
     if len(spans) <= MAX_CANDIDATES:
         return spans
     query_words = set(_WORD.findall(query.casefold()))
@@ -92,11 +91,9 @@ def chosen_indices(closeness: Sequence[float], max_sentences: int) -> list[int]:
 def candidate_statements(
     query: str, document: str, within: Sequence[tuple[int, int]] = ()
 ) -> list[tuple[int, int]]:
-    """Return the candidates that are no questions, all if all are; of equal ones the first."""
-    first = dict[str, tuple[int, int]]()
-    for span in candidate_spans(query, document, within):
-        first.setdefault(document[slice(*span)], span)
-    return [span for text, span in first.items() if not _is_question(text)] or [*first.values()]
+    """Return the candidates that are no questions; all if all are."""
+    spans = candidate_spans(query, document, within)
+    return [span for span in spans if not _is_question(document[slice(*span)])] or spans
 
 
 def selected_indices(logits: Sequence[float], max_sentences: int) -> list[int]:

@@ -18,11 +18,10 @@ Thai 2.0 with Qwen's. SmolLM2's splits other languages into bytes: specify the t
 """
 
 import re
-import unicodedata
 from functools import lru_cache
 from itertools import accumulate
 
-from prism_cli.domain.words import UNSPACED
+from prism_cli.domain.words import UNSPACED, is_between_characters
 
 MAX_DOCUMENT_TOKENS = 8000
 """Length to which a document is cut for a chat model: judge, generator, rater (estimated
@@ -32,7 +31,6 @@ _UNITS = 20
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _LONGEST_WORD = 100
 """Characters searched backwards for a word border; a longer word is split."""
-_JOINER = "\u200d"
 
 
 def estimate_tokens(text: str) -> int:
@@ -64,7 +62,7 @@ def cut_to_estimate(text: str, limit: int) -> str:
     for at in range(end, max(end - _LONGEST_WORD, 0), -1):
         if _is_word_border(text, at):
             return text[:at].rstrip()
-    while end and _is_joined(text, end):
+    while end and not is_between_characters(text, end):
         end -= 1
     return text[:end]
 
@@ -102,19 +100,5 @@ def _is_word_border(text: str, at: int) -> bool:
     before, after = text[at - 1], text[at]
     if before.isspace() or after.isspace():
         return True
-    return not _is_joined(text, at) and bool(_UNSPACED.match(before) or _UNSPACED.match(after))
-
-
-def _is_joined(text: str, at: int) -> bool:
-    """Return whether the characters before and after belong to one grapheme."""
-    before, after = text[at - 1], text[at]
-    return (
-        _JOINER in (before, after)
-        or unicodedata.category(after).startswith("M")
-        or "\U0001f3fb" <= after <= "\U0001f3ff"  # skin tones
-        or (_is_flag_letter(before) and _is_flag_letter(after))
-    )
-
-
-def _is_flag_letter(character: str) -> bool:
-    return "\U0001f1e6" <= character <= "\U0001f1ff"
+    unspaced = _UNSPACED.match(before) or _UNSPACED.match(after)
+    return bool(unspaced) and is_between_characters(text, at)

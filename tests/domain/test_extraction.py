@@ -156,11 +156,17 @@ def test_statements_are_preferred_to_questions() -> None:
 
 
 def test_only_sentences_sharing_words_with_the_query_are_compared_if_there_are_many() -> None:
-    document = "Nothing here. " * 400 + "The zebra is striped. " + "Nothing there. " * 400
+    others = [f"Nothing is {number}. " for number in range(800)]
+    document = "".join([*others[:400], "The zebra is striped. ", *others[400:]])
     spans = candidate_spans("Is a ZEBRA striped?", document)
     assert len(spans) == MAX_CANDIDATES
     assert spans == sorted(spans)
     assert "The zebra is striped." in [document[start:end] for start, end in spans]
+
+
+def test_a_sentence_that_is_repeated_is_compared_once() -> None:
+    document = "Foxes are red. Dogs bark. Foxes are red."
+    assert candidate_spans("Are foxes red?", document) == [(0, 14), (15, 25)]
 
 
 def test_candidates_of_a_window_are_its_own_whatever_the_others_share() -> None:

@@ -83,6 +83,8 @@ def test_a_giant_word_is_split_but_no_grapheme_is() -> None:
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
     assert cut_to_estimate(family * 50, 12) == family * 2
     assert cut_to_estimate("\U0001f44d\U0001f3fd" * 50, 3) == "\U0001f44d\U0001f3fd"
+    flag = "\U0001f1e9\U0001f1ea"
+    assert cut_to_estimate(flag * 50, 5) == flag * 2
     # A text of one such character: no part of it fits.
     assert cut_to_estimate("a" + "\u0301" * 1000, 10) == ""
 

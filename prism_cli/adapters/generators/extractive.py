@@ -37,7 +37,7 @@ class ExtractiveGenerator:
     def __init__(self, encoder: TextEncoder, max_sentences: int) -> None:
         self._encoder = encoder
         self._max_sentences = max_sentences
-        self.fingerprint = f"extractive 3 {max_sentences} {st_fingerprint(encoder.path)}"
+        self.fingerprint = f"extractive 4 {max_sentences} {st_fingerprint(encoder.path)}"
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:
         """Return batches by length of the document."""
@@ -104,7 +104,7 @@ class ClosestSentences(ExtractiveGenerator):
 
     def __init__(self, encoder: TextEncoder) -> None:
         super().__init__(encoder, 1)
-        self.fingerprint = f"closest 2 {st_fingerprint(encoder.path)}"
+        self.fingerprint = f"closest 3 {st_fingerprint(encoder.path)}"
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
         """Return {"evidence"} per payload; refuse documents without sentences.

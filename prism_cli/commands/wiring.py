@@ -239,8 +239,7 @@ def eval_reranker(
     """Return all that decides the scores of `spec`, without loading its weights, a function that
     loads it, and the weight of the first stage that it states.
 
-    Windows of what fits add nothing to it: earlier versions cut long documents, and a ranking
-    without any is the same.
+    Windows of what fits add nothing to it: a ranking without long documents stays valid.
 
     Raises:
         ModelError: no such model, or its tokenizer is not fit; the function: as `reranker`.
@@ -258,17 +257,15 @@ def eval_reranker(
     settings = {name: getattr(config, name) for name in names}
     way, tokens = config.long_documents, config.window_tokens
     length = f" windows {tokens}" if tokens else ""
-    stated = folder.defaults.window_tokens
-    if stated and not tokens:
+    if not tokens and (stated := folder.defaults.window_tokens):
         length = f" stated windows {stated}"
-    length = " cut" if way == "cut" else length
-    return (
-        identity(folder.fingerprint, encoder, dtype, device, config.attn) + length,
-        lambda: Reranker(
-            load_reranker(folder, **settings), long_documents=way, window_tokens=tokens
-        ),
-        folder.defaults.fuse,
-    )
+    scores = identity(folder.fingerprint, encoder, dtype, device, config.attn)
+
+    def load() -> Reranker:
+        runtime = load_reranker(folder, **settings)
+        return Reranker(runtime, long_documents=way, window_tokens=tokens)
+
+    return scores + (" cut" if way == "cut" else length), load, folder.defaults.fuse
 
 
 def canary(model: "RerankRuntime") -> tuple[dict[str, float | bool], str | None]:

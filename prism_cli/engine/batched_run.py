@@ -18,6 +18,7 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.shards.run_record import RunRecord
+from prism_cli.shards.state import ledger_path
 
 
 class _Begun:
@@ -47,6 +48,13 @@ class Batched(Spread):
 
         Raises: as `BatchRunner.exchange`.
         """
+        ledgers = len({ledger_path(job.home) for job in jobs})
+        if ledgers > 1:
+            raise UsageError(
+                f"--batch: the outputs are in {ledgers} folders, each with a ledger of its own, "
+                "and a batch has one ledger. Name a folder for all outputs with -o, or set "
+                "PRISM_STATE to the folder of one ledger. Nothing was sent"
+            )
         with ExitStack() as held:
             waiting: list[_Begun] = []
             for job in jobs:

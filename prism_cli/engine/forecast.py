@@ -2,12 +2,11 @@
 asked."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count, groupby
 from typing import Any, NamedTuple, TypeGuard
 
-from prism_cli.engine.batch.store import STORE_NAME, BatchStore
 from prism_cli.engine.control import Control
 from prism_cli.engine.earlier_replies import EarlierReplies
 from prism_cli.engine.jobs import Job
@@ -26,8 +25,6 @@ from prism_cli.ports import (
     Usage,
 )
 from prism_cli.rows.row import Row
-from prism_cli.shards.ledger import Ledger
-from prism_cli.shards.ledger_file import LedgerFile
 from prism_cli.shards.state import ledger_path
 
 SAMPLE_BLOCKS, BLOCK_ROWS = 25, 20
@@ -134,17 +131,7 @@ def forecast(plan: RunPlan) -> Forecast:
     result.rows = sum(1 for job in jobs for _ in _lines(plan, job))
     if not jobs:
         return result
-    with ExitStack() as files:
-        earlier = EarlierReplies()
-        files.callback(earlier.close)
-        path = ledger_path(next(iter(jobs[0].outputs.values())) if jobs[0].outputs else None)
-        store = path.with_name(STORE_NAME)
-        if path.is_file() and not options.fresh:
-            # Opening an empty ledger would create it, which hides that it was lost.
-            if LedgerFile(path).has_replies():
-                earlier.ledger = files.enter_context(closing(Ledger(path)))
-            if store.is_file():
-                earlier.batches = files.enter_context(closing(BatchStore(store)))
+    with closing(EarlierReplies(stage.name)) as earlier:
         requests: dict[str, list[_SampledRequest]] = {}
         begun: Job | None = None
         for job, rows in _groups(stage, _sample(plan, jobs, result.rows)):
@@ -155,11 +142,11 @@ def forecast(plan: RunPlan) -> Forecast:
             result.sampled += len(rows)
             if not options.fresh:
                 earlier.open_output(job)
-            for sampled in _requests(stage, rows, earlier, job.name):
+            for sampled in _requests(stage, rows, earlier, job):
                 requests.setdefault(sampled.request.backend.spec, []).append(sampled)
         scale = result.rows / max(1, result.sampled)
         result.models = [
-            _forecast_model(stage.name, spec, group, scale, earlier, options.batch)
+            _forecast_model(spec, group, scale, earlier.means.get(spec), options.batch)
             for spec, group in requests.items()
         ]
         if options.batch:
@@ -176,15 +163,15 @@ class _SampledRequest(NamedTuple):
 
     Attributes:
         share: probability that it is made.
-        output: the row's output if a local model answers, whose replies are stored per output; ""
-            for servers, since equal requests of all outputs are one.
-        cached: whether a reply is stored.
+        place: where replies are stored: the row's output if a local model answers; the ledger for
+            servers, since equal requests of all its outputs are one.
+        paid: whether a reply is stored, or on its way in a batch.
     """
 
     request: Request
     share: float
-    output: str
-    cached: bool
+    place: str
+    paid: bool
 
 
 def _unfinished(plan: RunPlan) -> list[Job]:
@@ -237,16 +224,17 @@ def _groups(stage: RowStage, sample: Iterator[tuple[Job, Row]]) -> Iterator[tupl
 
 
 def _requests(
-    stage: RowStage, rows: list[Row], earlier: EarlierReplies, output: str
+    stage: RowStage, rows: list[Row], earlier: EarlierReplies, job: Job
 ) -> Iterator[_SampledRequest]:
-    requests = stage.forecast_group(rows)
+    requests, ledger = stage.forecast_group(rows), str(ledger_path(job.home))
     reply: Reply | None = None
     try:
         while True:
             request, share = requests.send(reply)
             reply = earlier.reply(request)
-            called = isinstance(request.backend, CallBackend)
-            yield _SampledRequest(request, share, "" if called else output, reply is not None)
+            place = ledger if isinstance(request.backend, CallBackend) else job.name
+            paid = reply is not None or earlier.is_in_batch(request)
+            yield _SampledRequest(request, share, place, paid)
     except StopIteration:
         return
 
@@ -256,36 +244,28 @@ def _takes_batches(backend: BatchBackend | CallBackend) -> TypeGuard[BatchableBa
 
 
 def _forecast_model(
-    stage: str,
     spec: str,
     group: Sequence[_SampledRequest],
     scale: float,
-    earlier: EarlierReplies,
+    earlier: tuple[int, Usage] | None,
     batch: bool,
 ) -> ModelForecast:
-    """Return the estimate of one model. Equal requests count once; those with a reply are paid."""
+    """Return the estimate of one model. Equal requests count once.
+
+    Args:
+        earlier: number of its stored replies and their mean usage.
+    """
     result = ModelForecast(spec)
     backend = group[0].request.backend
-    distinct = {(sampled.output, sampled.request.key): sampled for sampled in group}
-    paid = earlier.paid([key for _, key in distinct]) if isinstance(backend, CallBackend) else ()
-    answered = {
-        place
-        for place, sampled in distinct.items()
-        if sampled.cached or sampled.request.key in paid
-    }
-    result.questions = scale * sum(sampled.share for sampled in distinct.values())
-    result.paid_before = scale * sum(distinct[place].share for place in answered)
-    new = [
-        (sampled.request, sampled.share)
-        for place, sampled in distinct.items()
-        if place not in answered
-    ]
+    distinct = {(each.place, each.request.key): each for each in group}.values()
+    result.questions = scale * sum(each.share for each in distinct)
+    result.paid_before = scale * sum(each.share for each in distinct if each.paid)
+    new = [(each.request, each.share) for each in distinct if not each.paid]
     if not isinstance(backend, CallBackend):
         result.calls = scale * sum(share for _, share in new)
         return result
     price = backend.batch_share if batch and _takes_batches(backend) else 1.0
-    ledger = earlier.ledger
-    replies, mean = ledger.mean_usage(stage, spec) if ledger else (0, Usage())
+    replies, mean = earlier or (0, Usage())
     for call in backend.plan([request.payload for request, _ in new]):
         share = max(new[index][1] for index in call)
         usage = backend.estimate([new[index][0].payload for index in call])

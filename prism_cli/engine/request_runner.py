@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from prism_cli import terminal
@@ -60,7 +61,7 @@ class RequestRunner:
     local: LocalRunner | None = None
     in_flight: CallsInFlight = field(default_factory=CallsInFlight)
     _output: str = ""
-    _mark: int | None = None
+    _marks: dict[Path, int] = field(default_factory=dict)
     _ledger: Ledger | None = None
     _second_connection: Ledger | None = None
     _locks: RequestLocks | None = None
@@ -93,6 +94,15 @@ class RequestRunner:
             self.local.close()
         self.local = LocalRunner(self.stage, output, open_local, self)
 
+    def change_ledger(
+        self, open_ledger: Callable[[], Ledger], open_batches: Callable[[], BatchRunner | None]
+    ) -> None:
+        """Use the ledger and the batches of another state directory from now on."""
+        self._close_files()
+        self._locks = self._second_connection = self._ledger = self.batches = None
+        self.open_ledger, self.open_batches = open_ledger, open_batches
+        self.batches = open_batches()
+
     @property
     def ledger(self) -> Ledger:
         """The ledger, opened on first use."""
@@ -120,10 +130,11 @@ class RequestRunner:
 
     def mark(self) -> int:
         """Return a sequence number above those of all replies that the ledger had at the start of
-        the run: the same for all outputs, so that requests they share are asked once."""
-        if self._mark is None:
-            self._mark = self.ledger.next_sequence()
-        return self._mark
+        the run: the same for all its outputs, so that requests they share are asked once."""
+        path = self.ledger.path
+        if path not in self._marks:
+            self._marks[path] = self.ledger.next_sequence()
+        return self._marks[path]
 
     def next_sequence(self) -> int:
         """Return a sequence number above those of all replies that the ledger has now."""
@@ -167,11 +178,14 @@ class RequestRunner:
             for backend in self._backends.values():
                 self._loop.run(backend.close())
             self._loop.close()
-        for file in (self._locks, self._second_connection, self._ledger, self.local):
+        if self.local is not None:
+            self.local.close()
+        self._close_files()
+
+    def _close_files(self) -> None:
+        for file in (self._locks, self._second_connection, self._ledger, self.batches):
             if file is not None:
                 file.close()
-        if self.batches is not None:
-            self.batches.close()
 
     def commit(self, done: Sequence[tuple[Request, Reply]]) -> None:
         """Commit replies of servers to the ledger and count them."""

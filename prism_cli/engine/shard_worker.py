@@ -29,6 +29,7 @@ from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError, ShardLostError
+from prism_cli.files.names import shown_name
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.remote.claims import Claim
 from prism_cli.shards.remote.inputs import copies_held
@@ -210,7 +211,7 @@ class ShardWorker:
             "attempts": record.manifest.attempts,
             "job": job.number,
             "jobs": job.of,
-            "ledger": str(ledger_path(self.plan.jobs[0].home).absolute()),
+            "ledger": shown_name(ledger_path(job.home).absolute()),
         }
 
     def _lock(self, job: Job, held: ExitStack) -> tuple[Job, bool]:

@@ -20,27 +20,32 @@ from prism_cli.shards.state import LEDGER_NAME, state_directory
 
 
 class SharedRunner:
-    """One request runner for one output after another. Its ledger is that of the first output."""
+    """One request runner for one output after another, each with the ledger of its folder."""
 
     def __init__(self, stage: str, options: RunOptions, control: Control) -> None:
         self._stage = stage
         self._options = options
         self._control = control
         self._runner: RequestRunner | None = None
+        self._state: Path | None = None
 
     def for_output(self, record: RunRecord) -> RequestRunner:
         """Return the request runner at the beginning of a pass over an output."""
         home = record.home
+        state = state_directory(home)
+        open_batches = partial(self._batch_runner, state / STORE_NAME)
+        open_ledger = partial(Ledger, state / LEDGER_NAME)
         if self._runner is None:
-            state = state_directory(home)
-            open_batches = partial(self._batch_runner, state / STORE_NAME)
             self._runner = RequestRunner(
                 self._stage,
-                lambda: Ledger(state / LEDGER_NAME),
+                open_ledger,
                 self._control,
                 batches=open_batches(),
                 open_batches=open_batches,
             )
+        elif state != self._state:
+            self._runner.change_ledger(open_ledger, open_batches)
+        self._state = state
         open_local = partial(open_local_ledger, local_path(home, record.record_path))
         manifest = record.manifest
         self._runner.begin_output(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_cli.errors import ChangedInputError, LockedError, MissingDataError, StorageError
+from prism_cli.files.names import shown_name
 from prism_cli.shards.file_digest import FileDigest, cached_digest
 from prism_cli.shards.file_guard import ADVICE, LEDGER_ADVICE, FileGuard
 from prism_cli.shards.manifest import InputRecord, Manifest, read_manifest
@@ -237,7 +238,8 @@ class RunRecord:
 
     def stopped(self, usage: Mapping[str, float] | None = None) -> None:
         """Record the usage and time of a stopped attempt, if the manifest can be written."""
-        self.manifest.usage = dict(usage or {})
+        if usage:  # else no reply was looked up, and those of earlier attempts count
+            self.manifest.usage = dict(usage)
         self.manifest.lost = 0
         self._add_seconds()
         # A full disk or another run may be the reason for the stop.
@@ -304,7 +306,7 @@ def _mark(before: int | None, take: Callable[[], int] | None) -> int | None:
 
 def output_id(record_path: Path, config_fingerprint: str) -> str:
     """Return the name of an output with its config in the ledger."""
-    return f"{record_path.resolve()}#{config_fingerprint[:16]}"
+    return f"{shown_name(record_path.resolve())}#{config_fingerprint[:16]}"
 
 
 def _dependency(file: Shard | Path, before: Mapping[str, Mapping[str, Any]]) -> InputRecord:

@@ -82,6 +82,15 @@ def test_a_finished_output_that_is_made_anew_is_not_paid_for_again_unasked(lose:
     assert score(overwrite=True) == 0
 
 
+def test_a_stop_before_the_first_lookup_forgets_no_paid_replies() -> None:
+    score_some(16)
+    with pytest.raises(LimitReachedError):
+        score(max_seconds=1e-6)
+    LEDGER.unlink()
+    with pytest.raises(LostRepliesError, match="asked for 16 replies"):
+        score()
+
+
 def test_an_older_copy_of_the_ledger_is_noticed() -> None:
     score_some(8)
     shutil.copy(LEDGER, "copy.sqlite")

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from prism_cli.engine.runner import RunOptions, run_rows
 from tests.door import Done, prism
+from tests.fakes import ScoreStage, ScriptedCalls
 
 ROW = b'{"query": "q", "document": "d", "source_label": 1}\n'
 
@@ -96,6 +98,23 @@ def test_a_file_whose_name_begins_with_a_dash_is_told_from_an_option(home: Path)
     assert done.returncode == 2
     assert "the file -dash.jsonl is given as ./-dash.jsonl" in done.stderr
     assert relabel("./-dash.jsonl").returncode == 0
+
+
+@pytest.mark.parametrize("state", ["", "state"])
+def test_a_working_folder_need_not_be_utf_8(
+    home: Path, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    if state:
+        monkeypatch.setenv("PRISM_STATE", str(home / state))
+    Path("rows.jsonl").write_bytes(ROW)
+    done = relabel("rows.jsonl")
+    assert done.returncode == 0, done.stderr
+    backend, options = ScriptedCalls(), RunOptions(output=Path("scored.jsonl"), quiet=True)
+    run_rows(ScoreStage(backend), ["rows.jsonl"], options)
+    assert backend.asked == ["d"]
 
 
 def test_line_ends_in_names_start_no_line_of_the_log(home: Path) -> None:

@@ -223,6 +223,9 @@ def test_errors_of_a_sheet_are_reported_by_cell() -> None:
     twice = prism(*WORDS, "--judge", "hf:smollm2", *sheets)
     assert twice.returncode == 2
     assert "copy.csv: the same bytes as ann.csv" in twice.stderr
+    Path("open.csv").write_text('id,document,overall\nr1,"open,4\nr2,closed,4\n')
+    unclosed = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "open.csv")
+    assert "open.csv: line 3: unexpected end of data" in unclosed.stderr
     Path("other.csv").write_text("a,b\n1,2\n")
     other = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "other.csv")
     assert other.returncode == 3

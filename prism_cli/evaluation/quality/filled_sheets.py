@@ -62,7 +62,7 @@ def _read(file: str, problems: list[str]) -> FilledSheet:
         text = text.partition("\n")[2]
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     ratings: dict[str, dict[str, float]] = {}
     try:
         columns = {name.strip().casefold(): at for at, name in enumerate(next(lines, ()))}

@@ -1,7 +1,6 @@
 """Reader of CSV and TSV files with a header."""
 
 import csv
-import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
@@ -35,7 +34,8 @@ def table_lines(
 
     Cells are strings, and empty ones are omitted; see `cell_value` for fields of other types. If
     the header of a CSV file has no comma, the separator is a semicolon, tab or bar; a line such as
-    `sep=;` before it names the separator, and blank lines before it are skipped.
+    `sep=;` before it names the separator, and blank lines before it are skipped. Between tabs, a
+    cell with a quote may be quoted or not, as in MS MARCO; see `_is_unquoted`.
 
     Args:
         name: name of the file, for messages.
@@ -56,13 +56,13 @@ def table_lines(
         raise MissingDataError(f"{name}:1: expected a header, found {error}") from None
     if first is None:
         raise MissingDataError(f"{name}: is empty; expected a header with the names of the columns")
-    taken = source.taken()
+    taken = b"".join(source.taken_lines())
     refuse_foreign(taken, name)
     if reason := holds_nul(taken):
         raise MissingDataError(f"{name}:1: {reason}; nothing was read")
-    lines = itertools.chain([first], source)
+    source.return_lines([first.encode(errors="surrogateescape")])
     delimiter = separator[1] if separator else _delimiter(first, tabs=tabs)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
     ours = {theirs: contract for contract, theirs in fields.items()}
     header = _header(reader, name)
     first = header[0]
@@ -72,30 +72,54 @@ def table_lines(
             f"{name}:1: expected tabs between the columns, found {first!r}; nothing was "
             "read. Name the file .csv"
         )
-    source.taken()
+    source.taken_lines()
     columns = [(column, ours.get(column, column)) for column in header]
     odd_header = not is_header(contract for _, contract in columns)
     while True:
-        start = source.number + 1
+        start, problem, cells = source.number + 1, "", []
         try:
-            cells = next(reader)
+            if source.returned:  # of a record that was none: each line is read by itself
+                cells = next(csv.reader([next(source)], delimiter=delimiter, strict=True))
+            else:
+                cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            if source.ended:
-                raise MissingDataError(
-                    f"{name}:{start}: a quoted cell of this record never ends; nothing was "
-                    "published. Close the quote, or write a quote inside a cell twice"
-                ) from None
-            if source.number > start and "limit" in str(error):
-                raise MissingDataError(
-                    f"{name}:{start}: a cell over several lines is too long ({error}), so its "
-                    "end is unknown; nothing was published"
-                ) from None
-            yield start, Unreadable(source.taken(), "", f"not CSV: {error}")
-            continue
-        if cells:
-            yield start, _line(columns, cells, source.taken(), odd_header)
+            problem = str(error)
+        end = source.number
+        lines = source.taken_lines()
+        if delimiter == "\t" and (problem or cells) and _is_unquoted(lines, cells, len(columns)):
+            source.return_lines(lines[1:])
+            lines, problem = lines[:1], ""
+            cells = lines[0].decode(errors="surrogateescape").rstrip("\r\n").split("\t")
+        if problem and (end > start or "unexpected end" in problem):
+            raise MissingDataError(
+                f"{name}:{start}: a quoted cell goes on to line {end}, and its end is unknown "
+                f"({problem}); nothing was published. Close the quote, or write a quote inside a "
+                "cell twice"
+            )
+        raw = b"".join(lines)
+        if problem:
+            yield start, Unreadable(raw, "", f"not CSV: {problem}")
+        elif cells:
+            yield start, _line(columns, cells, raw, odd_header)
+
+
+def _is_unquoted(lines: list[bytes], cells: list[str], columns: int) -> bool:
+    """Return whether the first line of a record of a TSV file is a record without quoting.
+
+    It is if the record is not well quoted, has other cells than the header, or has several lines
+    of which each has all cells; a quoted cell of several lines leaves lines with fewer.
+
+    Args:
+        lines: lines that were read for the record.
+        cells: its cells; [] if it is not well quoted.
+        columns: number of columns of the header.
+    """
+    if is_cut(lines[0]):
+        return False
+    complete = all(line.count(b"\t") + 1 == columns for line in lines)
+    return len(cells) != columns or (complete and len(lines) > 1 and columns > 1)
 
 
 def _header(reader: Iterator[list[str]], name: str) -> list[str]:
@@ -116,6 +140,8 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
 def _line(columns: list[tuple[str, str]], cells: list[str], raw: bytes, odd_header: bool) -> bytes:
     if len(cells) != len(columns):
         problem = f"expected {len(columns)} cells, as the header has, found {len(cells)}"
+        if (lines := len(raw.splitlines())) > 1:
+            problem += f" in {lines} lines (a quote that is not closed?)"
         return Unreadable(raw, "", f"{problem}. {TAKEN_AS_HEADER}" if odd_header else problem)
     try:
         row = {
@@ -143,31 +169,33 @@ class _Lines:
     """Iterator of lines for csv.reader; bytes that are not UTF-8 become lone surrogates.
 
     Attributes:
-        number: number of the last line returned, from 1.
-        ended: whether all lines were returned.
+        number: number of the last line, from 1.
+        returned: lines to be read again, the first one last.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._lines = split_lines(file)
         self._taken: list[bytes] = []
+        self.returned: list[bytes] = []
         self.number = 0
-        self.ended = False
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines, None)
-        if line is None:
-            self.ended = True
-            raise StopIteration
+        line = self.returned.pop() if self.returned else next(self._lines)
         self.number += 1
         self._taken.append(line)
         if is_cut(line):
             raise csv.Error(too_long())
         return line.decode(errors="surrogateescape")
 
-    def taken(self) -> bytes:
-        """Return the bytes of the lines since the last call."""
-        raw, self._taken = b"".join(self._taken), []
-        return raw
+    def taken_lines(self) -> list[bytes]:
+        """Return the lines since the last call."""
+        lines, self._taken = self._taken, []
+        return lines
+
+    def return_lines(self, lines: list[bytes]) -> None:
+        """Take back the last lines that were read, to read them again."""
+        self.returned += reversed(lines)
+        self.number -= len(lines)

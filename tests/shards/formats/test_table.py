@@ -145,6 +145,58 @@ def test_a_cell_may_be_long() -> None:
     assert len(rows[2]["document"]) == 300_000
 
 
+def test_an_unclosed_quote_refuses_the_file_and_names_the_lines() -> None:
+    rows = [f"{number},query,document" for number in range(3, 300)]
+    text = "\n".join(["id,query,document", '2,"open,document', *rows, '300,"a, b",document', ""])
+    with pytest.raises(MissingDataError, match=r"in\.csv:2: a quoted cell goes on to line 300"):
+        read(text)
+
+
+def test_lines_that_a_quote_joins_to_a_record_of_other_cells_are_counted() -> None:
+    _, refused = read('id,query,document\n1,"open,d\n2,q,d\n3,"\n4,q,d\n')
+    assert refused[2][1].endswith("found 2 in 3 lines (a quote that is not closed?)")
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ('"cat food', "q"),  # nothing closes the quote
+        ('"cat food', 'a "word"'),  # a quote that closes nothing
+        ('"cat food', 'a screen of 15"'),  # one that could close it
+        ('"best" cat food', "q"),
+        ('a screen of 15"', '"cat'),
+    ],
+)
+def test_tsv_without_quoting_keeps_its_quotes(first: str, last: str) -> None:
+    queries = [first, *["q"] * 50, last, "q"]
+    text = "".join(f"{number}\t{query}\td\n" for number, query in enumerate(queries))
+    rows, refused = read("id\tquery\tdocument\n" + text, tabs=True)
+    assert not refused
+    assert [row["query"] for row in rows.values()] == queries
+
+
+def test_a_quote_across_cells_of_one_line_is_text_in_tsv() -> None:
+    rows, _ = read('query\tdocument\n"q\td"\n', tabs=True)
+    assert rows == {2: {"query": '"q', "document": 'd"'}}
+
+
+@pytest.mark.parametrize("query", ["q", 'two\nlines "of" a\ttable\n', "\n"])
+@pytest.mark.parametrize("document", ["d", 'two\n\nlines, "quoted"', '"\n"', "a\r\nb\r\n"])
+def test_quoted_cells_of_several_lines_are_read_in_tsv(query: str, document: str) -> None:
+    out = io.StringIO(newline="")
+    records = [("q", "d"), (query, document), ("q", "d")]
+    csv.writer(out, delimiter="\t", lineterminator="\n").writerows([("query", "document"), *records])
+    rows, refused = read(out.getvalue(), tabs=True)
+    assert not refused
+    assert [(row["query"], row["document"]) for row in rows.values()] == records
+
+
+def test_many_unclosed_quotes_are_read_once() -> None:
+    text = "query\tdocument\n" + 'a screen of 15"\t"cat\n' * 20_000
+    lines = list(table_lines(io.BytesIO(text.encode()), "in.tsv", {}, tabs=True))
+    assert len(lines) == 20_000
+
+
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
@@ -179,7 +231,7 @@ def test_a_cell_over_many_lines_above_the_limit_refuses_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PRISM_MAX_LINE_BYTES", "1024")
-    with pytest.raises(MissingDataError, match=r"in\.csv:2: a cell over several lines is too long"):
+    with pytest.raises(MissingDataError, match=r"in\.csv:2: a quoted cell goes on to line"):
         read('query,document\nq,"' + "x\n" * 2000 + '"\nq,d\n')
 
 

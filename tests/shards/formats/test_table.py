@@ -185,7 +185,9 @@ def test_a_quote_across_cells_of_one_line_is_text_in_tsv() -> None:
 def test_quoted_cells_of_several_lines_are_read_in_tsv(query: str, document: str) -> None:
     out = io.StringIO(newline="")
     records = [("q", "d"), (query, document), ("q", "d")]
-    csv.writer(out, delimiter="\t", lineterminator="\n").writerows([("query", "document"), *records])
+    csv.writer(out, delimiter="\t", lineterminator="\n").writerows(
+        [("query", "document"), *records]
+    )
     rows, refused = read(out.getvalue(), tabs=True)
     assert not refused
     assert [(row["query"], row["document"]) for row in rows.values()] == records

@@ -113,11 +113,13 @@ class QueryTexts:
             evidence = joined_evidence(document.text, spans)
             format_ok = bool(contribution)
             tokens += estimate_tokens(evidence)
-        counts.update(given=1, format_broken=int(not format_ok), tokens_kept=tokens)
         fields = grounded_texts(
             self._query, document.text, document.body, contribution, evidence,
             mode=self._options.grounding, selected=spans or (), counts=counts,
         )  # fmt: skip
+        if fields.get("evidence_origin") in ("repaired", "extracted"):
+            tokens = estimated_tokens(fields)  # other texts than the model wrote
+        counts.update(given=1, format_broken=int(not format_ok), tokens_kept=tokens)
         return cast(
             "Texts", {"contribution": None, "evidence": None, "format_ok": format_ok} | fields
         )

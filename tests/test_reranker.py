@@ -161,7 +161,8 @@ def test_concurrent_calls_are_serialized(reranker: Reranker) -> None:
         ("q", [{"text": "a", "title": "\0"}], {}, r"documents\[0\].title: a NUL"),
         ("q", ["a", {"title": "t"}], {}, r"documents\[1\].text: expected a string"),
         ("q", [3], {}, r"documents\[0\]: expected a string or an object, found number 3"),
-        ("q", "a", {}, "found a single string"),
+        ("q", "a", {}, "found a single one"),
+        ("q", {"text": "a"}, {}, "found a single one"),
         ("q", ["a"], {"top_n": 0}, "top_n: expected 1 or more, found 0"),
     ],
     ids=[
@@ -176,6 +177,7 @@ def test_concurrent_calls_are_serialized(reranker: Reranker) -> None:
         "no-text",
         "number",
         "string",
+        "mapping",
         "top_n",
     ],
 )

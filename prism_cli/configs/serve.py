@@ -5,10 +5,17 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Interval
 
-from prism_cli.configs.base import Option
+from prism_cli.configs.base import BeforeValidation, Option
 from prism_cli.configs.rerank import EVIDENCE, RerankConfig
+from prism_cli.configs.shared import Fuse
+from prism_cli.domain.defaults import MAX_NEW_TOKENS, MOST_NEW_TOKENS
 
 SERVER = "Server"
+
+
+def _refused(value: object) -> None:
+    if value is not None:
+        raise ValueError("prism serve and prism mcp order by the model alone; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +32,16 @@ class ServeConfig(RerankConfig):
     ] = False
     top_n: Annotated[
         int | None, Ge(1), Option("Most results of a request that does not say.", default="all")
+    ] = None
+    max_new_tokens: Annotated[
+        int,
+        Interval(ge=1, le=MOST_NEW_TOKENS),
+        Option("Longest text, in tokens, of a request that does not say.", panel=EVIDENCE),
+    ] = MAX_NEW_TOKENS
+    fuse: Annotated[
+        Fuse,
+        BeforeValidation(_refused),
+        Option("Not used: callers send no scores of a first stage.", hidden=True, added=True),
     ] = None
     name: Annotated[
         str | None,

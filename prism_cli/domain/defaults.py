@@ -4,6 +4,8 @@ MAX_TOKENS = 10_240
 """Prompt tokens at inference, as published (training: 8,192)."""
 MAX_NEW_TOKENS = 512
 """Tokens of one text."""
+MOST_NEW_TOKENS = 4096
+"""Most tokens of one text that a request to a server may ask for."""
 GAMMA_POINT, GAMMA_SFT = 10.0, 1.0
 """Weights of the two parts of the training loss."""
 LARGEST_LEARNED_PANEL = 7

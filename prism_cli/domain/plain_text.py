@@ -37,6 +37,8 @@ def _separate(char: str, follower: str) -> bool:
     """Return whether two characters are normalized independently of each other."""
     if follower.isascii():
         return True
+    if "\u1160" <= follower <= "\u11ff":  # a jamo may compose with more than the one before
+        return False
     parts = unicodedata.normalize("NFKC", char) + unicodedata.normalize("NFKC", follower)
     return not unicodedata.combining(follower) and parts == unicodedata.normalize(
         "NFKC", char + follower

@@ -34,6 +34,8 @@ class Quantity(NamedTuple):
     is_spelled: bool = False
 
 
+_MOST_SCALES = 4
+"""Most scales of a number, as in "ten thousand million"."""
 _BETWEEN = frozenset(str.split("- ~ to and or until through bis und et à y e tot en 至 到 и до"))
 """Words in ranges such as `5 to 10 km`, whose unit applies to both numbers."""
 _SPACED = re.compile(r"(?<!\d)\d{1,3}(?: \d{3})+(?![.,]?\d)")
@@ -156,7 +158,9 @@ def _quantity(
 def _scale(text: str, at: int, *, currency: bool) -> tuple[int, int]:
     """Return where the scales after a number end, and their power of ten."""
     power = 0
-    while form := _form(text, at, _SCALE_SIZES, SCALES):
+    for _ in range(_MOST_SCALES):  # each number of a long run would read all that follow
+        if not (form := _form(text, at, _SCALE_SIZES, SCALES)):
+            break
         at, power = form[0], power + SCALES[form[1]]
     if currency and not power and (tied := _TIED.match(text, at)):
         power = _SHORT_SCALES.get(tied[0].casefold(), 0)

@@ -96,6 +96,8 @@ class BestDocuments:
         if self._usable and not (result["verdict"] == "yes" and usable):
             return
         named = bool(row.get("doc_id"))
+        if not result.get("doc_id"):
+            result["doc_id"] = doc_id({"title": "", **row, "document": text})
         document = RankedDocument(place, row.get("title") or "", named, text, result)
         insort(self._best, document, key=_sort_key)
         del self._best[self._most :]
@@ -103,7 +105,7 @@ class BestDocuments:
 
 def _sort_key(document: RankedDocument) -> tuple[float, str, int]:
     result = document.result
-    value = ordering_logit(result["relevance_score"], result["logit"])
+    value = ordering_logit(result["relevance_score"], result.get("logit"))
     if "fused_score" in result:
         value = -inf if result["fused_score"] is None else result["fused_score"]
     return -value, result["doc_id"], document.index

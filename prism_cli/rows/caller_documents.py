@@ -25,8 +25,8 @@ def caller_documents(query: str, documents: Documents) -> list[Candidate]:
     Raises:
         ArgumentError: another shape, or a text that a row cannot have.
     """
-    if isinstance(documents, str):
-        raise ArgumentError("documents: expected a sequence of documents, found a single string")
+    if isinstance(documents, str | Mapping):
+        raise ArgumentError("documents: expected a sequence of documents, found a single one")
     entries = [dict(entry) if isinstance(entry, Mapping) else entry for entry in documents]
     row = {"query": query, "documents": entries}
     try:

@@ -28,7 +28,8 @@ OPTIONAL_FIELDS = {
     **dict(zip(_SAME_NAMES, _SAME_NAMES, strict=True)),
 }
 """The same of fields that only some results have."""
-_PREDICTIONS = RESULT_FIELDS | OPTIONAL_FIELDS
+PREDICTIONS = RESULT_FIELDS | OPTIONAL_FIELDS
+"""All of both."""
 
 
 def result_pairs(row: Row) -> list[Row]:
@@ -53,7 +54,7 @@ def pairs_of(row: Row) -> list[Row]:
 def result_of(pair: Row) -> Row:
     """Return the fields of a result that a pair row has, without index and doc_id."""
     scored = {name: RESULT_FIELDS[name] for name in ("relevance_score", "logit", "verdict")}
-    names = scored | {"truncated": "truncated"} | _PREDICTIONS
+    names = scored | {"truncated": "truncated"} | PREDICTIONS
     return {name: pair[field] for name, field in names.items() if field in pair}
 
 
@@ -71,7 +72,7 @@ def check_reranked(row: Row) -> None:
         if score is None or verdict is None:
             missing = "score" if score is None else "predicted_verdict"
             raise RowError(missing, "expected a result of prism rerank, found no such field")
-        check_kinds(pair, _PREDICTIONS.values())
+        check_kinds(pair, PREDICTIONS.values())
         if pair.get("windows") is not None and pair.get("best_window") is None:
             raise RowError("best_window", "expected [start, end] beside windows, found none")
 
@@ -92,4 +93,4 @@ def _pair(row: Row, texts: list[Candidate], result: Any, path: str) -> Row:
     if isinstance(document, dict):
         pair |= {"title": document.get("title") or "", "document": document["text"]}
         pair |= {"verdict": document["verdict"]} if "verdict" in document else {}
-    return pair | {field: result[name] for name, field in _PREDICTIONS.items() if name in result}
+    return pair | {field: result[name] for name, field in PREDICTIONS.items() if name in result}

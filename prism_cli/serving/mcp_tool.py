@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.errors import PrismError, RowError
-from prism_cli.reporting.sanitize import one_line
+from prism_cli.reporting.sanitize import escape_invisible, one_line
 from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving.messages import MAX_DOCUMENTS
 from prism_cli.serving.service import Service
@@ -293,8 +293,8 @@ def _short(reading: Reading) -> str:
 
 def _head(one: Relevant) -> str:
     """Return a document on one line: lines of its evidence cannot be taken for other documents."""
-    evidence = one.evidence or ""
-    return f"[{one.index}] {one.score:.2f} {one_line(evidence, len(evidence))}".rstrip()
+    evidence = " ".join(escape_invisible(one.evidence or "").split())
+    return f"[{one.index}] {one.score:.2f} {evidence}".rstrip()
 
 
 def _ranges(indices: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from prism_cli.domain.defaults import MAX_NEW_TOKENS
+from prism_cli.domain.defaults import MAX_NEW_TOKENS, MOST_NEW_TOKENS
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.scoring import BOUNDARY
 from prism_cli.errors import ArgumentError
@@ -84,7 +84,7 @@ class RerankBody(BaseModel):
     evidence_top: Annotated[int, Field(ge=1)] | None = None
     max_evidence_tokens: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = BOUNDARY
-    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = MAX_NEW_TOKENS
+    max_new_tokens: Annotated[int, Field(ge=1, le=MOST_NEW_TOKENS)] = MAX_NEW_TOKENS
     grounding: Literal["repair", "report", "off"] = "repair"
     evidence_from: Literal["model", "selected", "extractive"] | None = None
     skip_repeats: bool = False
@@ -183,6 +183,8 @@ def _requests(value: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: one for name, one in value.items() if one is not None}
     if any(name in given for name in LIMITS) or str(given.get("model")).endswith(EVIDENCE_SUFFIX):
         given.setdefault("evidence", True)
+    if "top_k" in given:
+        given.setdefault("top_n", given["top_k"])  # before the server's own
     return given
 
 
@@ -191,7 +193,7 @@ def _options(body: RerankBody) -> RankOptions:
     return RankOptions(
         evidence=body.evidence,
         max_new_tokens=body.max_new_tokens,
-        top_n=body.top_n or body.top_k,
+        top_n=body.top_n,
         evidence_top=body.evidence_top,
         threshold=body.threshold,
         max_evidence_tokens=body.max_evidence_tokens,

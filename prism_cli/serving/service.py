@@ -26,6 +26,8 @@ DEADLINE = 60.0
 TEXT_SHARE = 0.9
 """Share of a request's time after which texts are given up; the rest is for the reply without
 them."""
+MAX_QUERY_BYTES = 256 * 1024
+"""Most bytes of a query; it is read anew for each document."""
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
 """Bytes of documents in memory at which requests are refused."""
 
@@ -153,7 +155,7 @@ class Service:
             timeout: seconds, where less than the deadline.
 
         Raises:
-            UnavailableError, QueueFullError: it was not begun.
+            TooLargeError, UnavailableError, QueueFullError: it was not begun.
             DeadlineError: its scores were not there in time.
             RowError, ModelError: as for `Ranker.rank`.
         """
@@ -162,6 +164,10 @@ class Service:
         if self._ranker is None or self._stopping:
             raise UnavailableError(
                 "the server is stopping" if self._stopping else "the model is still loading"
+            )
+        if (size := byte_length(query)) > MAX_QUERY_BYTES:
+            raise TooLargeError(
+                f"query: expected at most {MAX_QUERY_BYTES:,} bytes, found {size:,}"
             )
         seconds = min(self.deadline, timeout or self.deadline)
         ticket = Ticket(sum(byte_length(one.text) for one in documents))

@@ -35,7 +35,7 @@ from prism_cli.rows.candidates import (
     check_rerank_row,
     pair_candidate,
 )
-from prism_cli.rows.results import OPTIONAL_FIELDS
+from prism_cli.rows.results import OPTIONAL_FIELDS, PREDICTIONS
 from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
@@ -246,8 +246,9 @@ class RerankStage(RowStage):
         outcomes *= len(rows)
         for result in ranked.results:
             row = rows[result["index"]]
-            row.pop("fused_score", None)  # of an earlier run
-            outcomes[result["index"]] = row | self._predicted(result)
+            predicted = self._predicted(result)
+            kept = {name: one for name, one in row.items() if name not in PREDICTIONS.values()}
+            outcomes[result["index"]] = kept | predicted
         return outcomes
 
     def _count_unusable(self, rows: Sequence[Row]) -> None:

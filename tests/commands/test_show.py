@@ -55,6 +55,18 @@ def shown(tmp_path: Path, rows: list[dict[str, Any]], *options: str) -> tuple[in
     return result.exit_code, result.output, result.exception
 
 
+def test_rows_without_logit_and_results_without_names_are_shown(tmp_path: Path) -> None:
+    bare = {"query": "q", "document": "Dogs bark.", "score": 0.9, "predicted_verdict": "yes"}
+    code, text, _ = shown(tmp_path, [bare])
+    assert (code, "Dogs bark" in text) == (0, True)
+    results = [
+        {"index": 1, "relevance_score": 0.9, "verdict": "yes"},
+        {"index": 0, "relevance_score": 0.2, "verdict": "no"},
+    ]
+    code, text, _ = shown(tmp_path, [{"query": "q", "documents": ["A.", "B."], "results": results}])
+    assert (code, "0.90" in text) == (0, True)
+
+
 def test_cited_parts_are_marked_and_far_sentences_left_out(tmp_path: Path) -> None:
     code, text, _ = shown(tmp_path, [NO, PAIR])
     lines = " ".join(text.split())

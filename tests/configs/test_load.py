@@ -21,6 +21,7 @@ from prism_cli.configs.load import key_paths, load_config
 from prism_cli.configs.problems import nearest_name
 from prism_cli.configs.providers import load_providers
 from prism_cli.configs.rerank import RerankConfig
+from prism_cli.configs.serve import ServeConfig
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -315,3 +316,12 @@ def test_a_check_over_several_settings_is_told_in_its_own_words() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(CollectConfig, "collect", sets=["to_rank=10"])
     assert caught.value.problems == ["settings: from_rank 50 lies behind to_rank 10"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [("fuse=1", "order by the model alone"), ("max_new_tokens=8192", "less than or equal to 4096")],
+)
+def test_a_server_refuses_what_no_request_can_have(setting: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        load_config(ServeConfig, "serve", sets=[setting])

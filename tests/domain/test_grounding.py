@@ -1,10 +1,14 @@
 """A model that invents: its texts are grounded in the document, in every class of facts."""
 
+from collections import Counter
+from unicodedata import normalize
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prism_cli.domain.fidelity import entity_fidelity
+from prism_cli.domain.grounded_texts import grounded_texts
 from prism_cli.domain.grounding import GroundedDocument
 
 DOCUMENTS = {
@@ -250,3 +254,11 @@ def check_grounding(evidence: str | None, document: str, query: str) -> str:
     assert result.origin != "generated" or result.evidence == evidence
     assert GroundedDocument(document, 0, query).grounded(None, evidence) == result
     return result.origin
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_ranges_of_decomposed_text_are_those_of_its_own_characters(form: str) -> None:
+    document = "한강은 서울을 흐르는 강이다. 길이는 494km이다."
+    text = normalize(form, "한강은 서울을 흐르는 강이다. 길이는 999km이다.")  # type: ignore[arg-type]
+    fields = grounded_texts("한강 길이", document, 0, text, text, mode="report", counts=Counter())
+    assert [text[start:end] for start, end in fields["unsupported"]] == ["999"]

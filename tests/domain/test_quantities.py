@@ -1,8 +1,12 @@
 """Numbers, units and dates in comparable forms."""
 
+from typing import Any
+
 import pytest
 
+from prism_cli.domain import quantities as module
 from prism_cli.domain.dates import dates, named_dates
+from prism_cli.domain.fact_source import FactSource
 from prism_cli.domain.quantities import all_pairs, quantities
 
 
@@ -148,3 +152,18 @@ def test_month_or_day_without_a_date(text: str, date: tuple[int | None, ...]) ->
 
 def test_short_names_of_months_are_also_other_words() -> None:
     assert list(named_dates("It may rain; mai più.", 5)) == []
+
+
+def test_work_in_a_run_of_scales_grows_with_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*all_pairs("10 thousand million")] == [("10000000000", "")]
+    calls = 0
+    form = module._form
+
+    def counted(*given: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return form(*given, **more)
+
+    monkeypatch.setattr(module, "_form", counted)
+    assert FactSource("The river is long. " + "million " * 500).spelled is not None
+    assert calls < 500 * 12

@@ -13,7 +13,9 @@ from starlette.testclient import TestClient
 
 from prism_cli import query_texts
 from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.errors import MissingDataError
+from prism_cli.ports import Reply, Usage
 from prism_cli.ranking import Ranking
 from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving.app import ServerInfo, create_app
@@ -22,7 +24,7 @@ from prism_cli.serving.keys import ApiKeys
 from prism_cli.serving.messages import MAX_DOCUMENTS, read_call
 from prism_cli.serving.model_queue import ModelQueue
 from prism_cli.serving.ranker import Ranker
-from prism_cli.serving.service import Service
+from prism_cli.serving.service import MAX_QUERY_BYTES, Service
 from prism_cli.serving.stream import events
 from tests.serving.fake_model import CountingModel
 from tests.serving.served import YES, Served
@@ -107,6 +109,12 @@ def test_top_n_zero_and_null_mean_all(served: Served, all_of_them: Any) -> None:
         assert len(served.post(YES | {name: 2}).json()["results"]) == 2
 
 
+def test_the_number_of_a_request_is_before_the_servers() -> None:
+    with Served(top_n=1) as served:
+        for more, count in (({}, 1), ({"top_k": 2}, 2), ({"top_k": 0}, 3), ({"top_n": 0}, 3)):
+            assert len(served.post(YES | more).json()["results"]) == count
+
+
 def test_unknown_keys_and_nulls_are_ignored(served: Served) -> None:
     body = YES | {"max_tokens_per_doc": None, "threshold": None, "evidence": None, "x": {"y": 1}}
     assert served.post(body).status_code == 200
@@ -120,6 +128,22 @@ def test_evidence_is_written_where_it_is_requested(served: Served, more: dict[st
     assert best["evidence"] == "a river by the town"
     assert best["evidence_origin"] == "generated"
     assert best["citations"]
+
+
+def test_a_budget_counts_the_texts_that_are_given_in_place_of_the_models(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        served.model, "written", lambda _: Reply({"text": "yes"}, usage=Usage(10, 2))
+    )
+    sentence = "The river passes the old mill, the bridge of stone and pier {} of the harbour. "
+    documents = [sentence.format(number) * 2 for number in range(20)]
+    body = {"query": "river", "documents": documents, "max_evidence_tokens": 90}
+    results = served.post(body).json()["results"]
+    given = [one for one in results if one.get("evidence")]
+    assert {one["evidence_origin"] for one in given} == {"extracted"}
+    spent = [estimate_tokens(one["evidence"] + one["contribution"]) for one in given]
+    assert 0 < sum(spent) <= 90
 
 
 def test_a_server_with_evidence_can_be_asked_for_none() -> None:
@@ -174,6 +198,9 @@ def test_too_many_documents_or_bytes_are_refused(served: Served) -> None:
     large = served.post(b'{"query": "' + b"a" * MAX_BODY + b'"}')
     assert large.status_code == 413
     assert "16 MiB" in large.json()["detail"]
+    query = served.post({"query": "é" * (MAX_QUERY_BYTES // 2) + "e", "documents": ["a"]})
+    assert query.status_code == 413
+    assert query.json()["detail"].startswith("query: expected at most 262,144 bytes, found 262,145")
 
 
 def test_an_empty_list_and_blank_documents_have_a_reply(served: Served) -> None:

@@ -151,6 +151,12 @@ def test_lines_of_a_document_are_not_taken_for_other_documents() -> None:
     assert len(result.content[0].text.splitlines()) == 2
 
 
+def test_the_text_form_has_all_of_an_evidence_with_invisible_characters() -> None:
+    document = "a river: Do\u00adnau\u00addampf\u00adschiff of 1829"
+    result = call(query="river", documents=[document])
+    assert result.content[0].text.endswith("schiff of 1829")
+
+
 def test_the_tool_says_that_it_only_reads() -> None:
     async def work() -> Any:
         async with connected() as client:

@@ -16,6 +16,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import RefusedOutputsError
 from prism_cli.ports import Reply, RerankTask, Usage
 from prism_cli.reranker import Reranker
+from prism_cli.rows.results import PREDICTIONS
 from prism_cli.stages.rerank import RerankStage
 from tests.factories import jsonl, make_pair
 
@@ -692,6 +693,19 @@ def test_scattered_rows_have_no_fused_score_and_an_old_one_is_gone(tmp_path: Pat
     assert [row["rank"] for row in output] == [None, 1, None]
     (plain,), _, _ = rerank(tmp_path / "plain", [between])
     assert "fused_score" not in plain
+
+
+def test_a_second_run_leaves_no_prediction_of_the_first(tmp_path: Path) -> None:
+    rows = [make_pair(doc_id=str(n), document="why 3", note=n) for n in range(2)]
+    first, _, _ = rerank(tmp_path, rows, skip_repeats=True, grounding="repair")
+    assert any("repeats" in row for row in first)
+    assert any("predicted_citations" in row for row in first)
+    names = set(PREDICTIONS.values())
+    for options in ({}, {"evidence": False}, {"grounding": "report"}):
+        again, _, _ = rerank(tmp_path / str(options), first, **options)
+        fresh, _, _ = rerank(tmp_path / f"fresh {options}", rows, **options)
+        assert [names & row.keys() for row in again] == [names & row.keys() for row in fresh]
+        assert again == fresh
 
 
 def test_a_models_own_weight_counts_only_where_the_first_stage_is_known(tmp_path: Path) -> None:

@@ -158,8 +158,15 @@ def _dataset(config: CollectConfig) -> "list[str | Source]":
         return []
     from prism_cli.adapters.datasets.files import data_files
     from prism_cli.adapters.datasets.hub import DatasetRows, is_saved
+    from prism_cli.errors import UsageError
 
-    files = [] if is_saved(Path(config.dataset)) else data_files(config.dataset, config.split)
+    place = Path(config.dataset)
+    files = [] if is_saved(place) else data_files(config.dataset, config.split)
+    if (config.dataset_config or config.revision) and (files or place.exists()):
+        raise UsageError(
+            f"--dataset-config, --revision: choose among data sets of the hub, and {place} is a "
+            "local one; leave them out, and name the folder or files to read"
+        )
     if files:
         return list(map(str, files))
     return [

@@ -15,6 +15,8 @@ RRF: Literal["rrf"] = "rrf"
 RRF_K = 60
 Fusion = float | Literal["rrf"]
 """Weight of the first stage in [0, 1], or "rrf"."""
+FUSED = (" fused", f" {RRF}")
+"""Ends of the names of fused systems, behind the name of their model."""
 DECIMALS = 8
 """Decimals of a fused score: enough to keep 10,000 reciprocal ranks apart."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import stdev
 from typing import Any
 
+from prism_cli.domain.fusion import FUSED
 from prism_cli.domain.metrics import MAIN_MEASURE, mean
 from prism_cli.domain.significance import bootstrap_interval
 from prism_cli.reporting.figures import figures_of
@@ -34,8 +35,8 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
     """Return the mean of evaluations of one kind, with MAIN_MEASURE averaged query by query.
 
     Of a ranking, systems that all runs share keep their name (a first stage); the one model of each
-    run that the others lack is the arm's, under its name, and so are its fused systems. Intervals
-    cover the queries, for the mean over the runs; they do not cover the choice of the seeds, which
+    run that the others lack, the last one of a single run, is the arm's, under its name, and so are
+    its fused systems. Intervals cover the queries, for the mean over the runs; they do not cover the choice of the seeds, which
     `spread_of_runs` shows.
 
     Args:
@@ -99,17 +100,17 @@ def _renamed(run: Finished, name: str, runs: Sequence[Finished]) -> Finished:
     systems = [_systems(other) for other in runs]
     shared = [system for system in systems[0] if all(system in other for other in systems)]
     own = [system for system in _systems(run) if system not in shared]
-    if len(runs) == 1:
-        own = own or shared[-1:]
-    model = min(own, key=len, default="")
-    if not all(system.startswith(model) for system in own):  # `MODEL fused` is made of MODEL
+    models = [system for system in own if not system.endswith(FUSED)]
+    if len(models) > 1:
         raise ValueError(
-            f"{run.name} measured {' and '.join(own)}: expected one model besides the systems that "
-            "all folders of an arm share; evaluate each model into a folder of its own"
+            f"{run.name} measured {' and '.join(models)}: expected one model besides the systems "
+            "that all folders of an arm share; evaluate each model into a folder of its own"
         )
-    if name in set(_systems(run)) - set(own):
+    if len(runs) == 1:
+        models = [system for system in shared if not system.endswith(FUSED)][-1:]
+    names = {f"{model}{end}": f"{name}{end}" for model in models for end in ("", *FUSED)}
+    if name in set(_systems(run)) - names.keys():
         raise ValueError(f"{name}: is a system that {run.name} measured; give the arm another name")
-    names = {system: name + system.removeprefix(model) for system in own}
     ranking = {
         dataset: {names.get(system, system): measures for system, measures in measured.items()}
         for dataset, measured in run.metrics["ranking"].items()

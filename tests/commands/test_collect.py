@@ -123,10 +123,32 @@ def test_invalid_use_is_reported_with_its_exit_code(
     assert not Path("out.jsonl").exists()
 
 
+def test_arrow_files_of_a_folder_are_of_their_split(saved: Path) -> None:
+    for name in ("train", "dev"):
+        (written,) = (saved / "disk" / name).glob("*.arrow")
+        Path("arrow").mkdir(exist_ok=True)
+        Path("arrow", f"squad-{name}.arrow").write_bytes(written.read_bytes())
+    words = ("--dataset", "arrow", "--split", "dev", "--field", "query=question")
+    done = prism("collect", *words, "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert len(rows("out.jsonl")) == 3
+
+
 def test_saved_data_set_names_its_splits(saved: Path) -> None:
     done = prism("collect", "--dataset", saved / "disk", "--split", "nope", "-o", "out.jsonl")
     assert done.returncode == 3
     assert "no split 'nope'; it has train, dev" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--dataset-config", "--revision"])
+@pytest.mark.parametrize("place", ["files", "files/*.parquet", "disk"])
+def test_choices_of_the_hub_are_refused_with_local_files(
+    saved: Path, place: str, option: str
+) -> None:
+    done = prism("collect", "--dataset", saved / place, option, "en", "-o", "out.jsonl")
+    assert done.returncode == 2
+    assert option in done.stderr
+    assert "is a local one" in " ".join(done.stderr.split())
 
 
 def test_authors_rows_keep_their_labels_and_cohere_rows_are_spread() -> None:

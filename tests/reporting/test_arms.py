@@ -84,6 +84,23 @@ def test_the_fused_system_of_a_model_goes_with_it() -> None:
     assert fused["plain fused"]["nDCG@10"] == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("end", ["fused", "rrf"])
+def test_an_arm_of_one_run_with_a_fused_system_has_the_models_name(end: str) -> None:
+    (first, *_) = runs_of("plain")
+    model = "runs/plain-0"
+    first.metrics["ranking"]["a"][f"{model} {end}"] = {"nDCG@10": 0.6}
+    one = arm("plain", [first]).metrics["ranking"]["a"]
+    assert list(one) == ["bm25", "plain", f"plain {end}"]
+    assert one["plain"]["nDCG@10"] == 0.3
+
+
+def test_a_model_whose_name_another_begins_with_is_another_model() -> None:
+    first, second = runs_of("plain")
+    second.metrics["ranking"]["a"]["runs/plain-1-long"] = {"nDCG@10": 0.1}
+    with pytest.raises(ValueError, match="plain-1 measured runs/plain-1 and runs/plain-1-long"):
+        arm("plain", [first, second])
+
+
 def test_figures_of_rows_are_averaged_and_what_a_run_lacks_is_left_out() -> None:
     one = arm("x", [Finished("x0", quality(0.5)), Finished("x1", quality(0.7))])
     assert one.metrics["quality"]["answer_retention"] == pytest.approx(0.6)

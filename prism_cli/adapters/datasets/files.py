@@ -15,7 +15,8 @@ KINDS = (
     (".json", ".json.gz", ".json.zst"),
 )
 """Suffixes by kind; the first kind that a data set has files of is used."""
-_NUMBERED = re.compile(r"(.+?)-\d+-of-\d+$")
+_NUMBERED = re.compile(r"(.+?)-[0-9]+-of-[0-9]+(?:-[0-9a-f]+)?")
+"""Part of a split; `datasets` wrote a hash behind it, and a data set's name and a hyphen before."""
 _USUAL = {"train", "test", "validation", "valid", "val", "dev"}
 
 
@@ -23,8 +24,8 @@ def data_files(place: str, split: str) -> list[Path]:
     """Return the row files at `place`, sorted; [] if there are none.
 
     `place` is a file, a glob pattern, or a folder, of which all files of one kind are taken. In a
-    folder, a file name such as train-00000-of-00002.parquet or test.csv, or a subfolder's name,
-    gives the split.
+    folder, a file name such as train-00000-of-00002.parquet, test.csv or squad_dev_1.jsonl, or a
+    subfolder's name, gives the split.
 
     Raises:
         MissingDataError: the names contain splits and `split` is not among them, `place` is a BEIR
@@ -45,22 +46,33 @@ def data_files(place: str, split: str) -> list[Path]:
     inside = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
     for kind in KINDS:
         files = [file for file in inside if file.name.lower().endswith(kind)]
-        splits = {file: _split_of(file.relative_to(path)) for file in files}
-        declared = dict.fromkeys(name for name in splits.values() if name)
-        if declared and split not in declared:
-            raise MissingDataError(f"{place}: no split {split!r}; it has {', '.join(declared)}")
         if files:
-            return [file for file in files if not declared or splits[file] == split]
+            return files_of_split(path, files, split)
     return []
 
 
+def files_of_split(folder: Path, files: list[Path], split: str) -> list[Path]:
+    """Return those of the files in a folder whose names give the split; all if no name gives one.
+
+    Raises:
+        MissingDataError: the names give other splits.
+    """
+    splits = {file: _split_of(file.relative_to(folder)) for file in files}
+    declared = dict.fromkeys(name for name in splits.values() if name)
+    if declared and split not in declared:
+        raise MissingDataError(f"{folder}: no split {split!r}; it has {', '.join(declared)}")
+    return [file for file in files if not declared or splits[file] == split]
+
+
 def _split_of(path: Path) -> str:
-    """Return the split that the file's name or a folder's name gives; "" if none does."""
+    """Return the split that the file's name or a folder's name is, or has as a word; else ""."""
     stem = path.name.partition(".")[0]
     numbered = _NUMBERED.fullmatch(stem)
     if numbered:
-        return numbered[1]
-    return next((name for name in (stem, *path.parts[:-1]) if name in _USUAL), "")
+        return numbered[1].rpartition("-")[2]
+    names = [name.lower() for name in (path.name, *path.parts[:-1])]
+    words = [word for name in names for word in re.split(r"[^a-z]+", name)]
+    return next((name for name in (stem.lower(), *names, *words) if name in _USUAL), "")
 
 
 def _hidden(path: Path, folder: Path) -> bool:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from prism_cli.adapters.datasets.files import KINDS
+from prism_cli.adapters.datasets.files import KINDS, files_of_split
 from prism_cli.errors import MissingDataError
 from prism_cli.rows.records import record_line
 
@@ -23,7 +23,8 @@ class DatasetRows:
     Args:
         path: a folder written by `save_to_disk`, an Arrow file or a folder of them, or a name on
             the hub.
-        split: split of the data set; Arrow files belong to any split.
+        split: split of the data set; an Arrow file belongs to any split, see `files_of_split` for
+            those of a folder.
         config: configuration of a hub data set.
         revision: commit or tag of a hub data set.
 
@@ -65,7 +66,7 @@ class DatasetRows:
             self.files = sorted(place.rglob("*.arrow"))
             return saved, saved._fingerprint
         if place.exists():
-            self.files = _arrow_files(place)
+            self.files = _arrow_files(place, split)
             files = [str(file) for file in self.files]
             builder: Any = datasets.load_dataset_builder("arrow", data_files={split: files})
         else:
@@ -81,7 +82,7 @@ def is_saved(place: Path) -> bool:
     return any((place / name).is_file() for name in _SAVED)
 
 
-def _arrow_files(place: Path) -> list[Path]:
+def _arrow_files(place: Path, split: str) -> list[Path]:
     candidates = [place] if place.is_file() else sorted(place.rglob("*"))
     files = [file for file in candidates if file.suffix == ".arrow" and file.is_file()]
     if not files:
@@ -89,7 +90,7 @@ def _arrow_files(place: Path) -> list[Path]:
         raise MissingDataError(
             f"{place}: no data set; expected a folder of save_to_disk, or files with suffix {kinds}"
         )
-    return files
+    return files if place.is_file() else files_of_split(place, files, split)
 
 
 def _no_split(path: str, split: str, splits: list[Any]) -> str:

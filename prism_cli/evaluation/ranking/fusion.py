@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prism_cli.domain.fusion import RRF, Fusion, fused_scores
+from prism_cli.domain.fusion import FUSED, RRF, Fusion, fused_scores
 from prism_cli.domain.metrics import MAIN_MEASURE, mean, query_values
 from prism_cli.domain.seeded_sample import seeded_hash
 from prism_cli.domain.trec import falling_scores, tied_scores
@@ -93,10 +93,10 @@ def fused_systems(
     """Return name -> fusion of the systems of a model; {} without fusion."""
     if fusion is None:
         return {}
-    reciprocal: dict[str, Fusion] = {f"{model} {RRF}": RRF}
+    fused, reciprocal = (f"{model}{end}" for end in FUSED)
     if fusion == RRF:
-        return reciprocal
-    return {f"{model} fused": fusion} | (reciprocal if reciprocal_too else {})
+        return {reciprocal: RRF}
+    return {fused: fusion} | ({reciprocal: RRF} if reciprocal_too else {})
 
 
 @dataclass(frozen=True)

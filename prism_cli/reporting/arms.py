@@ -36,8 +36,8 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
 
     Of a ranking, systems that all runs share keep their name (a first stage); the one model of each
     run that the others lack, the last one of a single run, is the arm's, under its name, and so are
-    its fused systems. Intervals cover the queries, for the mean over the runs; they do not cover the choice of the seeds, which
-    `spread_of_runs` shows.
+    its fused systems. Intervals cover the queries, for the mean over the runs; they do not cover
+    the choice of the seeds, which `spread_of_runs` shows.
 
     Args:
         runs: one or more; a single one is returned under the arm's name.

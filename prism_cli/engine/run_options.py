@@ -28,6 +28,8 @@ class RunOptions:
         shared: other processes work on the same outputs.
         shard_attempts: killed attempts in a row after which an output is left as it is; None for
             any number.
+        again: name of the unfinished runs with `fresh` or `retry_final` that this one continues;
+            set by `plan_run`.
         if_changed: "redo" makes outputs again whose input or config changed; "refuse" keeps them.
     """
 
@@ -46,6 +48,7 @@ class RunOptions:
     part: tuple[int, int] = (0, 1)
     shared: bool = False
     shard_attempts: int | None = None
+    again: str = ""
     if_changed: IfChanged = "refuse"
     quiet: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
+from prism_cli.engine.asking_again import mark_path, mark_paths, read_mark, run_id
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, Line, plan_jobs, read_lines
 from prism_cli.engine.output_files import SIDE_KINDS, side_path
@@ -104,7 +105,11 @@ class RunPlan:
                 by prism.
             LockedError, StorageError, PrerequisiteError: as `record` and `StagedOutputs.publish`.
         """
-        if job.outputs is None or self.options.overwrite:
+        options = self.options
+        if job.outputs is None:
+            return None
+        mark = read_mark(mark_path(options, job.home))
+        if options.overwrite and mark is None:
             return None
         staged = self.staged(job)
         with ExitStack() as held:
@@ -116,6 +121,9 @@ class RunPlan:
                 except LockedError:
                     return None
             manifest = self._finished(record or self.record(job, listed=listed))
+            since = "fresh_since" if options.fresh else "refused_since"
+            if manifest and options.overwrite and manifest[since] != mark:
+                return None
             if staged and manifest and not staged.published:  # a killed run made it
                 try:
                     claim = held.enter_context(staged.claim(self.command))
@@ -130,10 +138,10 @@ class RunPlan:
         try:
             return record.finished()
         except ChangedInputError as error:
+            if self.options.overwrite or (error.redo and self.options.if_changed == "redo"):
+                return None
             if not error.redo:
                 raise
-            if self.options.if_changed == "redo":
-                return None
             message = f"{error}. --if-changed redo makes such outputs again"
             raise ChangedInputError(
                 message, reasons=error.reasons, redo=True, settings=error.settings
@@ -157,6 +165,14 @@ class RunPlan:
         summary.add_finished(job.outputs.values(), job.record_path, manifest)
         return True
 
+    def end_asking_again(self) -> None:
+        """If all outputs of a run that asks again are finished, have the same command begin
+        anew."""
+        marks = mark_paths(self.options, self.jobs)
+        if marks and all(self.finished(job, listed=True) for job in self.jobs):
+            for path in marks:
+                path.unlink(missing_ok=True)
+
     def lines(self, job: Job, measured: Mapping[str, FileDigest] | None = None) -> Iterator[Line]:
         """Return the lines of a job's inputs.
 
@@ -173,4 +189,5 @@ def plan_run(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
         MissingDataError, UsageError: as `plan_jobs`.
     """
     jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
-    return RunPlan(stage, options, jobs, [name for name in inputs if isinstance(name, str)])
+    plan = RunPlan(stage, options, jobs, [name for name in inputs if isinstance(name, str)])
+    return replace(plan, options=replace(options, again=run_id(plan.command, options, jobs)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from prism_cli import terminal
+from prism_cli.engine.asking_again import mark_paths
 from prism_cli.engine.batched_run import Batched
 from prism_cli.engine.control import Control, rare_collections
 from prism_cli.engine.job_order import jobs_of_process
@@ -33,6 +34,11 @@ from prism_cli.shards.remote.requests import stoppable
 _ONE_OUTPUT = (
     "prism: there is one output, which one process works; `prism shard` writes the rows as shards, "
     "for several"
+)
+
+_GOES_ON = (
+    "prism: an earlier run of this command was stopped: what it asked again and finished is kept; "
+    "remove {} to ask for it once more"
 )
 
 
@@ -68,16 +74,20 @@ def run_rows(
             stack.enter_context(stoppable(control.check_signal, notify))
             stack.enter_context(rare_collections())
             plan = plan_run(stage, inputs, options)
+            options = plan.options
             shared_runner = SharedRunner(stage.name, options, control)
             stack.callback(shared_runner.close)
             run = _Run(plan, ShardWorker(plan, control, shared_runner), summary)
             jobs = jobs_of_process(plan.jobs, options.part)
+            for path in mark_paths(options, plan.jobs):
+                notify(_GOES_ON.format(path))
             if options.shared and len(plan.jobs) == 1:
                 notify(_ONE_OUTPUT)
             spread = spread or (Batched(run.survey) if options.batch else Here())
             stack.callback(spread.close)
             run.process(jobs, spread)
             remove_leftovers(jobs)
+            plan.end_asking_again()
             summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
             summary.refused = run.skipped.error(len(jobs), run.processed)
             if summary.refused and not (run.processed or summary.finished_before):

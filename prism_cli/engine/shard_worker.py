@@ -109,7 +109,7 @@ class ShardWorker:
         killed = killed_calls(job.record_path)  # read before the attempt begins
         record.begin(
             partial(self.shared_runner.fresh_start, record) if options.fresh else None,
-            self.shared_runner.for_output(record).mark if options.retry_final else None,
+            partial(self.shared_runner.mark, record) if options.retry_final else None,
             alone=not may_be_claimed,
         )
         if killed:

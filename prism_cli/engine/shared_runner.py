@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from prism_cli.engine.asking_again import keep_mark, mark_path
 from prism_cli.engine.batch.runner import BatchRunner
 from prism_cli.engine.batch.store import STORE_NAME, BatchStore
 from prism_cli.engine.control import Control
@@ -56,7 +57,12 @@ class SharedRunner:
     def fresh_start(self, record: RunRecord) -> int:
         """Clear the output's replies of models of this process; see `RunRecord.begin`."""
         clear_local_ledger(local_path(record.home, record.record_path))
-        return self.for_output(record).mark()
+        return self.mark(record)
+
+    def mark(self, record: RunRecord) -> int:
+        """Return the sequence number from which replies count in a run that asks again."""
+        take = self.for_output(record).mark
+        return keep_mark(mark_path(self._options, record.home), take)
 
     def forget_local(self, record: RunRecord) -> None:
         """Delete the replies of models of this process for an output that is finished."""

@@ -62,6 +62,7 @@ class DurableFile:
                 "Set PRISM_STATE to a local folder for speed and safety.",
                 file=sys.stderr,
             )
+        self._mark: HostMark | None = None
         with self._guarded():
             shared = network and not self.of_one_output
             self._mark = HostMark(path) if shared else None
@@ -83,10 +84,11 @@ class DurableFile:
 
     def close(self) -> None:
         """Release the file."""
+        mark, self._mark = self._mark, None
         with self._guarded():
             self._db.close()
-        if self._mark is not None:
-            self._mark.close()
+        if mark is not None:
+            mark.close()
 
     def _set_journal(self, mode: str) -> None:
         """Set the journal mode; retries, as SQLite does not wait for exclusive access."""
@@ -118,6 +120,8 @@ class DurableFile:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
+        if self._mark is not None:
+            self._mark.check()
         with self._storage:
             try:
                 yield

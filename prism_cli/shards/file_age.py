@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from prism_cli.shards.file_creation import open_private
+from prism_cli.shards.file_creation import new_attempt, open_private
 
 EVERY_SECONDS = 5.0
 """Interval at which a living process renews its file."""
@@ -18,7 +18,7 @@ def seconds_since_change(path: Path) -> float | None:
     Raises:
         OSError: a file beside it, which is removed at once, cannot be created.
     """
-    probe = path.with_name(f".{path.name}.{os.getpid()}")
+    probe = path.with_name(f".{path.name}.{new_attempt()}")
     try:
         os.close(open_private(probe))
         os.utime(probe)

@@ -13,6 +13,8 @@ PROJECT_FILE = "prism.toml"
 LEDGER_NAME = "ledger.sqlite"
 _NETWORK_FILE_SYSTEMS = (
     "nfs", "cifs", "smb", "fuse", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "glusterfs",
+    "panfs", "wekafs", "dvs", "orangefs", "pvfs2", "gfs2", "ocfs2", "cvfs", "acfs", "scoutfs",
+    "virtiofs", "vboxsf", "autofs",
 )  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def _state_folder(output: Path | None) -> Path:
 
 @cache
 def _mounts() -> str:
-    """Return the file systems of this process, as they were at the first call."""
+    """Return the file systems of this process, as they were when they were last read."""
     try:
         return Path("/proc/mounts").read_text()
     except OSError:
@@ -102,12 +104,19 @@ def is_network_file_system(path: Path, mounts: str | None = None) -> bool:
         path: an existing path.
         mounts: the text of /proc/mounts, for tests; read from there by default.
     """
-    mounts = _mounts() if mounts is None else mounts
+    kind = _file_system(path, _mounts() if mounts is None else mounts)
+    if kind == "autofs" and mounts is None:  # mounted since, by its first use
+        _mounts.cache_clear()
+        kind = _file_system(path, _mounts())
+    return kind.startswith(_NETWORK_FILE_SYSTEMS)
+
+
+def _file_system(path: Path, mounts: str) -> str:
     best, kind = "", ""
     target = str(path.resolve())
     for line in mounts.splitlines():
         _, point, file_system, *_ = line.split(" ")
         prefix = point.replace("\\040", " ").rstrip("/") + "/"
-        if (target + "/").startswith(prefix) and len(prefix) > len(best):
-            best, kind = prefix, file_system
-    return kind.startswith(_NETWORK_FILE_SYSTEMS)
+        if (target + "/").startswith(prefix) and len(prefix) >= len(best):
+            best, kind = prefix, file_system  # of several at one point, the last is used
+    return kind

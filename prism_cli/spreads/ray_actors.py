@@ -95,7 +95,7 @@ class RayActors(Spread):
             variables = {name: v for name, v in os.environ.items() if name.startswith("PRISM_")}
             setup = ActorSetup(
                 self.spec,
-                self.options,
+                worker.plan.options,
                 worker.surveyed,
                 str(Path.cwd()),
                 variables,

@@ -4,6 +4,7 @@ import gzip
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +459,44 @@ def test_what_two_outputs_of_a_run_ask_alike_is_asked_once(tmp_path: Path, optio
     for backend, more in ((RefusingCalls(), {}), (again, {option: True, "overwrite": True})):
         score(backend, folder, tmp_path / "out", max_rejects=1.0, **more)
     assert len(again.asked) == 20
+
+
+@pytest.mark.parametrize("option", ["fresh", "retry_final"])
+def test_a_stopped_run_that_asks_again_over_a_folder_goes_on(tmp_path: Path, option: str) -> None:
+    folder, out, more = tmp_path / "in", tmp_path / "out", {option: True, "overwrite": True}
+    folder.mkdir()
+    for part in range(3):
+        pairs = [make_pair(i, document=f"{part} {i}") for i in range(20)]
+        write_jsonl(folder / f"{part}.jsonl", pairs)
+
+    def asked(**limits: Any) -> int:
+        backend = RefusingCalls(concurrency=1)
+        with suppress(LimitReachedError):
+            score(backend, folder, out, max_rejects=1.0, **limits)
+        return len(backend.asked)
+
+    assert asked() == 60
+    for _ in range(2):
+        assert [asked(max_cost=0.05, **more), asked(max_cost=0.004, **more)] == [50, 4]
+        assert asked(**more) == 6
+    assert asked(**more) == 60
+    assert asked() == 0
+    assert not list(out.rglob("again-*"))
+
+
+def test_a_stop_between_two_outputs_of_a_run_that_asks_again_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        write_jsonl(tmp_path / f"{name}.jsonl", make_pairs(20, document=name))
+    given, more = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], {"fresh": True, "overwrite": True}
+    score(ScriptedCalls(), given, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(Here, "work", lambda _, jobs, worker, __: iter([worker.work(jobs[0])]))
+        score(ScriptedCalls(), given, tmp_path / "out", **more)
+    rest = ScriptedCalls()
+    score(rest, given, tmp_path / "out", **more)
+    assert rest.asked == ["b"]
 
 
 @pytest.mark.parametrize("days", [-2, 700], ids=["back", "ahead"])

@@ -1,15 +1,24 @@
 """One host at a time uses a SQLite file on a network file system."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Barrier, local
 
 import pytest
 
 from prism_cli.errors import LockedError
-from prism_cli.shards import durable
+from prism_cli.shards import durable, host_mark
 from prism_cli.shards.host_mark import HostMark
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.local_ledger import LocalLedger
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_mark, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(host_mark, "EVERY_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -31,6 +40,51 @@ def test_a_mark_that_is_no_longer_renewed_is_taken_over(path: Path) -> None:
     os.utime(old, (old.stat().st_mtime - 21,) * 2)
     HostMark(path, host="node-2").close()
     assert old.read_bytes() == b"node-2"
+
+
+def test_of_two_hosts_that_look_at_the_same_moment_one_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_looked, ages = Barrier(2), host_mark.seconds_since_change
+    seen = local()
+
+    def look(mark: Path) -> float | None:
+        age = ages(mark)
+        if not hasattr(seen, "once"):
+            seen.once = both_looked.wait(10)
+        return age
+
+    def start(host: str) -> HostMark | None:
+        with suppress(LockedError):
+            return HostMark(path, host=host)
+        return None
+
+    monkeypatch.setattr(host_mark, "seconds_since_change", look)
+    with ThreadPoolExecutor(2) as pool:
+        marks = [mark for mark in pool.map(start, ("node-1", "node-22")) if mark]
+    for mark in marks:
+        mark.close()
+    assert len(marks) == 1
+
+
+def test_a_ledger_whose_mark_was_replaced_takes_no_more(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "is_network_file_system", lambda _: True)
+    ledger, mark = Ledger(path), path.with_name("ledger.sqlite.host")
+    mark.write_bytes(b"node-2")
+    assert ledger._mark
+    ledger._mark._thread.join(10)
+    with pytest.raises(LockedError, match="node-2 took over"):
+        ledger.next_sequence()
+    ledger.close()
+    assert mark.read_bytes() == b"node-2"
+
+
+def test_an_empty_mark_is_being_written(path: Path) -> None:
+    path.with_name("ledger.sqlite.host").touch()
+    with pytest.raises(LockedError, match="another host uses this file"):
+        HostMark(path, host="node-1")
 
 
 def test_the_shared_ledger_is_marked_and_that_of_an_output_is_not(

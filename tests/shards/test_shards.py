@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prism_cli.errors import LockedError, StorageError
 from prism_cli.ports import Reply, Request, Usage, request
 from prism_cli.rows.row import Rejected
+from prism_cli.shards import state
 from prism_cli.shards.file_digest import digest_file
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.lock import output_lock
@@ -203,6 +204,21 @@ def test_network_file_systems_are_known_by_their_mount() -> None:
     assert not is_network_file_system(Path("/mnt/sharedness"), mounts)
     assert not is_network_file_system(Path("/home"), mounts)
     assert is_network_file_system(Path("/mnt/two words/a"), mounts)
+
+
+def test_what_is_mounted_on_an_automount_point_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = "/dev/sda / ext4 rw 0 0\nsystemd-1 /data autofs rw 0 0\n"
+    for mounted, network in (("server:/x /data nfs4", True), ("/dev/sdb /data ext4", False)):
+        after = f"{before}{mounted} rw 0 0\n"
+        assert is_network_file_system(Path("/data/a"), after) == network
+        texts = iter([before, after])
+        state._mounts.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", lambda _, texts=texts: next(texts))
+            assert not is_network_file_system(Path("/b"))
+            assert is_network_file_system(Path("/data/a")) == network
+    state._mounts.cache_clear()
+    assert is_network_file_system(Path("/scratch/a"), "panfs://x /scratch panfs rw 0 0\n")
 
 
 def test_sqlite_was_built_to_be_shared_by_threads() -> None:

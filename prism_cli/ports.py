@@ -214,7 +214,7 @@ class BatchEndpoint(Protocol):
     async def upload(self, file: BinaryIO, name: str) -> str:
         """Upload a file at no cost; return the provider's name for it."""
 
-    async def create(self, file: str, mark: str) -> str:
+    async def create(self, file: str, mark: str, settle_seconds: float) -> str:
         """Create at most one batch of that file with the label `mark`; return its name."""
 
     async def find(self, mark: str, file: str) -> str | None:

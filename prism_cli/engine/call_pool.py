@@ -195,11 +195,13 @@ class CallPool:
         """Make one call. If several requests are refused together, ask each alone, since the
         refusal may concern only one of them."""
         payloads = [request.payload for request in call]
-        if reason := self._down.get(id(backend)):
-            return self._set_unanswered(call, reason)
         estimate = backend.estimate(payloads).usd if self._control.limits_cost else 0.0
-        if not self._control.reserve(estimate):
-            return
+        while not (reason := self._down.get(id(backend))) and not self._control.reserve(estimate):
+            if self._stopping:
+                return
+            await asyncio.sleep(CLAIM_SECONDS)  # until calls in flight release theirs
+        if reason:
+            return self._set_unanswered(call, reason)
         refused = False
         try:
             with self._in_flight:  # until its reply is committed

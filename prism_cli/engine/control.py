@@ -55,6 +55,7 @@ class Control:
         self._max_usd = max_usd
         self.spent_usd = 0.0
         self._reserved_usd = 0.0
+        self._reservations = 0
         self._budget_refused = False
         self._interruptible = False
         self._grace = GRACE_SECONDS
@@ -108,13 +109,17 @@ class Control:
         return self._max_usd is not None
 
     def reserve(self, usd: float) -> bool:
-        """Reserve the estimated cost of a call. If that exceeds the remaining budget, stop the run
-        and return False. A call may still cost more than its estimate."""
+        """Reserve the estimated cost of a call; return False if the budget does not hold it now.
+
+        The run is stopped if it would not hold it without the other reservations either, which are
+        mostly above what the calls cost. A call may still cost more than its estimate.
+        """
         if self._max_usd is not None and usd:
             if self.spent_usd + self._reserved_usd + usd > self._max_usd:
-                self._budget_refused = True
+                self._budget_refused |= self.spent_usd + usd > self._max_usd
                 return False
             self._reserved_usd += usd
+            self._reservations += 1
         return True
 
     @property
@@ -130,8 +135,10 @@ class Control:
 
     def release(self, usd: float) -> None:
         """Release a reservation; the reply's own cost is counted instead."""
-        if self._max_usd is not None:
-            self._reserved_usd -= usd
+        if self._max_usd is not None and usd:
+            self._reservations -= 1
+            # Without the rest that rounding leaves, for which the next call would wait for ever.
+            self._reserved_usd = self._reserved_usd - usd if self._reservations else 0.0
 
     @property
     def _over_time(self) -> bool:

@@ -177,6 +177,23 @@ def test_cost_limit_counts_calls_in_flight_too(tmp_path: Path) -> None:
     assert 11 <= len(backend.asked) <= 13
 
 
+@pytest.mark.parametrize(("max_cost", "asked"), [(0.05, 40), (0.0305, 21)])
+def test_calls_wait_while_those_in_flight_reserve_more_than_they_cost(
+    max_cost: float, asked: int, tmp_path: Path
+) -> None:
+    class Wordy(ScriptedCalls):
+        def estimate(self, payloads: Sequence[Any]) -> Usage:
+            return Usage(usd=0.01)  # ten times as much
+
+    backend = Wordy(concurrency=8, seconds=0.001)
+    if asked == 40:
+        score(backend, tmp_path, max_cost=max_cost)
+    else:
+        with pytest.raises(LimitReachedError, match="--max-cost"):
+            score(backend, tmp_path, max_cost=max_cost)
+    assert asked <= len(backend.asked) <= max_cost / 0.001
+
+
 def test_the_first_signal_waits_for_calls_in_flight_and_commits_them(tmp_path: Path) -> None:
     backend = ScriptedCalls(concurrency=4, seconds=0.1)
     backend.after_call = signal_once(signal.SIGTERM, after=8)

@@ -1,6 +1,8 @@
 """Client of OpenAI's Files and Batches APIs at one provider."""
 
+import asyncio
 import io
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, TypeVar
@@ -24,6 +26,7 @@ Value = TypeVar("Value")
 _FILE_SECONDS = 1800.0
 """Timeout of one attempt to upload or download a file of up to 200 MB."""
 _PAGE = 100
+_LOOK_SECONDS = 1.0
 _MARK = "prism"
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -52,24 +55,34 @@ class BatchApi:
 
         return await self._ask(send, _id_of, seconds=_FILE_SECONDS)
 
-    async def create(self, file: str, mark: str) -> str:
-        """Create the one batch of a file and return its id. Raises as `ProviderClient.ask`."""
-        sent = False
+    async def create(self, file: str, mark: str, settle_seconds: float) -> str:
+        """Create the one batch of a file and return its id. Raises as `ProviderClient.ask`.
+
+        Args:
+            settle_seconds: time after which a batch must show in the list.
+        """
+        sent_at: float | None = None
 
         async def send() -> httpx2.Response:
-            nonlocal sent
-            if sent:  # the earlier call may have succeeded although its reply was lost
+            nonlocal sent_at
+            while sent_at is not None:  # the call may have succeeded although its reply was lost
                 page = await self._page(None)
                 if page.status_code != 200 or _find(parse_json(page), mark, file):
                     return page
-            sent = True
+                if time.monotonic() - sent_at > settle_seconds:
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+            sent_at = time.monotonic()
             batch = {
                 "input_file_id": file,
                 "endpoint": self.endpoint,
                 "completion_window": "24h",
                 "metadata": {_MARK: mark},
             }
-            return await self._client.post("batches", batch)
+            reply = await self._client.post("batches", batch)
+            if reply.status_code == 429:
+                sent_at = None  # it was not accepted
+            return reply
 
         return await self._ask(send, lambda body: _find(body, mark, file) or _id_of(body))
 

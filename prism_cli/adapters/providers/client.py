@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from prism_cli.adapters.providers.replies import (
@@ -26,7 +26,7 @@ from prism_cli.adapters.providers.replies import (
 )
 from prism_cli.adapters.providers.secrets import Secrets
 from prism_cli.adapters.providers.throttle import ProviderDownError, Throttle
-from prism_cli.configs.providers import Provider
+from prism_cli.configs.providers import Provider, is_loopback
 from prism_cli.errors import PrerequisiteError, ProviderError
 
 Value = TypeVar("Value")
@@ -43,6 +43,17 @@ class LostCalls:
     """Calls of one backend that ended without a reply and may have been billed."""
 
     count: int = 0
+
+
+@dataclass
+class _Deadline:
+    """When a question is given up, on the monotonic clock."""
+
+    at: float
+
+    def is_before(self, state: RetryCallState) -> bool:
+        """Return whether the next attempt would begin after it."""
+        return time.monotonic() + state.upcoming_sleep >= self.at
 
 
 class ProviderClient:
@@ -69,6 +80,7 @@ class ProviderClient:
         self.provider = provider
         self._requests = _limiter(provider.requests_per_minute)
         self._tokens = _limiter(provider.tokens_per_minute)
+        self._tokens_turn = asyncio.Lock()
         # Variables often end with a line break that is not part of the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
         self._secrets = Secrets([self.key, *secrets])
@@ -86,6 +98,7 @@ class ProviderClient:
             verify=self._tls,
             timeout=httpx2.Timeout(self.provider.timeout_seconds),
             limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+            trust_env=not is_loopback(self.provider.base_url),  # no proxy to this machine
             follow_redirects=False,
         )
 
@@ -158,10 +171,10 @@ class ProviderClient:
             RefusalError: the provider refused this question for good.
             PrerequisiteError: the provider cannot be used at all.
         """
-        give_up_at = time.monotonic() + self.provider.deadline_seconds
+        deadline = _Deadline(time.monotonic() + self.provider.deadline_seconds)
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
-            stop=stop_before_delay(self.provider.deadline_seconds),
+            stop=deadline.is_before,
             wait=_wait,
             reraise=True,
         )
@@ -171,9 +184,7 @@ class ProviderClient:
 
         seconds = seconds or self.provider.timeout_seconds
         try:
-            return await attempts(
-                self._attempt, send, parse_value, tokens, lost, give_up_at, seconds
-            )
+            return await attempts(self._attempt, send, parse_value, tokens, lost, deadline, seconds)
         except RetryableError as error:
             wait = error.wait or 0.0
             reason = f"{self.name}: {error}"
@@ -191,14 +202,13 @@ class ProviderClient:
         parse_value: Callable[[httpx2.Response], Value],
         tokens: int,
         lost: LostCalls,
-        give_up_at: float,
+        deadline: _Deadline,
         seconds: float,
     ) -> Value:
-        async with self.throttle.slot(give_up_at):
-            if self._requests:
-                await self._requests.acquire()
-            if self._tokens:
-                await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+        async with self.throttle.slot(deadline.at):
+            began = time.monotonic()
+            await self._pace(tokens)
+            deadline.at += time.monotonic() - began  # the limits per minute are no failure
             try:
                 value = parse_value(await self._send(send, lost, seconds))
             except RetryableError as error:
@@ -215,6 +225,16 @@ class ProviderClient:
                 raise
             self.throttle.succeeded()
             return value
+
+    async def _pace(self, tokens: float) -> None:
+        """Wait until the limits per minute allow a call."""
+        if self._requests:
+            await self._requests.acquire()
+        if self._tokens:
+            async with self._tokens_turn:  # portions of several calls would delay all of them
+                while tokens > 0:
+                    await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+                    tokens -= self._tokens.max_rate
 
     async def _send(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
         """Send one call; `seconds` bounds it as a whole, however slowly bytes arrive."""
@@ -235,7 +255,7 @@ class ProviderClient:
                 f"cannot be reached at {self.provider.base_url}: {reason}",
                 wait=None if self.throttle.reached else _UNREACHED_WAIT,
             ) from None
-        except (httpx2.RequestError, httpx2.StreamError) as error:
+        except (httpx2.RequestError, httpx2.StreamError, OSError) as error:  # OSError: of TLS
             reason = self._secrets.masked(f"{type(error).__name__}: {error}")
             raise RetryableError(f"the connection broke ({reason})", billed=True) from None
         self.throttle.reached = True

@@ -33,7 +33,9 @@ _MODEL = {
 }  # fmt: skip
 """Error codes of an unknown model or unsupported setting, the same for all rows; 1211: Zhipu's."""
 _BAD_KEY = re.compile(r"(incorrect|invalid) api key|((your|the) )?api key.*(valid|expired)", re.I)
-_NO_MODEL = re.compile(r"model not exist|invalid model\b|\S+ is not a valid model id", re.I)
+_NO_MODEL = re.compile(
+    r"(the )?model (does )?not (exist|found)\b|invalid model\b|\S+ is not a valid model id", re.I
+)
 """Messages of Gemini (_BAD_KEY), DeepSeek and OpenRouter, whose codes are not specific."""
 LONGEST_WAIT_BY_OUR_CLOCK = 60.0
 """Longest wait, in seconds, for a Retry-After date without a Date: our clock may be wrong."""
@@ -81,11 +83,12 @@ class NoSuchModelError(PrerequisiteError):
 
 
 def loads(content: bytes) -> Any:
-    """Parse JSON of a provider; a lone surrogate escape is read as U+FFFD.
+    """Parse JSON of a provider, with or without a BOM; a lone surrogate escape is read as U+FFFD.
 
     Raises:
         orjson.JSONDecodeError: it is not JSON.
     """
+    content = content.removeprefix(b"\xef\xbb\xbf")
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -202,7 +205,7 @@ def _moment(text: str) -> float | None:
 
 def _error(response: httpx2.Response) -> Any:
     try:
-        body = orjson.loads(response.content)
+        body = loads(response.content)
     except orjson.JSONDecodeError:
         return response.text
     if isinstance(body, list) and body:

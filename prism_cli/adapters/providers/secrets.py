@@ -69,6 +69,7 @@ class Secrets:
     def masked_reply(self, response: httpx2.Response) -> httpx2.Response:
         """Return the reply, whose body has been read, without keys in its headers and body."""
         headers = [(name, self.masked(value)) for name, value in response.headers.multi_items()]
+        response.encoding = "utf-8"  # as JSON is parsed, whatever charset the server declares
         text = response.text
         if self._held(text):
             content = self._masked_body(text).encode("utf-8", "replace")

@@ -73,7 +73,8 @@ class BatchClient:
         crash_point("batch-uploaded")
         self._store.mark_creating(submission, uploaded)
         # Once this request is sent, its reply is worth the grace period.
-        batch = await self._until_done(endpoint.create(uploaded, submission), grace=GRACE_SECONDS)
+        creation = endpoint.create(uploaded, submission, SETTLE_SECONDS)
+        batch = await self._until_done(creation, grace=GRACE_SECONDS)
         crash_point("batch-created")
         self._store.mark_open(submission, batch)
         about = f", about {usd:.4f} USD" if usd else ""

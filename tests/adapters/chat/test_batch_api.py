@@ -3,10 +3,12 @@
 import asyncio
 from io import BytesIO
 
+import httpx2
 import pytest
 
 from prism_cli.adapters.chat import batch_api
 from prism_cli.adapters.chat.batch_api import BatchApi
+from prism_cli.adapters.providers import client as client_module
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.configs.providers import Provider
 from tests.servers.fault_server import FaultServer
@@ -25,7 +27,7 @@ def test_a_batch_is_found_by_its_mark_on_any_page(monkeypatch: pytest.MonkeyPatc
         for number in range(5):
             file = await endpoint.upload(BytesIO(LINE % number), f"{number}.jsonl")
             files.append(file)
-            batches.append(await endpoint.create(file, f"mark {number}"))
+            batches.append(await endpoint.create(file, f"mark {number}", 0.0))
         sought = [await endpoint.find(f"mark {number}", "none") for number in range(6)]
         sought += [await endpoint.find("another mark", file) for file in files]
         await client.close()
@@ -35,3 +37,29 @@ def test_a_batch_is_found_by_its_mark_on_any_page(monkeypatch: pytest.MonkeyPatc
         batches, sought = asyncio.run(made_and_sought(server.base_url))
     assert len(set(batches)) == 5
     assert sought == [*batches, None, None, *batches]
+
+
+@pytest.mark.parametrize(("settle", "calls"), [(10.0, 1), (0.0, 2)])
+def test_a_batch_that_is_listed_late_is_not_created_again(
+    settle: float, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_api, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    made: list[str] = []
+    looks: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "POST":
+            made.append(f"batch_{len(made) + 1}")
+            if len(made) == 1:
+                raise httpx2.ReadError("the reply is lost")
+            return httpx2.Response(200, json={"id": made[-1]})
+        looks.append(request.url.path)
+        batch = {"id": made[0], "metadata": {"prism": "mark"}}
+        return httpx2.Response(200, json={"data": [batch] if len(looks) > 3 else []})
+
+    provider = Provider.model_validate({"api": "openai", "base_url": "https://lab.invalid/v1"})
+    client = ProviderClient("lab", provider)
+    client.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
+    assert asyncio.run(BatchApi(client).create("file", "mark", settle)) == f"batch_{calls}"
+    assert len(made) == calls

@@ -270,6 +270,14 @@ def test_an_openai_account_in_the_environment_is_sent_to_no_other_provider(
     assert not {name for name in _headers(requests) if name.lower().startswith("openai-")}
 
 
+def test_no_proxy_sees_calls_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with FaultServer(answers=says("yes")) as server:
+        (reply,) = asked(backend(server))
+    assert isinstance(reply, Reply), reply
+
+
 def dead(monkeypatch: pytest.MonkeyPatch, **more: object) -> ChatBackend:
     """A judge at a port where nobody listens."""
     with FaultServer() as server:

@@ -342,6 +342,7 @@ def test_an_unusable_key_or_account_stops_the_provider(status: int, payload: Any
     [
         refused("model_not_found", "The model does not exist."),
         refused("invalid_request_error", "Model Not Exist"),
+        {"code": 20012, "message": "Model does not exist. Please check it.", "data": ""},
         refused(400, "gpt-9 is not a valid model ID"),
         refused("unsupported_parameter", "Use max_completion_tokens instead."),
     ],

@@ -138,7 +138,7 @@ def test_a_bad_reply_is_retried_and_never_a_score(api: str, fault: str) -> None:
 def test_rows_with_only_bad_replies_stay_pending(
     fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "stop_before_delay", lambda seconds: stop_after_attempt(3))
+    monkeypatch.setattr(client_module._Deadline, "is_before", stop_after_attempt(3))
     with FaultServer([Fault(fault)]) as server:
         backend = teacher(server, seconds=60.0, timeout=60.0)
         with pytest.raises(ProviderError, match="gave up"):

@@ -1,0 +1,111 @@
+"""Calls to one provider: paced by its limits, retried, and never ended by a broken connection."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import httpx2
+import pytest
+
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers.client import LostCalls, ProviderClient
+from prism_cli.adapters.providers.replies import parse_json
+from prism_cli.configs.providers import Provider
+from prism_cli.errors import PrismError, RefusalError
+
+Handler = Callable[[httpx2.Request], httpx2.Response]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+
+
+def client(handle: Handler | None = None, **settings: object) -> ProviderClient:
+    """Return a client whose calls `handle` answers."""
+    provider = Provider.model_validate(
+        {"api": "openai", "base_url": "https://lab.invalid/v1", "concurrency": 1} | settings
+    )
+    made = ProviderClient("lab", provider)
+    if handle:
+        made.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
+    return made
+
+
+async def ask(asked: ProviderClient, text: str = "", lost: LostCalls | None = None) -> object:
+    """Return the answer to one question, or the error."""
+    try:
+        body = {"text": text}
+        return await asked.ask(lambda: asked.post("ask", body), str, 9, lost or LostCalls())
+    except (PrismError, RefusalError) as error:
+        return error
+
+
+def good() -> httpx2.Response:
+    return httpx2.Response(200, json={"answer": "yes"})
+
+
+def replying(*replies: httpx2.Response | Exception) -> Handler:
+    """Return a handler with these replies in turn."""
+    left = iter(replies)
+
+    def handle(_: httpx2.Request) -> httpx2.Response:
+        reply = next(left)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    return handle
+
+
+def test_a_fault_of_tls_is_retried_and_may_be_billed() -> None:
+    lost = LostCalls()
+    lab = client(replying(ssl.SSLError("bad record mac"), good()))
+    assert asyncio.run(ask(lab, lost=lost)) == "{'answer': 'yes'}"
+    assert lost.count == 1
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "cp037", "hex", "base64"])
+def test_a_wrong_charset_hides_no_reply_and_no_key(
+    charset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_KEY", "sk-planted-0815-4711")
+    headers = {"content-type": f"application/json; charset={charset}"}
+    refused = httpx2.Response(400, headers=headers, content=b'"no sk-planted-0815-4711"')
+    page = httpx2.Response(502, headers=headers, content=b"<html>sk-planted-0815-4711")
+    lab = client(replying(page, refused), key_env="LAB_KEY")
+    assert str(asyncio.run(ask(lab))) == "status 400 (no [key])"
+
+
+def test_a_byte_order_mark_before_json_is_skipped() -> None:
+    assert parse_json(httpx2.Response(200, content=b'\xef\xbb\xbf{"a": 1}')) == {"a": 1}
+
+
+def test_tokens_per_minute_hold_for_calls_larger_than_their_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "_PACE_SECONDS", 0.002)
+    lab = client(tokens_per_minute=3_000_000)  # 50 a ms, 100 in the window
+
+    async def calls() -> float:
+        began = time.monotonic()
+        await asyncio.gather(*(lab._pace(1000) for _ in range(3)))
+        return time.monotonic() - began
+
+    assert asyncio.run(calls()) > 0.055
+
+
+def test_the_wait_for_the_limits_per_minute_is_not_part_of_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+
+    async def acquire() -> None:
+        now[0] += 500.0
+
+    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    lab = client(replying(httpx2.Response(503), httpx2.Response(503), good()))
+    monkeypatch.setattr(lab, "_requests", SimpleNamespace(acquire=acquire))
+    assert asyncio.run(ask(lab)) == "{'answer': 'yes'}"

@@ -182,9 +182,14 @@ class LostRepliesError(DamagedFileError):
 
 
 class ProviderError(PrismError):
-    """A backend could not answer; the rows of its requests stay pending."""
+    """A backend could not answer; the rows of its requests stay pending.
+
+    Attributes:
+        billed: the call may have been billed nevertheless.
+    """
 
     exit_code = 5
+    billed = False
 
 
 class ShardLostError(ProviderError):

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from prism_cli.engine.batch import client
+from prism_cli.engine.batch.store import BatchStore
+from prism_cli.ports import Reply, Request
+from prism_cli.shards.ledger import Ledger
 from tests.door import Done, prism
 from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
 from tests.factories import read_jsonl, write_jsonl
@@ -226,3 +230,44 @@ def test_a_batch_waits_for_the_calls_of_another_run() -> None:
         assert (run.returncode, server.calls) == (7, [])
         assert relabel(server).returncode == 0
         assert payments(server) == [1] * 10
+
+
+def test_a_batch_leaves_out_what_another_run_asks_before_it_sees_the_submission(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add = BatchStore.add
+    calls: list[bytes] = []
+
+    def add_late(store: BatchStore, *given: Any) -> None:
+        keys = given[4]
+        if not calls:  # another run, between the look for its calls and the submission
+            calls.append(keys[0])
+            other = Ledger(store.path.with_name("ledger.sqlite"))
+            backend = SimpleNamespace(spec="deepseek/deepseek-chat", fingerprint="")
+            asked = Request(backend, keys[0], None)  # type: ignore[arg-type]
+            other.commit("relabel", "other", [(asked, Reply({"vote": "no"}))])
+            other.close()
+        add(store, *given)
+
+    monkeypatch.setattr(BatchStore, "add", add_late)
+    with served() as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 9
+    assert len(read_jsonl(OUT)) == 10
+
+
+def without_choices(line: dict[str, Any]) -> list[Any]:
+    line["response"]["body"]["choices"] = []
+    return [line]
+
+
+def test_billed_replies_that_cannot_be_used_count_against_the_budget() -> None:
+    with served(sent=edited(without_choices)) as server:
+        usd = json.loads(relabel(server, "--dry-run", "--json").stdout)["usd"]
+        done = relabel(server, "--max-cost", str(1.5 * usd))
+        assert done.returncode == 7, done.stderr
+        assert payments(server) == [2] * 5 + [1] * 5
+    ledger = Ledger(Path(".prism/ledger.sqlite"))
+    assert ledger._db.execute("SELECT sum(lost_calls) FROM spent").fetchone() == (15,)
+    ledger.close()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore
+from prism_cli.engine.batch.store import LOCK_NAME, NOT_ANSWERED, BatchStore
 from prism_cli.errors import StorageError
+from prism_cli.shards.lock import output_lock
 
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 
@@ -32,6 +33,14 @@ def test_a_key_is_held_by_one_submission(store: BatchStore) -> None:
     opened(store, "two", C, B)
     assert store.holders([A, B, C]) == {B: "two", C: "two"}
     assert (store.unsettled("lab"), store.unsettled("other")) == ([], [])
+
+
+def test_what_a_live_process_is_about_to_send_is_held(store: BatchStore) -> None:
+    store.add("one", "lab", "lab/m", 0.5, [A])
+    with output_lock(store.path.with_name(LOCK_NAME)):
+        assert store.holders([A, B], include_uncertain=True) == {A: "one"}
+        assert store.holders([A, B]) == {}
+    assert store.holders([A, B], include_uncertain=True) == {}  # it was killed
 
 
 def test_a_store_of_an_earlier_version_is_continued(store: BatchStore) -> None:

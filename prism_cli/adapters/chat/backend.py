@@ -56,7 +56,11 @@ class ChatBackend(ProviderBackend):
             raise ProviderError(f"{client.name}: {body.decode('utf-8', 'replace')}")
         content, attempt = payload
         prompt = self._task.prompt(content, attempt)
-        completion = self._model.completed(prompt, attempt, status, body)
+        try:
+            completion = self._model.completed(prompt, attempt, status, body)
+        except ProviderError as error:
+            self._lost.count += error.billed
+            raise
         return self._reply(content, prompt, completion)
 
     def _reply(self, payload: Any, prompt: Prompt, completion: Completion) -> Reply:

@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,15 +19,17 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from prism_cli.adapters.providers.replies import (
+    BlockedError,
     NoSuchModelError,
     RetryableError,
     UnreachableError,
+    is_of_a_firewall,
     parse_json,
 )
-from prism_cli.adapters.providers.secrets import Secrets
+from prism_cli.adapters.providers.secrets import Secrets, is_placeholder
 from prism_cli.adapters.providers.throttle import ProviderDownError, Throttle
 from prism_cli.configs.providers import Provider, is_loopback
-from prism_cli.errors import PrerequisiteError, ProviderError
+from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 
 Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
@@ -36,6 +38,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
 _UNREACHED_WAIT = 1.0
 _PACE_SECONDS = 5.0
 """Window for limits per minute, so that a minute's calls do not all go out in its first second."""
+_MOST_BLOCKED = 5
+"""Calls that a firewall refuses, without an answer in between, after which it refuses all."""
 
 
 @dataclass
@@ -81,9 +85,12 @@ class ProviderClient:
         self._requests = _limiter(provider.requests_per_minute)
         self._tokens = _limiter(provider.tokens_per_minute)
         self._tokens_turn = asyncio.Lock()
+        self._blocked = 0
         # Variables often end with a line break that is not part of the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
-        self._secrets = Secrets([self.key, *secrets])
+        keys = [self.key, *secrets]
+        self._secrets = Secrets(keys)
+        self._keys = Secrets(key for key in keys if not is_placeholder(key))
         self.idle_http: list[httpx2.AsyncClient] = []
 
     @property
@@ -180,7 +187,11 @@ class ProviderClient:
         )
 
         def parse_value(reply: httpx2.Response) -> Value:
-            return read(parse(reply))
+            try:
+                return read(parse(reply))
+            except (ProviderError, PrerequisiteError, RefusalError) as error:
+                error.args = (self._secrets.masked(str(error)),)
+                raise
 
         seconds = seconds or self.provider.timeout_seconds
         try:
@@ -210,7 +221,7 @@ class ProviderClient:
             await self._pace(tokens)
             deadline.at += time.monotonic() - began  # the limits per minute are no failure
             try:
-                value = parse_value(await self._send(send, lost, seconds))
+                value = await self._answer(send, parse_value, lost, seconds)
             except RetryableError as error:
                 lost.count += error.billed
                 if error.quota and not self.throttle.answered:
@@ -224,7 +235,26 @@ class ProviderClient:
                     self.throttle.down = self._unusable(error)  # stops all models of the provider
                 raise
             self.throttle.succeeded()
+            self._blocked = 0
             return value
+
+    async def _answer(
+        self,
+        send: Send,
+        parse_value: Callable[[httpx2.Response], Value],
+        lost: LostCalls,
+        seconds: float,
+    ) -> Value:
+        """Send one call and return its answer; find out whether a firewall refuses all calls."""
+        try:
+            return parse_value(await self._send(send, lost, seconds))
+        except BlockedError as error:
+            self._blocked += 1
+            models = partial(self.request, "GET", "models")
+            other = await self._send(models, LostCalls(), seconds)
+            if is_of_a_firewall(other) or self._blocked >= _MOST_BLOCKED:
+                raise PrerequisiteError(str(error)) from None
+            raise
 
     async def _pace(self, tokens: float) -> None:
         """Wait until the limits per minute allow a call."""
@@ -259,7 +289,8 @@ class ProviderClient:
             reason = self._secrets.masked(f"{type(error).__name__}: {error}")
             raise RetryableError(f"the connection broke ({reason})", billed=True) from None
         self.throttle.reached = True
-        return self._secrets.masked_reply(response)
+        # Placeholders are masked in messages alone: an answer that has such a word is data.
+        return self._keys.masked_reply(response)
 
     def _unusable(self, error: Exception) -> str:
         """Return why the provider is unusable, and what to check."""

@@ -78,6 +78,10 @@ class UnreachableError(RetryableError):
     """Raised when no connection was made: refused, unknown host, or invalid certificate."""
 
 
+class BlockedError(RefusalError):
+    """Raised when a firewall before the API refused the call, perhaps for a word in it."""
+
+
 class NoSuchModelError(PrerequisiteError):
     """Raised when the provider rejects this model or its settings; its other models may work."""
 
@@ -103,6 +107,7 @@ def parse_json(response: httpx2.Response) -> Any:
         RetryableError: 408, 409, 424 (TEI: its model failed), 425, 429, 5xx, and a 2xx that is not
             JSON or contains an error.
         RefusalError: 400, 413, 422.
+        BlockedError: 403 with a body that is not JSON.
         PrerequisiteError: 401, 402, 403, 404, a redirect, any other status, and any error about
             the key, the account or the model.
     """
@@ -134,6 +139,8 @@ def parse_json(response: httpx2.Response) -> Any:
             wait=_retry_after(response.headers),
             quota="insufficient_quota" in codes,
         )
+    if is_of_a_firewall(response):
+        raise BlockedError(f"{reason}, as of a firewall")
     if status in _FINAL or _filtered(error, codes):
         raise RefusalError(reason)
     if 300 <= status < 400:
@@ -144,6 +151,17 @@ def parse_json(response: httpx2.Response) -> Any:
     if status == 404:
         raise NoSuchModelError(f"{reason}: no such model or address")
     raise PrerequisiteError(reason)
+
+
+def is_of_a_firewall(response: httpx2.Response) -> bool:
+    """Return whether a firewall, not the API, has sent the reply: 403 that is not JSON."""
+    if response.status_code != 403:
+        return False
+    try:
+        loads(response.content)
+    except orjson.JSONDecodeError:
+        return True
+    return False
 
 
 def raise_embedded_error(error: Any) -> None:

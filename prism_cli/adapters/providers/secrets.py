@@ -21,6 +21,10 @@ KEY = "[key]"
 WITHHELD = "[withheld: it repeats a key]"
 SHORTEST = 8
 """Minimum length of a secret; placeholders such as `none` are not masked."""
+_SHORTEST_WORD = 20
+"""Minimum length of a key of letters alone; shorter ones are words."""
+_PLACEHOLDERS = ("token-abc123", "YOUR_API_KEY", "NOT_NEEDED")
+"""Further ones: vLLM's and others' documentation."""
 _CUT = 12
 """Consecutive characters of a key or of its encoding that count as a leak."""
 _GRAM = 6
@@ -41,6 +45,14 @@ _INDEX = re.compile(r'"[0-9]{1,4}"\s*:')
 _USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _URLSAFE = str.maketrans("+/", "-_")
 _DESCRIBED = ("content-encoding", "content-length", "content-type", "transfer-encoding")
+
+
+def is_placeholder(key: str) -> bool:
+    """Return whether a key is a word that stands for none, such as `not-needed`: shorter than any
+    provider's key, without a digit or a capital, or from a server's documentation."""
+    return key in _PLACEHOLDERS or (
+        len(key) < _SHORTEST_WORD and not any(char.isdigit() or char.isupper() for char in key)
+    )
 
 
 class Secrets:

@@ -8,13 +8,27 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence, Set
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+    Set,
+)
 from contextlib import ExitStack, asynccontextmanager
 from itertools import chain
 from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
-from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore, BatchSubmission
+from prism_cli.engine.batch.store import (
+    LOCK_NAME,
+    NOT_ANSWERED,
+    BatchStore,
+    BatchSubmission,
+)
 from prism_cli.engine.call_pool import CLAIM_SECONDS, POLL_SECONDS
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
@@ -33,7 +47,6 @@ SETTLE_SECONDS = 10.0
 INCOMPLETE_LOOKS = 10
 """Looks at a batch that has ended, but not all of whose replies can be fetched."""
 _OK = 200
-_LOCK_NAME = "batches"
 
 
 class BatchClient:
@@ -62,11 +75,20 @@ class BatchClient:
         usd: float,
         sequence: int,
         note_sent: Callable[[list[str]], None],
-    ) -> str:
-        """Store a submission, upload its file, create the batch; return the submission's id."""
+        asked_meanwhile: Callable[[], Awaitable[bool]],
+    ) -> str | None:
+        """Store a submission, upload its file, create the batch; return the submission's id.
+
+        Args:
+            asked_meanwhile: whether another run has asked some of the questions before it could
+                see the submission, which is then given up: return None.
+        """
         self._control.check()
         submission = uuid4().hex
         self._store.add(submission, endpoint.name, spec, usd, keys, sequence)
+        if await asked_meanwhile():
+            self._store.drop(submission)
+            return None
         note_sent([submission])
         crash_point("batch-intent")
         uploaded = await self._until_done(endpoint.upload(file, f"prism-{submission}.jsonl"))
@@ -179,7 +201,7 @@ class BatchClient:
         with ExitStack() as held:
             while True:
                 try:
-                    held.enter_context(output_lock(self._store.path.with_name(_LOCK_NAME)))
+                    held.enter_context(output_lock(self._store.path.with_name(LOCK_NAME)))
                     break
                 except LockedError:
                     await self._pause(1.0)

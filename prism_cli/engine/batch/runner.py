@@ -1,6 +1,7 @@
 """Requests of one run that go by batch file: collected, submitted, and read from the store."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import Any
@@ -96,6 +97,9 @@ class BatchRunner:
                     reply = _read(backend, request.payload, stored_reply)
                 except ProviderError as error:
                     rounds, reason = rounds + 1, str(error)
+                    if error.billed:
+                        estimate = backend.estimate([request.payload]).at(backend.batch_share)
+                        self._control.spent_usd += estimate.usd
                 except PrerequisiteError as error:
                     rounds, reason = ROUNDS, str(error)
                 else:
@@ -159,7 +163,7 @@ class BatchRunner:
                 async with self._client.lock():
                     for keys in self._spooled_keys():
                         await self._client.wait_until_free(locks, keys)
-                    await self._submit(find, next_sequence, note_sent)
+                    await self._submit(find, next_sequence, note_sent, locks)
             if self._over_budget and not self._awaited:
                 self._control.stop_over_budget()
                 self._control.check()
@@ -176,7 +180,11 @@ class BatchRunner:
         self._store.close()
 
     async def _submit(
-        self, find: Find, next_sequence: Callable[[], int], note_sent: NoteSent
+        self,
+        find: Find,
+        next_sequence: Callable[[], int],
+        note_sent: NoteSent,
+        locks: RequestLocks,
     ) -> None:
         """Split the spool into files, each of one model, until the budget is used up."""
         for endpoint in {each.name: each for each in self._endpoints.values()}.values():
@@ -200,10 +208,28 @@ class BatchRunner:
                         usd, size = usd + price, size + len(raw)
                         line = next(lines, None)
                     if keys:
-                        budget -= usd
                         number = next_sequence()
-                        sent = self._client.send(endpoint, spec, file, keys, usd, number, note_sent)
-                        self._awaited.add(await sent)
+                        asked = partial(self._asked_meanwhile, keys, find, locks)
+                        sent = await self._client.send(
+                            endpoint, spec, file, keys, usd, number, note_sent, asked
+                        )
+                        if sent is None:
+                            lines = self._unsent_lines(spec, find)
+                            line, self._over_budget = next(lines, None), False
+                        else:
+                            budget -= usd
+                            self._awaited.add(sent)
+
+    async def _asked_meanwhile(
+        self, keys: Sequence[bytes], find: Find, locks: RequestLocks
+    ) -> bool:
+        """Return whether another run has asked some of the requests, after its calls are over."""
+        for start in range(0, len(keys), _LOOKUP_LINES):
+            part = keys[start : start + _LOOKUP_LINES]
+            await self._client.wait_until_free(locks, part)
+            if find(part):
+                return True
+        return False
 
     def _spooled_keys(self) -> Iterator[list[bytes]]:
         keys = (key for (key,) in self._spool.rows("SELECT key FROM spill"))

@@ -16,9 +16,12 @@ from urllib.parse import quote
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.shards.durable import DurableFile
+from prism_cli.shards.lock import lock_holder
 from prism_cli.shards.timestamps import now_ms
 
 STORE_NAME = "batches.sqlite"
+LOCK_NAME = "batches"
+"""Output whose lock a process holds while it has submissions that are not batches yet."""
 NOT_ANSWERED = 0
 """Status of a key that the batch did not answer; the body is the reason."""
 _LOOKUP_KEYS = 500
@@ -205,14 +208,20 @@ class BatchStore(DurableFile):
         """Return the submission of each key that is in an open batch at a provider.
 
         Args:
-            include_uncertain: also return submissions that may not have become a batch.
+            include_uncertain: also return submissions that may not have become a batch, and those
+                that a live process is about to send.
         """
-        states = "('open', 'creating')" if include_uncertain else "('open')"
+        states = "'open', 'creating', 'intended'" if include_uncertain else "'open'"
         query = (
-            "SELECT key, intent FROM members JOIN intents ON id = intent "
-            f"WHERE status IN {states} AND key IN "
+            "SELECT key, intent, status FROM members JOIN intents ON id = intent "
+            f"WHERE status IN ({states}) AND key IN "
         )
-        return dict(self._select_keys(query, keys))
+        found = list(self._select_keys(query, keys))
+        if any(status == "intended" for *_, status in found) and not lock_holder(
+            self.path.with_name(LOCK_NAME)
+        ):
+            found = [row for row in found if row[2] != "intended"]  # of a process that was killed
+        return {key: submission for key, submission, _ in found}
 
     def open_submissions(self, ids: Iterable[str]) -> list[BatchSubmission]:
         """Return those of these submissions whose replies have not been fetched."""

@@ -11,9 +11,9 @@ import pytest
 
 from prism_cli.adapters.providers import client as client_module
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
-from prism_cli.adapters.providers.replies import parse_json
+from prism_cli.adapters.providers.replies import BlockedError, parse_json
 from prism_cli.configs.providers import Provider
-from prism_cli.errors import PrismError, RefusalError
+from prism_cli.errors import PrerequisiteError, PrismError, RefusalError
 
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
@@ -109,3 +109,45 @@ def test_the_wait_for_the_limits_per_minute_is_not_part_of_the_deadline(
     lab = client(replying(httpx2.Response(503), httpx2.Response(503), good()))
     monkeypatch.setattr(lab, "_requests", SimpleNamespace(acquire=acquire))
     assert asyncio.run(ask(lab)) == "{'answer': 'yes'}"
+
+
+def test_a_placeholder_in_place_of_a_key_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", "not-needed")
+    answer = httpx2.Response(200, json="a licence is not-needed here")
+    error = httpx2.Response(400, json={"error": {"message": "not-needed is no key"}})
+    lab = client(replying(answer, error), key_env="LAB_KEY")
+    assert asyncio.run(ask(lab)) == "a licence is not-needed here"
+    assert str(asyncio.run(ask(lab))) == "status 400 ([key] is no key)"
+
+
+PAGE = "<title>Attention Required!</title>"
+
+
+@pytest.mark.parametrize("all_blocked", [False, True])
+def test_a_question_that_a_firewall_refuses_does_not_stop_the_provider(all_blocked: bool) -> None:
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET" and not all_blocked:
+            return httpx2.Response(404, json={"error": "no such path"})
+        if all_blocked or b"passwd" in request.content:
+            return httpx2.Response(403, text=PAGE)
+        return good()
+
+    lab = client(handle)
+
+    async def answers() -> list[object]:
+        return [await ask(lab, text) for text in ("/etc/passwd", "a", "/etc/passwd")]
+
+    kinds = [type(answer) for answer in asyncio.run(answers())]
+    assert kinds == ([PrerequisiteError] * 3 if all_blocked else [BlockedError, str, BlockedError])
+
+
+def test_a_firewall_that_refuses_question_after_question_stops_the_provider() -> None:
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(403, text=PAGE) if request.method == "POST" else good()
+
+    async def answers() -> list[object]:
+        return [await ask(lab) for _ in range(6)]
+
+    lab = client(handle)
+    kinds = [type(answer) for answer in asyncio.run(answers())]
+    assert kinds == [BlockedError] * 4 + [PrerequisiteError] * 2

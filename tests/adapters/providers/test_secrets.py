@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prism_cli.adapters.providers.secrets import SHORTEST, WITHHELD, Secrets
+from prism_cli.adapters.providers.secrets import SHORTEST, WITHHELD, Secrets, is_placeholder
 
 KEY = 'sk /+"\\<&>0815%2F'
 Encode = Callable[[str], str]
@@ -177,3 +177,13 @@ def test_ordinary_text_is_left_alone() -> None:
     secrets = Secrets(keys)
     for text in (page, json.dumps({"content": page, "hash": sha256(b"other").hexdigest()})):
         assert secrets.masked(text) == text
+
+
+@pytest.mark.parametrize("key", ["placeholder", "not-needed", "lm-studio", "token-abc123"])
+def test_a_word_in_place_of_a_key_is_a_placeholder(key: str) -> None:
+    assert is_placeholder(key)
+
+
+@pytest.mark.parametrize("key", ["hunter22", "Passphrase", "correct-horse-battery", "x" * 20])
+def test_what_may_be_a_key_is_no_placeholder(key: str) -> None:
+    assert not is_placeholder(key)

@@ -144,7 +144,8 @@ def work_rows(
 
 def _part(quiet: bool) -> tuple[int, int]:
     """Return rank and number of the processes that torchrun or accelerate launch started."""
-    rank, size = (int(os.environ.get(name, low)) for name, low in (("RANK", 0), ("WORLD_SIZE", 1)))
+    rank = int(os.environ.get("RANK") or 0)
+    size = int(os.environ.get("WORLD_SIZE") or 1)
     if size > 1 and not quiet:
         print(
             f"prism: process {rank + 1} of {size}: outputs {rank + 1}, {rank + 1 + size}, …",

@@ -105,12 +105,13 @@ class Batched(Spread):
     @staticmethod
     def _dry_pass(stage: RowStage, each: _Begun, worker: ShardWorker) -> None:
         runner = worker.shared_runner.for_output(each.record)
-        worker.first_pass(stage, each.job)
+        worker.first_pass(stage, each.job, each.record)
         progress, fields = Progress(each.job.label, None), worker.plan.options.fields
         work = ShardPass(stage, runner, Sinks.discard(stage.outputs), progress, fields)
         try:
-            work.learn(worker.plan.lines(each.job), 0)
-            work.run(worker.plan.lines(each.job, each.record.digests))
+            digests = each.record.digests
+            work.learn(worker.plan.lines(each.job, digests), 0)
+            work.run(worker.plan.lines(each.job, digests))
         except OUTPUT_ERRORS:
             each.record.stopped(runner.usage())
             raise

@@ -211,7 +211,10 @@ def _refuse_among_inputs(output: Path, inputs: Sequence[str | Source]) -> None:
     real = RealPaths()
     parent = os.path.dirname(real.of(output))
     for name in inputs:
-        if isinstance(name, str) and os.path.isdir(name) and real.of(name) == parent:
+        if not isinstance(name, str):
+            continue
+        folder = os.fspath(staged_path(name, state_directory(None))) if is_url(name) else name
+        if (folder != name or os.path.isdir(name)) and real.of(folder) == parent:
             raise UsageError(
                 f"-o {output}: is in {name}, an input of this command, and would be read as one "
                 "of its files by the next; name a file in another directory. Nothing was done"
@@ -223,13 +226,15 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
     sources = {
         real.of(source.path) for job in jobs for source in job.inputs if isinstance(source, Shard)
     }
-    taken: dict[str, str] = {}
+    taken, sides = dict[str, str](), dict[str, str]()
     for job in jobs:
         outputs = (job.outputs or {}).values()
         record = os.fspath(job.record_path)
         beside = [f"{record}{suffix}" for suffix in (MANIFEST_SUFFIX, *SIDE_FILES)]
-        for name in (*map(os.fspath, outputs), *beside):
-            if real.of(name) in sources:
+        places = {real.of(name): name for name in beside}
+        sides |= dict.fromkeys(places, job.inputs[0].name)
+        for place, name in (places | {real.of(path): os.fspath(path) for path in outputs}).items():
+            if place in sources:
                 raise UsageError(
                     f"{StagedPath(name)}: is an input of this command, and would be replaced by "
                     "it; name another output with -o"
@@ -246,6 +251,12 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
                     "there; name one file with -o to merge them"
                 )
             taken[place] = job.inputs[0].name
+    for place in taken.keys() & sides.keys():
+        raise UsageError(
+            f"{StagedPath(place)}: the output of {taken[place]} would be written there, where a "
+            f"file beside the output of {sides[place]} is; give each an output of its own with -o. "
+            "Nothing was done"
+        )
     whole_set = set_manifest(folder) if folder else None
     if whole_set and whole_set.exists() and all(job.manifest_path != whole_set for job in jobs):
         raise UsageError(

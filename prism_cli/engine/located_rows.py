@@ -8,6 +8,7 @@ from prism_cli.engine.jobs import Job, read_lines
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import RowError
+from prism_cli.shards.file_digest import FileDigest
 
 
 def well_formed_rows(
@@ -16,15 +17,20 @@ def well_formed_rows(
     fields: Mapping[str, str],
     limit: int | None,
     control: Control,
+    measured: Mapping[str, FileDigest] | None = None,
 ) -> Iterator[LocatedRow]:
     """Yield the rows that are not rejected before the stage's `work`; at most `limit` of each job.
 
+    Args:
+        measured: digests that the inputs must still have.
+
     Raises:
-        InterruptedRunError, LimitReachedError, MissingDataError.
+        InterruptedRunError, LimitReachedError, MissingDataError, ChangedInputError.
     """
     for job in jobs:
         read = row_reader(stage, fields)
-        for count, (file, line, raw) in enumerate(read_lines(job.inputs, {}, limit, fields)):
+        lines = read_lines(job.inputs, measured or {}, limit, fields)
+        for count, (file, line, raw) in enumerate(lines):
             if count % 1024 == 0:
                 control.check()
             if not raw.strip():

@@ -4,7 +4,7 @@
 an output depend on the shard, the settings and the survey, and on nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,7 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.survey import LocatedRow
 from prism_cli.errors import LockedError, PrismError, ShardLostError
 from prism_cli.files.names import shown_name
+from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.remote.claims import Claim
 from prism_cli.shards.remote.inputs import copies_held
@@ -135,7 +136,7 @@ class ShardWorker:
         stage, runner = self.plan.stage, self.shared_runner.for_output(record)
         runner.totals.from_ledger -= from_batches
         stage.begin_shard()
-        self.first_pass(stage, job)
+        self.first_pass(stage, job, record)
         stage.apply_batch_plan(record.manifest.batch_plan)
         try:
             self._write_outputs(job, record, runner, summary)
@@ -149,15 +150,17 @@ class ShardWorker:
             spent = record.manifest.usage
             summary.spent.update({name: spent.get(name, 0) for name in ("asked", "usd")})
 
-    def first_pass(self, stage: RowStage, job: Job) -> None:
+    def first_pass(self, stage: RowStage, job: Job, record: RunRecord) -> None:
         """Run the stage's first pass over the shard, if it needs one."""
         if stage.needs_first_pass_per_shard:
-            stage.first_pass(row for *_, row in self.rows([job]))
+            stage.first_pass(row for *_, row in self.rows([job], record.digests))
 
-    def rows(self, jobs: Sequence[Job]) -> Iterator[LocatedRow]:
-        """Yield the rows of jobs that the stage accepts."""
-        options = self.plan.options
-        return well_formed_rows(self.plan.stage, jobs, options.fields, options.limit, self.control)
+    def rows(
+        self, jobs: Sequence[Job], measured: Mapping[str, FileDigest] | None = None
+    ) -> Iterator[LocatedRow]:
+        """Yield the rows of jobs that the stage accepts; see `well_formed_rows`."""
+        stage, options = self.plan.stage, self.plan.options
+        return well_formed_rows(stage, jobs, options.fields, options.limit, self.control, measured)
 
     def _write_outputs(
         self, job: Job, record: RunRecord, runner: RequestRunner, summary: RunSummary
@@ -176,7 +179,7 @@ class ShardWorker:
             # Until the end, since it claims the output where locks do not.
             stack.enter_context(Heartbeat(job.record_path, work.snapshot, self._rate, **info))
             try:
-                work.learn(self.plan.lines(job))
+                work.learn(self.plan.lines(job, record.digests))
                 lines = self.plan.lines(job, record.digests)
                 counts = work.run(_while_held(lines, claim) if claim else lines)
             finally:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import zip_longest
 
 from prism_cli.errors import RowError
 from prism_cli.rows.decode import Unreadable, decode_row
 from prism_cli.rows.row import query_id
+from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.reader import Shard, Source, find_shards
 from prism_cli.shards.remote.requests import check_stop
 from prism_cli.shards.spill import Spill
@@ -35,6 +37,7 @@ class SortedByQuery:
     def __init__(self, shards: Sequence[Shard], fields: Mapping[str, str]) -> None:
         self._shards = shards
         self._fields = fields
+        self._digests: list[FileDigest] = []
 
     @property
     def name(self) -> str:
@@ -42,12 +45,18 @@ class SortedByQuery:
 
     @property
     def fingerprint(self) -> str:
-        digests = " ".join(shard.digest().sha256 for shard in self._shards)
-        return sha256(digests.encode()).hexdigest()
+        """Identity of the rows, which are read as they were when it was first asked for."""
+        if not self._digests:
+            self._digests = [shard.digest() for shard in self._shards]
+        return sha256(" ".join(each.sha256 for each in self._digests).encode()).hexdigest()
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines of the input; lines that are not rows come first. Raise before the first
-        one if the run must stop."""
+        one if the run must stop.
+
+        Raises:
+            ChangedInputError: a file has changed since the fingerprint was taken.
+        """
         spill = Spill(
             "number INTEGER PRIMARY KEY, query TEXT NOT NULL, line BLOB NOT NULL, "
             "field TEXT, reason TEXT",
@@ -64,8 +73,8 @@ class SortedByQuery:
 
     def _entries(self) -> Iterator[tuple[int, str, bytes, str | None, str | None]]:
         number = 0
-        for shard in self._shards:
-            for _, line in shard.numbered(fields=self._fields):
+        for shard, seen in zip_longest(self._shards, self._digests):
+            for _, line in shard.numbered(seen, self._fields):
                 number += 1
                 if number % _ROWS_BETWEEN_CHECKS == 0:
                     check_stop()

@@ -22,6 +22,8 @@ _BESIDE = ("", "-wal", "-shm")
 _OLDEST_COLUMNS = len(Entry._fields) - 1
 _INTENT_DIGITS = 32
 _SPENT_COLUMNS = (5, 6)
+_FIRST_SHARED, _SHARED_BYTES = 0x40000002, 510
+"""Where SQLite locks a file: https://www.sqlite.org/fileformat2.html#the_lock_byte_page"""
 
 
 @dataclass
@@ -60,10 +62,7 @@ def repair_ledger(path: Path) -> RepairResult:
         LockedError: a run uses the ledger.
     """
     with output_lock(path):
-        if in_use(path.with_suffix(".claims")):
-            raise LockedError(
-                f"{path}: a run is sending requests; repair the ledger when that run has ended"
-            )
+        _refuse_in_use(path)
         _finish_moving(path)
         source = path if _size(path) else _newest_aside(path)
         if source is None:
@@ -78,6 +77,7 @@ def repair_ledger(path: Path) -> RepairResult:
         for end in _BESIDE:
             Path(f"{new}{end}").unlink(missing_ok=True)
         lost = _copy(source, new)
+        _refuse_in_use(path)
         done = _counted(new)
         done.path, done.lost = str(path), lost
         done.aside = str(_move_aside(path) if path.exists() else source)
@@ -88,12 +88,21 @@ def repair_ledger(path: Path) -> RepairResult:
     return done
 
 
+def _refuse_in_use(path: Path) -> None:
+    """Raise LockedError if another process sends requests or has the ledger open.
+
+    A connection holds a shared lock until it is closed, in the mode of local file systems.
+    """
+    if in_use(path.with_suffix(".claims")) or in_use(path, _SHARED_BYTES, _FIRST_SHARED):
+        raise LockedError(f"{path}: a run uses it; repair the ledger when that run has ended")
+
+
 def _holds_more(path: Path) -> bool:
     """Return whether there are replies that SQLite does not see: it ignores the part of its log
     behind a damaged frame, and reports no damage."""
-    keys = {entry.key for entry in LedgerFile(path).entries()}
-    entries = map(reply_of, Salvage(path).records())
-    return any(entry is not None and entry.key not in keys for entry in entries)
+    salvaged = {entry.key for entry in map(reply_of, Salvage(path).records()) if entry is not None}
+    # After it: a run that began meanwhile commits more.
+    return not salvaged <= {entry.key for entry in LedgerFile(path).entries()}
 
 
 def _copy(source: Path, target: Path) -> int:

@@ -4,11 +4,13 @@ Other formats (CSV, Parquet, JSON arrays, documents) are recognised by the name 
 """
 
 import os
+import select
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from io import UnsupportedOperation
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,13 +36,17 @@ from prism_cli.shards.folder import (
     warn_skipped,
 )
 from prism_cli.shards.formats.documents import is_document
+from prism_cli.shards.remote.requests import check_stop
 from prism_cli.shards.shard import Shard as Shard
 from prism_cli.shards.shard import Source as Source
 from prism_cli.shards.shard_set import check_complete
+from prism_cli.shards.storage_errors import storage_errors
+from prism_cli.shards.temporary_folder import TemporaryFolder
 
 STDIN = "-"
 _LISTED: ContextVar[dict[tuple[str, bool], list[Shard]] | None] = ContextVar("listed", default=None)
 _CHUNK_BYTES = 1 << 20
+_LOOK_SECONDS = 0.2
 
 
 @contextmanager
@@ -173,18 +179,38 @@ def read_shards(
 
 
 def _spooled(stream: BinaryIO) -> Shard:
-    """Copy standard input to a file, as digests and second passes need one."""
-    with tempfile.NamedTemporaryFile(prefix="prism-stdin-", suffix=".jsonl", delete=False) as copy:
-        _TEMPORARY.append(Path(copy.name))
-        while chunk := stream.read(_CHUNK_BYTES):
-            copy.write(chunk)
-    return Shard(Path(copy.name), STDIN)
+    """Copy standard input to a file, as digests and second passes need one.
+
+    Raises:
+        StorageError: the copy cannot be written.
+    """
+    with storage_errors(
+        f"the copy of standard input in {tempfile.gettempdir()}",
+        "nothing was asked",
+        advice="Make room there, or set TMPDIR to a folder with room, then run the command again",
+    ):
+        handle, path = tempfile.mkstemp(".jsonl", dir=_SPOOL.open())
+        with os.fdopen(handle, "wb") as copy:
+            for chunk in _chunks(stream):
+                copy.write(chunk)
+    return Shard(Path(path), STDIN)
 
 
-_TEMPORARY: list[Path] = []
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what is written to a stream, and look meanwhile whether the run must stop."""
+    while True:
+        check_stop()
+        with suppress(UnsupportedOperation):  # no file
+            if not select.select([stream], [], [], _LOOK_SECONDS)[0]:
+                continue
+        if not (chunk := stream.read1(_CHUNK_BYTES)):  # type: ignore[attr-defined]
+            return
+        yield chunk
+
+
+_SPOOL = TemporaryFolder("prism-stdin-")
 
 
 def remove_spooled() -> None:
     """Delete the copies of standard input."""
-    while _TEMPORARY:
-        _TEMPORARY.pop().unlink(missing_ok=True)
+    _SPOOL.clear()

@@ -65,13 +65,17 @@ class RequestLocks:
         return True
 
 
-def in_use(path: Path) -> bool:
-    """Return whether another process has a lock in the file at `path`."""
-    if sys.platform == "win32" or not path.exists():
+def in_use(path: Path, size: int = 0, start: int = 0) -> bool:
+    """Return whether another process has a lock in the file at `path`.
+
+    Args:
+        size, start: the bytes to look at; those from `start` on if `size` is 0.
+    """
+    if sys.platform == "win32" or not path.is_file():
         return False
     with path.open("r+b") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, size, start)
         except OSError as error:
             return error.errno in (errno.EACCES, errno.EAGAIN)
     return False

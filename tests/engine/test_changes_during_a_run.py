@@ -1,7 +1,7 @@
 """What somebody else does at the output's place while a run works: nothing of theirs is lost."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ChangedInputError, LockedError, RefusedOutputsError, StorageError
-from tests.factories import make_pairs, read_jsonl, write_jsonl
-from tests.fakes import RoutedStage, ScoreStage, ScriptedBatch
+from tests.factories import Row, jsonl, make_pairs, read_jsonl, write_jsonl
+from tests.fakes import EchoStage, RoutedStage, ScoreStage, ScriptedBatch
 
 Meddle = Callable[[], object]
 
@@ -34,6 +34,27 @@ def rows(tmp_path: Path) -> Path:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "made" / "out.jsonl"
+
+
+def test_rows_that_are_appended_meanwhile_are_read_by_no_pass(rows: Path, out: Path) -> None:
+    class Learner(EchoStage):
+        needs_first_pass_per_shard = learns_first = True
+        seen: list[int]
+
+        def begin_shard(self) -> None:
+            self.seen = [0, 0]
+            with rows.open("ab") as file:
+                file.write(jsonl(make_pairs(5)))
+
+        def first_pass(self, rows: Iterable[Row]) -> None:
+            self.seen[0] = sum(1 for _ in rows)
+
+        def learns(self, row: Row) -> bool:
+            self.seen[1] += 1
+            return False
+
+    run_rows(stage := Learner(), [str(rows)], RunOptions(output=out, quiet=True))
+    assert (stage.seen, len(read_jsonl(out))) == ([20, 20], 20)
 
 
 def test_a_file_that_appears_at_the_output_stays(rows: Path, out: Path) -> None:

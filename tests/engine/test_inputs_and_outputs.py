@@ -1,8 +1,12 @@
 """Files, packed files, globs, directories, pipes: what goes where, and what is refused."""
 
+import fcntl
 import gzip
 import io
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ import zstandard
 
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.errors import MissingDataError, StorageError, UsageError
+from prism_cli.errors import InterruptedRunError, MissingDataError, StorageError, UsageError
 from prism_cli.files.names import typed_path
 from prism_cli.shards.state import state_directory
 from tests.factories import jsonl, make_pair, make_pairs, read_jsonl, write_jsonl
@@ -140,6 +144,16 @@ def test_a_file_with_a_slash_at_its_end_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_an_output_is_not_the_file_beside_another(tmp_path: Path) -> None:
+    names = ["a.jsonl", "a.jsonl.rejects.jsonl"]
+    given = [write_jsonl(tmp_path / name, make_pairs(2)) for name in names]
+    with pytest.raises(
+        UsageError, match=r"of .*rejects\.jsonl would be written there, where a file"
+    ):
+        echo([*given], f"{tmp_path}/out/")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_shards_of_one_name_do_not_meet_in_one_output(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -244,6 +258,49 @@ def test_spooled_input_leaves_nothing_behind(
     with pytest.raises(UsageError):
         run_rows(RoutedStage(), ["-"], RunOptions(quiet=True))
     assert not list(tmp_path.glob("prism-stdin-*"))
+
+
+def test_copies_of_killed_runs_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("prism-stdin-killed", "prism-stdin-at-work"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "copy.jsonl").write_bytes(PAIRS)
+    held = os.open(tmp_path / "prism-stdin-at-work", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    monkeypatch.setattr(sys, "stdin", Pipe(PAIRS))
+    echo(["-"], tmp_path / "out.jsonl")
+    os.close(held)
+    assert [path.name for path in tmp_path.glob("prism-stdin-*")] == ["prism-stdin-at-work"]
+
+
+def test_a_stop_is_seen_while_standard_input_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, write = os.pipe()
+    stdin = os.fdopen(read)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    stop = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    end = threading.Timer(5.0, os.close, (write,))
+    stop.start()
+    end.start()
+    with pytest.raises(InterruptedRunError):
+        echo(["-"], tmp_path / "out.jsonl")
+    assert end.is_alive()
+    end.cancel()
+    os.close(write)
+    stdin.close()
+
+
+def test_standard_input_that_fills_the_disk_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(
+        "tempfile.mkstemp", lambda *_, **__: (os.open("/dev/full", os.O_WRONLY), "x")
+    )
+    monkeypatch.setattr(sys, "stdin", Pipe(PAIRS))
+    with pytest.raises(StorageError, match=rf"{tmp_path}: .*No space left.*set TMPDIR"):
+        echo(["-"], tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("kind", ["directory", "device"])

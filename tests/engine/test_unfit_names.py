@@ -117,6 +117,12 @@ def test_a_working_folder_need_not_be_utf_8(
     assert backend.asked == ["d"]
 
 
+def test_an_empty_rank_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "")
+    assert relabel("in/ok.jsonl").returncode == 0
+
+
 def test_line_ends_in_names_start_no_line_of_the_log(home: Path) -> None:
     (home / "a\nb.jsonl").write_bytes(ROW + b"{\n")
     done = relabel("a\nb.jsonl")

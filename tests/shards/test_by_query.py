@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from prism_cli.engine.runner import RunOptions, run_rows
-from prism_cli.errors import InterruptedRunError
+from prism_cli.errors import ChangedInputError, InterruptedRunError
 from prism_cli.rows.row import Row
 from prism_cli.shards import by_query, spill
 from prism_cli.shards.by_query import SortedByQuery
@@ -48,6 +48,18 @@ def test_the_time_grows_with_the_rows_not_with_their_square(tmp_path: Path) -> N
     started = time.process_time()
     assert len(list(SortedByQuery(find_shards([str(tmp_path)]), {}).lines())) == rows
     assert time.process_time() - started < 8.0  # 1 s; a join without an index: 20 s
+
+
+def test_a_file_that_was_rewritten_since_its_fingerprint_is_not_read(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", make_pairs(9))
+    source = SortedByQuery(find_shards([str(path)]), {})
+    before = source.fingerprint
+    with path.open("ab") as file:
+        file.write(b'{"query":"late","document":"d"}\n')
+    assert (len(list(source.lines())), source.fingerprint) == (9, before)
+    write_jsonl(path, make_pairs(8))
+    with pytest.raises(ChangedInputError, match="changed while it was read"):
+        list(source.lines())
 
 
 def test_a_run_that_must_stop_stops_before_the_first_row(

@@ -1,6 +1,7 @@
 """One host at a time uses a SQLite file on a network file system."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -62,9 +63,13 @@ def test_of_two_hosts_that_look_at_the_same_moment_one_goes_on(
     monkeypatch.setattr(host_mark, "seconds_since_change", look)
     with ThreadPoolExecutor(2) as pool:
         marks = [mark for mark in pool.map(start, ("node-1", "node-22")) if mark]
+    until = time.monotonic() + 10
+    # If one was slow to write, the other has gone on, and sees it at its next renewal.
+    while sum(not mark._lost for mark in marks) > 1 and time.monotonic() < until:
+        time.sleep(0.01)
     for mark in marks:
         mark.close()
-    assert len(marks) == 1
+    assert sum(not mark._lost for mark in marks) == 1
 
 
 def test_a_ledger_whose_mark_was_replaced_takes_no_more(

@@ -5,15 +5,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from prism_cli.errors import DamagedFileError, LockedError, MissingDataError
 from prism_cli.ports import Reply, Request, Usage, request
+from prism_cli.shards import ledger_repair
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.ledger_repair import repair_ledger
+from prism_cli.shards.salvage import Salvage, Value
 from tests.fakes import ScriptedCalls
 
 COUNT = 400
@@ -163,21 +166,49 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
         path.touch()
 
 
-def test_a_ledger_at_work_is_not_moved(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "used",
+    [
+        "locks = RequestLocks(path.with_suffix('.claims')); locks.acquire([bytes(32)])",
+        "ledger = Ledger(path); ledger.next_sequence()",
+    ],
+    ids=["a request in flight", "between two windows"],
+)
+def test_a_ledger_at_work_is_not_moved(tmp_path: Path, used: str) -> None:
     path = tmp_path / "ledger.sqlite"
     fill(path)
     # A lock of this process would not keep it out.
     script = (
         "import sys; from pathlib import Path\n"
         "from prism_cli.shards.request_locks import RequestLocks\n"
-        "locks = RequestLocks(Path(sys.argv[1])); locks.acquire([bytes(32)])\n"
+        "from prism_cli.shards.ledger import Ledger\n"
+        f"path = Path(sys.argv[1]); {used}\n"
         "print('', flush=True); sys.stdin.read()"
     )
-    words = [sys.executable, "-c", script, str(path.with_suffix(".claims"))]
+    words = [sys.executable, "-c", script, str(path)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         assert other.stdout.readline()
-        with pytest.raises(LockedError, match="a run is sending requests"):
+        with pytest.raises(LockedError, match="a run uses it"):
             repair_ledger(path)
         other.communicate()
     assert repair_ledger(path).replies == COUNT
+
+
+def test_a_reply_that_comes_during_the_check_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    requests = fill(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM replies WHERE key = ?", (requests[0].key,))
+    run = Ledger(path)
+
+    class Slow(Salvage):
+        def records(self) -> Iterator[list[Value]]:
+            run.commit("distill", "out#1", [(requests[0], reply(0))])
+            return super().records()
+
+    monkeypatch.setattr(ledger_repair, "Salvage", Slow)
+    assert repair_ledger(path).aside is None
+    run.close()

@@ -221,6 +221,13 @@ def test_what_is_mounted_on_an_automount_point_counts(monkeypatch: pytest.Monkey
     assert is_network_file_system(Path("/scratch/a"), "panfs://x /scratch panfs rw 0 0\n")
 
 
+def test_the_home_in_prism_state_is_that_of_the_user(
+    isolated_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRISM_STATE", "~/state")
+    assert state.state_directory(None) == isolated_home / "state"
+
+
 def test_sqlite_was_built_to_be_shared_by_threads() -> None:
     assert sqlite3.threadsafety == 3  # commits run in a thread of their own
     assert os.name == "posix"

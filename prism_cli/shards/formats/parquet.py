@@ -50,7 +50,7 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
                     if absent:
                         absent.remove_from(row)
                     yield number, record_line(row, _plain)
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
         raise MissingDataError(
             f"{name}: cannot be read as Parquet behind row {number}: {error}; nothing was published"
         ) from error

@@ -1,13 +1,11 @@
 """Objects as inputs: copied to a private temporary folder before they are read."""
 
-import atexit
-import fcntl
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -34,8 +32,7 @@ from prism_cli.shards.shard import Shard
 from prism_cli.shards.shard_set import SET_MANIFEST, check_set
 from prism_cli.shards.state import state_directory
 from prism_cli.shards.storage_errors import storage_errors
-
-_PREFIX = "prism-copies-"
+from prism_cli.shards.temporary_folder import TemporaryFolder
 
 
 @dataclass(frozen=True)
@@ -95,14 +92,14 @@ def find_remote_shards(url: str, *, plain: bool) -> list[Shard]:
     """
     name = parse_url(url)
     import_library(name)
-    if is_pattern(name.key):
+    if not name.key.endswith("/") and name.key and (state := object_state(name)):
+        found, problem = [(name, state)], ""
+    elif is_pattern(name.key):
         matches = _pattern(name.key).fullmatch
         folder = re.split(r"[*?\[]", name.key, maxsplit=1)[0].rpartition("/")[0]
         objects = objects_below(name._replace(key=folder))
         found = _row_objects(name, ((key, state) for key, state in objects if matches(key)))
         problem = f"no object matches this pattern; {expected()}"
-    elif not name.key.endswith("/") and name.key and (state := object_state(name)):
-        found, problem = [(name, state)], ""
     else:
         files = objects_in(name)
         _check_complete(name, files)
@@ -178,17 +175,15 @@ class _Copies:
     """Copies of objects in a temporary folder of this process."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
-        self._lock = -1
-        self._process = 0
+        self._folder = TemporaryFolder("prism-copies-")
         self._paths: dict[tuple[ObjectName, str], Path] = {}
         self.holders = 0
 
     def get(self, name: ObjectName, state: ObjectState) -> Path:
         """Return the copy of an object; copy it unless there is one."""
-        folder = self._open()
+        folder = self._folder.open()
         path = self._paths.get((name, state.etag))
-        if path is None:
+        if path is None or path.parent.parent != folder:
             path = Path(tempfile.mkdtemp(dir=folder)) / name.key.rpartition("/")[2]
             with ExitStack() as undo:
                 undo.callback(shutil.rmtree, path.parent, ignore_errors=True)
@@ -205,40 +200,11 @@ class _Copies:
 
     def clear(self) -> None:
         """Remove all copies."""
-        if self._folder and self._process == os.getpid():
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.close(self._lock)
-        self._folder, self._paths = None, {}
-
-    def _open(self) -> Path:
-        """Return the folder; at first use remove those that killed processes left."""
-        if self._folder is None or self._process != os.getpid():
-            for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-                _remove_unlocked(left)
-            self._paths, self._process = {}, os.getpid()
-            while True:
-                folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-                self._lock = os.open(folder, os.O_RDONLY)
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
-                if folder.exists():  # not removed by another process before it was locked
-                    break
-                os.close(self._lock)
-            self._folder = folder
-        return self._folder
+        self._folder.clear()
+        self._paths = {}
 
 
 _COPIES = _Copies()
-atexit.register(_COPIES.clear)
-
-
-def _remove_unlocked(folder: Path) -> None:
-    with suppress(OSError):  # another user's, or in use
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

@@ -107,3 +107,10 @@ def test_without_pyarrow_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingPackageError, match=r"prism-cli\[local\]"):
         read(path)
+
+
+def test_a_date_beyond_the_years_of_python_is_damage(tmp_path: Path) -> None:
+    days = pyarrow.array([2**30], pyarrow.date32())
+    path = write(tmp_path / "late.parquet", {"query": ["q"], "day": days})
+    with pytest.raises(MissingDataError, match="cannot be read as Parquet behind row 0"):
+        read(path)

@@ -57,3 +57,21 @@ def test_options_that_read_local_files_say_so(bucket: Bucket, proxy: FaultyS3) -
     done = prism("relabel", "--judge", "source", bucket["in.jsonl"], "--reuse", bucket["in.jsonl"])
     assert done.returncode == 3
     assert f"{bucket['in.jsonl']}: is in an object store, and this is read from" in done.stderr
+
+
+def test_a_key_with_the_marks_of_a_pattern_is_itself(bucket: Bucket, proxy: FaultyS3) -> None:
+    for key in ("in/x[1].jsonl", "in/x1.jsonl"):
+        bucket.put(key, JUDGED)
+    words = ["relabel", "--judge", "source", "--field", "document=passage"]
+    done = prism(*words, bucket["in/x[1].jsonl"], "-o", bucket["out.jsonl"])
+    assert done.returncode == 0, done.stderr
+    assert "in/x[1].jsonl" in bucket.get("out.jsonl.manifest.json").decode()
+
+
+def test_an_output_among_the_inputs_is_refused(bucket: Bucket, proxy: FaultyS3) -> None:
+    bucket.put("in/1.jsonl", JUDGED)
+    words = ["relabel", "--judge", "source", "--field", "document=passage"]
+    done = prism(*words, bucket["in/"], "-o", bucket["in/all.jsonl"])
+    assert done.returncode == 2
+    assert "would be read as one of its files by the next" in done.stderr
+    assert bucket.names() == ["in/1.jsonl"]

@@ -20,6 +20,7 @@ from prism_cli.errors import ChangedInputError, LockedError
 from prism_cli.files.urls import StagedPath
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.lock import output_lock
+from prism_cli.shards.manifest import read_manifest
 from prism_cli.shards.reader import Source
 from prism_cli.shards.remote.claims import store_clock
 from prism_cli.shards.remote.outputs import StagedOutputs, list_folders, staged_outputs
@@ -165,11 +166,20 @@ class RunPlan:
         summary.add_finished(job.outputs.values(), job.record_path, manifest)
         return True
 
-    def end_asking_again(self) -> None:
-        """If all outputs of a run that asks again are finished, have the same command begin
-        anew."""
-        marks = mark_paths(self.options, self.jobs)
-        if marks and all(self.finished(job, listed=True) for job in self.jobs):
+    def end_asking_again(self, worked: Sequence[Job]) -> None:
+        """If all outputs of a run that asks again are finished, have the same command begin anew.
+
+        Args:
+            worked: jobs that this process was to work; none of them was refused.
+        """
+        marks, own = mark_paths(self.options, self.jobs), {job.number for job in worked}
+
+        def is_finished(job: Job) -> bool:
+            if job.number in own:
+                return bool((read_manifest(job.manifest_path) or {}).get("finished"))
+            return self.finished(job, listed=True) is not None
+
+        if marks and all(map(is_finished, self.jobs)):
             for path in marks:
                 path.unlink(missing_ok=True)
 

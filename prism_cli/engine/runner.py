@@ -87,9 +87,10 @@ def run_rows(
             stack.callback(spread.close)
             run.process(jobs, spread)
             remove_leftovers(jobs)
-            plan.end_asking_again()
             summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
             summary.refused = run.skipped.error(len(jobs), run.processed)
+            if not summary.refused:
+                plan.end_asking_again(jobs)
             if summary.refused and not (run.processed or summary.finished_before):
                 raise summary.refused
             if run.processed:

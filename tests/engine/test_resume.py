@@ -484,6 +484,23 @@ def test_a_stopped_run_that_asks_again_over_a_folder_goes_on(tmp_path: Path, opt
     assert not list(out.rglob("again-*"))
 
 
+def test_what_another_command_asked_again_before_a_stop_does_not_count_later(
+    tmp_path: Path,
+) -> None:
+    for name in ("a", "b"):
+        write_jsonl(
+            tmp_path / f"{name}.jsonl", [make_pair(i, document=f"{name}{i}") for i in range(9)]
+        )
+    a, b, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "out"
+    more = {"fresh": True, "overwrite": True}
+    with pytest.raises(LimitReachedError):
+        score(ScriptedCalls(concurrency=1), a, out / "a.jsonl", max_cost=0.005, **more)
+    for asked in (13, 18):
+        backend = ScriptedCalls()
+        score(backend, [a, b], out, **more)
+        assert len(backend.asked) == asked
+
+
 def test_a_stop_between_two_outputs_of_a_run_that_asks_again_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

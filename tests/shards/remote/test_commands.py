@@ -75,3 +75,17 @@ def test_an_output_among_the_inputs_is_refused(bucket: Bucket, proxy: FaultyS3) 
     assert done.returncode == 2
     assert "would be read as one of its files by the next" in done.stderr
     assert bucket.names() == ["in/1.jsonl"]
+
+
+def test_fresh_goes_on_until_all_objects_are_finished(
+    bucket: Bucket, proxy: FaultyS3, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        bucket.put(f"in/{number}.jsonl", JUDGED)
+    words = ["relabel", "--judge", "source", "--field", "document=passage", "--fresh"]
+    for _ in range(2):
+        done = prism(*words, bucket["in/"], "-o", bucket["out/"])
+        assert done.returncode == 0, done.stderr
+        assert "was stopped" not in done.stderr
+        assert "8 rows out" in done.stderr
+        assert not list(tmp_path.rglob("again-*"))

@@ -5,7 +5,7 @@ equal ones, batches or limits the rest, commits the replies and sends them back.
 of two kinds of backend: `BatchBackend` (a model in this process) or `CallBackend` (a server).
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
@@ -45,11 +45,13 @@ class RateLimits:
 
     Attributes:
         priced: True if `Usage.usd` of its replies is the complete cost; False if it is unknown.
+        usd: price of tokens in and out, where it depends on them alone.
     """
 
     priced: bool = True
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    usd: Callable[[int, int], float] | None = None
 
 
 @dataclass(slots=True)  # not frozen, which would take twice as long to make
@@ -75,8 +77,7 @@ class Backend(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of everything that determines its replies except the texts: role, weights,
-        revision, parameters."""
+        """A hash of all that determines its replies except the texts: role, weights, parameters."""
 
 
 @runtime_checkable
@@ -88,8 +89,7 @@ class BatchBackend(Backend, Protocol):
         payloads."""
 
     def answer(self, payloads: Sequence[Any]) -> list[Reply]:
-        """Return one reply per payload, in order. Called with one planned batch, or a part of
-        it."""
+        """Return one reply per payload, in order. They are one planned batch or a part of it."""
 
 
 class RerankTask(NamedTuple):

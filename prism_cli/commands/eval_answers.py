@@ -125,4 +125,4 @@ def _reader(
     providers = paid_wiring.catalog(common)
     reader = paid_wiring.chat_model(spec, ReadingTask(), providers, role="reader", device=device)
     named = providers.resolve(spec)
-    return reader, named.card.usd if named and named.card.priced else None
+    return reader, named.card.usd if named and named.priced else None

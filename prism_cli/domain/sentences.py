@@ -28,7 +28,7 @@ _LAST_WORD = re.compile(r"((?:[^\W\d_]|[\u0900-\u0903\u093a-\u094f])+(?:\.[^\W\d
 _NEXT_WORD = re.compile(r"\s*[\"'“‘«‹(\[]*([^\W_]+)?")
 _INITIAL_BEFORE = re.compile(r"(?:^|[\s(.\"“-]|(?<!\w)')[^\W\d_]\.$")
 # Not behind a year: "In 1905 A. Einstein"
-_UNIT_BEFORE = re.compile(r"\d\s(?:ms|ft|[ghlmst])\.$|(?<![12]\d\d)\d\s[AJKNVW]\.$")
+_UNIT_BEFORE = re.compile(r"\d\s(?:ms|ft|hl|[ghlmst])\.$|(?<![12]\d\d)\d\s[AJKNVW]\.$")
 _ORDINAL_BEFORE = re.compile(r"(?:^|\s)\d{1,2}\.$")
 # "bis zum 18. Geburtstag", "in der 3. Klasse"
 _GERMAN_ORDINAL_BEFORE = re.compile(r"\s(?:beim|de[mnrs]|im|vom|zu[mr])\s\d{1,2}\.$")
@@ -38,7 +38,7 @@ _NEVER_LAST = frozenset(
     str.split(
         "mr mrs ms mx dr prof rev hon pres gov sen rep gen col maj capt lt sgt cmdr st mt ft "
         "fig figs eq eqs sec no nos vol vols ch pp ed eds vs cf ca approx e.g i.e viz resp al "
-        "dept est art nr hrsg bzw z.b d.h u.a vgl mme mlle sr sra dra "
+        "dept est art nr hrsg bzw z.b d.h u.a vgl ing hl dhr mevr mme mlle sr sra dra "
         "डॉ प्रो पं"
     )
 )
@@ -46,9 +46,15 @@ _NEVER_LAST = frozenset(
 _MAYBE_LAST = frozenset(
     str.split(
         "inc ltd co corp jr etc a.m p.m u.s u.k u.n e.u d.c ph.d m.d b.a m.a b.c a.d usw jan "
-        "feb mar apr jun jul aug sep sept oct nov dec"
+        "feb mar apr jun jul aug sep sept oct nov dec ee uu janv févr juil déc"
     )
 )
+# "Il sig. Rossi" (Danish "han vasker sig." ends there), "Prof. Dr. med. Weber"
+_TITLE_BEFORE = re.compile(
+    r"\b(?:(?:[Ii]l|[ad]al|del|al|un) sig|Sig|Dr\. (?:med|phil|jur|rer|rer\. nat))\.$"
+)
+# "Abb. 3", "Bahnhofstr. 5"
+_NUMBERED_BEFORE = re.compile(r"(?:\b(?:Abb|Tab)|[Ss]tr)\.$")
 # "am 3. Oktober", "im 19. Jahrhundert"
 _COUNTED = frozenset(
     str.split(
@@ -129,6 +135,8 @@ def _ends_here(text: str, start: int, stop: re.Match[str], end: int) -> bool:
     if name == "no":
         # "No. New ones are dear." and "no. BT-25"
         return word.istitle()
+    if _TITLE_BEFORE.search(head) or (word.isdigit() and _NUMBERED_BEFORE.search(head)):
+        return False
     if name in _NEVER_LAST:
         return name in ("al", "art", "st", "ed", "ch") and _begins(word)
     if name in _MAYBE_LAST or _INITIAL_BEFORE.search(head, max(0, len(head) - 3)):

@@ -3,7 +3,7 @@ asked."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 from typing import Any, NamedTuple, TypeGuard
 
@@ -272,6 +272,9 @@ def _forecast_model(
         if replies >= ENOUGH_REPLIES:
             size = len(call)
             usage = Usage(mean.input_tokens * size, mean.output_tokens * size, mean.usd * size)
+            if _takes_batches(backend) and (price_of := backend.rate_limits.usd):
+                # `mean.usd` may be that of batches.
+                usage = replace(usage, usd=price_of(usage.input_tokens, usage.output_tokens))
         result.add(scale * share, usage.at(price))
     result.finish(backend.rate_limits, backend.concurrency)
     return result

@@ -6,6 +6,7 @@ from prism_cli.domain.keywords import is_chosen, is_too_long
 from prism_cli.engine.stage import RowStage
 from prism_cli.ports import BatchBackend, CallBackend, Outcome, RowWork
 from prism_cli.rows.candidates import check_rerank_row
+from prism_cli.rows.results import PREDICTIONS
 from prism_cli.rows.row import Row, original_query, query_id, text_key
 from prism_cli.shards.key_numbers import KeyNumbers
 from prism_cli.stages.retries import request_with_retries
@@ -14,8 +15,8 @@ LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
     "agreement", "audit", "posterior", "teacher_prior", "stop", "early_verdict",
     "early_votes_cast", "reused", "contribution", "evidence", "generator", "generation_error",
-    "objectives", "labels_from", "score", "logit", "rank", "model", "format_ok", "truncated",
-    "fused_score", "predicted_verdict", "predicted_contribution", "predicted_evidence", "results",
+    "objectives", "labels_from", "rank", "model", "truncated", "results", "disagreement",
+    "source_score", "source_rank", *PREDICTIONS.values(),
 )  # fmt: skip
 """Fields that are valid only for the query they were made with; not the corpus's source_label."""
 REWRITTEN, SKIPPED, REFUSED = "rewritten", "skipped", "refused"

@@ -64,6 +64,21 @@ CASES = {
             "Gut so.",
         ],
     ),
+    "titles": (
+        "Il sig. Rossi e dhr. Jansen. Der hl. Franz, Prof. Dr. med. Weber und Dr. rer. nat. Noll. "
+        "Pan Ing. Novak.",
+        ["Il sig. Rossi e dhr. Jansen.", "Der hl. Franz, Prof. Dr. med. Weber und Dr. rer. nat. "
+         "Noll.", "Pan Ing. Novak."],
+    ),
+    "words like titles": (
+        "Han vaskede sig. Derefter kom hun med. Open a tab. Tab. 3 shows 5 hl. The rest is Abb. 4.",
+        ["Han vaskede sig.", "Derefter kom hun med.", "Open a tab.", "Tab. 3 shows 5 hl.",
+         "The rest is Abb. 4."],
+    ),
+    "months, states and streets": (
+        "Le 5 janv. 1950, aux EE. UU. Bahnhofstr. 5 liegt links. He studied EE. He left.",
+        ["Le 5 janv. 1950, aux EE. UU. Bahnhofstr. 5 liegt links.", "He studied EE.", "He left."],
+    ),
     "hindi": ("यह एक है। वह दो है।", ["यह एक है।", "वह दो है।"]),
     "arabic": ("هل هذا صحيح؟ نعم.", ["هل هذا صحيح؟", "نعم."]),
     "no punctuation": ("just some words", ["just some words"]),

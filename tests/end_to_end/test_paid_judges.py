@@ -180,9 +180,11 @@ def test_the_forecast_is_near_the_bill_and_stored_replies_are_free() -> None:
         assert (estimate_anew["models"][0]["paid before"], estimate_anew["usd"]) == (60, 0.0)
 
 
-def test_a_budget_needs_a_price() -> None:
+@pytest.mark.parametrize("card", ["", "[providers.lab.models.m]\nusd_per_million_input = 1.0\n"])
+def test_a_budget_needs_a_price(card: str) -> None:
     write_jsonl(Path("data.jsonl"), rows(1))
-    Path("lab.toml").write_text('[providers.lab]\napi = "openai"\nbase_url = "http://localhost/v1"')
+    lab = '[providers.lab]\napi = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+    Path("lab.toml").write_text(lab + card)
     words = ("relabel", "data.jsonl", "--judge", "lab/m", "--provider-file", "lab.toml")
     done = prism(*words, "--max-cost", "1")
     assert done.returncode == 2

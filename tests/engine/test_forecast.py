@@ -5,10 +5,22 @@ from typing import Any
 
 import pytest
 
-from prism_cli.engine.forecast import ModelForecast, forecast
+from prism_cli.adapters.chat.backend import ChatBackend
+from prism_cli.adapters.chat.model import ChatModel
+from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.model_ref import ModelRef
+from prism_cli.configs.providers import ModelPricing, Provider
+from prism_cli.domain.rubric import JudgeTask
+from prism_cli.engine.forecast import (
+    ModelForecast,
+    _forecast_model,
+    _SampledRequest,
+    forecast,
+)
 from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ChangedInputError, StorageError
+from prism_cli.ports import Usage, request
 from tests.factories import make_pairs, write_jsonl
 from tests.fakes import ScoreStage, ScriptedBatch
 
@@ -64,3 +76,15 @@ def test_a_forecast_refuses_what_the_run_refuses(tmp_path: Path) -> None:
         run_rows(ScoreStage(ScriptedBatch()), given, RunOptions(out, quiet=True))
     assert str(of_forecast.value) == str(of_run.value)
     assert model_forecast(given, out, if_changed="redo").questions == 4
+
+
+@pytest.mark.parametrize(("batch", "usd"), [(False, 2.0), (True, 1.0)])
+def test_the_cost_of_earlier_replies_by_batch_is_not_halved_again(batch: bool, usd: float) -> None:
+    settings = {"api": "openai", "base_url": "https://lab.invalid/v1", "batches": True}
+    client = ProviderClient("lab", Provider.model_validate(settings))
+    card = ModelPricing(usd_per_million_input=1.0, usd_per_million_output=1.0)
+    judge = ChatBackend(ChatModel(ModelRef("lab/j", client, "j", card)), JudgeTask())
+    asked = request(judge, (("query", "document"), 0), "document")
+    group = [_SampledRequest(asked, 1.0, "ledger", paid=False)]
+    by_batch = Usage(1_500_000, 500_000, usd=1.0)
+    assert _forecast_model("lab/j", group, 1.0, (20, by_batch), batch).usd == usd

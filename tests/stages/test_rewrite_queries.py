@@ -137,6 +137,8 @@ LABELS = {
     "teacher_scores": {"st:minilm": 0.4}, "teacher_score": 0.4, "votes": {"source": "yes"},
     "verdict": "yes", "votes_cast": 1, "agreement": 1.0, "contribution": "c", "evidence": "e",
     "generator": "g", "objectives": ["sft"], "score": 0.2, "predicted_verdict": "no",
+    "predicted_citations": [], "unsupported": [], "evidence_origin": "model", "windows": 3,
+    "best_window": [0, 24], "disagreement": 0.4, "source_score": 12.0, "source_rank": 1,
 }  # fmt: skip
 
 

@@ -103,18 +103,18 @@ class ChatModel:
         return prompt.answer_tokens + word - 1  # reasoning tokens precede any answer
 
     def _used(self, reply: Any, estimate: Usage) -> Usage:
-        """Return the usage in the reply, else the estimate."""
+        """Return the usage in the reply, else the estimate; also where a server says 0 tokens."""
         usage = reply.get("usage")
         if not isinstance(usage, dict):
             return estimate
         inputs, outputs = count_at(usage, "prompt_tokens"), count_at(usage, "completion_tokens")
-        return self._usage(
-            estimate.input_tokens if inputs is None else inputs,
-            estimate.output_tokens if outputs is None else outputs,
-            usage.get("cost"),
-        )
+        if not inputs:
+            inputs, outputs = estimate.input_tokens, outputs or estimate.output_tokens
+        if outputs is None:
+            outputs = estimate.output_tokens
+        return self._usage(inputs, outputs, usage.get("cost"))
 
     def _usage(self, inputs: int, outputs: int, cost: object) -> Usage:
-        if not self._card.priced and isinstance(cost, int | float) and cost >= 0:
+        if not self.ref.priced and isinstance(cost, int | float) and cost >= 0:
             return Usage(inputs, outputs, float(cost))  # OpenRouter reports it
         return Usage(inputs, outputs, self._card.usd(inputs, outputs))

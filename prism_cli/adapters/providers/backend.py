@@ -20,7 +20,7 @@ class ProviderBackend:
         provider = ref.client.provider
         self.concurrency = provider.concurrency
         self.rate_limits = RateLimits(
-            ref.card.priced, provider.requests_per_minute, provider.tokens_per_minute
+            ref.priced, provider.requests_per_minute, provider.tokens_per_minute, ref.card.usd
         )
 
     def plan(self, payloads: Sequence[Any]) -> list[list[int]]:

@@ -38,15 +38,22 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
 _UNREACHED_WAIT = 1.0
 _PACE_SECONDS = 5.0
 """Window for limits per minute, so that a minute's calls do not all go out in its first second."""
+_LARGE = 100_000
+"""Bytes from which a reply, such as that of a batch, is masked in another thread."""
 _MOST_BLOCKED = 5
 """Calls that a firewall refuses, without an answer in between, after which it refuses all."""
 
 
 @dataclass
 class LostCalls:
-    """Calls of one backend that ended without a reply and may have been billed."""
+    """Calls of one backend that ended without a reply and may have been billed.
+
+    Attributes:
+        paused_until: end of the wait that a 429 asks of its model, on the monotonic clock.
+    """
 
     count: int = 0
+    paused_until: float = 0.0
 
 
 @dataclass
@@ -216,7 +223,7 @@ class ProviderClient:
         deadline: _Deadline,
         seconds: float,
     ) -> Value:
-        async with self.throttle.slot(deadline.at):
+        async with self.throttle.slot(deadline.at, lambda: lost.paused_until):
             began = time.monotonic()
             await self._pace(tokens)
             deadline.at += time.monotonic() - began  # the limits per minute are no failure
@@ -224,6 +231,8 @@ class ProviderClient:
                 value = await self._answer(send, parse_value, lost, seconds)
             except RetryableError as error:
                 lost.count += error.billed
+                if error.too_many and error.wait is not None:
+                    lost.paused_until = time.monotonic() + error.wait
                 if error.quota and not self.throttle.answered:
                     # After a first answer, it may be a quota per minute, which renews itself.
                     self.throttle.down = self._unusable(error)
@@ -290,6 +299,8 @@ class ProviderClient:
             raise RetryableError(f"the connection broke ({reason})", billed=True) from None
         self.throttle.reached = True
         # Placeholders are masked in messages alone: an answer that has such a word is data.
+        if len(response.content) > _LARGE:
+            return await asyncio.to_thread(self._keys.masked_reply, response)
         return self._keys.masked_reply(response)
 
     def _unusable(self, error: Exception) -> str:

@@ -19,3 +19,10 @@ class ModelRef:
     def api(self) -> Api:
         """API of the provider, such as `openai`."""
         return self.client.provider.api
+
+    @property
+    def priced(self) -> bool:
+        """True if the card's prices are complete: a chat model is paid for its answers, too."""
+        return self.card.priced and (
+            self.api != "openai" or self.card.usd_per_million_output is not None
+        )

@@ -57,13 +57,14 @@ class ProviderRegistry:
         if match is None:
             return None
         provider, model, card = match
-        if self._priced and not card.priced:
+        ref = ModelRef(spec, self._client(spec.partition("/")[0], provider), model, card)
+        if self._priced and not ref.priced:
             raise UsageError(
-                f"{spec}: has no price in the provider files, so --max-cost cannot limit it; give "
-                f'usd_per_million_input and usd_per_million_output of models."{model}" in a '
-                "--provider-file (0 where it is free)"
+                f"{spec}: has no price in the provider files, or no complete one, so --max-cost "
+                "cannot limit it; give usd_per_million_input and usd_per_million_output of "
+                f'models."{model}" in a --provider-file (0 where it is free)'
             )
-        return ModelRef(spec, self._client(spec.partition("/")[0], provider), model, card)
+        return ref
 
     def _client(self, name: str, provider: Provider) -> ProviderClient:
         if name not in self._clients:

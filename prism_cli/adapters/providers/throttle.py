@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from prism_cli.adapters.providers.replies import RetryableError, UnreachableError, printable
@@ -58,29 +58,35 @@ class Throttle:
         """Reason why the provider was dropped; "" while it is in use."""
 
     @asynccontextmanager
-    async def slot(self, give_up_at: float) -> AsyncIterator[None]:
+    async def slot(
+        self, give_up_at: float, model_paused_until: Callable[[], float]
+    ) -> AsyncIterator[None]:
         """Wait for a free slot and the end of a pause; hold the slot for the block.
 
         Args:
-            give_up_at: time on the monotonic clock.
+            give_up_at, model_paused_until: times on the monotonic clock.
 
         Raises:
             ProviderError: the pause ends after `give_up_at`.
             PrerequisiteError: the provider was dropped.
         """
+        await self._pause_over(give_up_at, model_paused_until)  # without a slot of other models
         async with self._slot_freed:
             await self._slot_freed.wait_for(lambda: self._in_flight < int(self._allowed))
             self._in_flight += 1
         try:
-            await self._pause_over(give_up_at)
+            await self._pause_over(give_up_at, model_paused_until)
             yield
         finally:
             async with self._slot_freed:
                 self._in_flight -= 1
                 self._slot_freed.notify(2)
 
-    async def _pause_over(self, give_up_at: float) -> None:
-        while not self.down and (left := self._paused_until - time.monotonic()) > 0:
+    async def _pause_over(self, give_up_at: float, model_paused_until: Callable[[], float]) -> None:
+        while not self.down:
+            left = max(self._paused_until, model_paused_until()) - time.monotonic()
+            if left <= 0:
+                break
             if time.monotonic() + left > give_up_at:
                 raise ProviderError(f"{self._name}: {self._last_error}; gave up")
             await asyncio.sleep(min(left, 1.0))
@@ -97,7 +103,8 @@ class Throttle:
             print(f"prism: {self._name}: answers again", file=sys.stderr, flush=True)
 
     def failed(self, error: RetryableError) -> None:
-        """Record a call that failed with a temporary error."""
+        """Record a call that failed with a temporary error. The wait that a 429 asks for is the
+        model's own."""
         now = time.monotonic()
         if not self._failures:
             self._failing_since = now
@@ -105,7 +112,7 @@ class Throttle:
         self._last_error = str(error)
         if error.too_many and now - self._reduced_at >= _BACK_OFF_SECONDS:
             self._allowed, self._reduced_at = max(1.0, self._allowed / 2), now
-        if error.wait is not None:
+        if error.wait is not None and not error.too_many:
             self._paused_until = max(self._paused_until, now + error.wait)
         patience = self._deadline
         if isinstance(error, UnreachableError) and not self.reached:
@@ -116,7 +123,7 @@ class Throttle:
             if now - self._failing_since > self._deadline:
                 self._give_up()
             over = self._failures - BREAKER_FAILURES
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (over // self._concurrency))
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(over // self._concurrency, 10))
             self._paused_until = max(self._paused_until, now + pause)
         self._report(patience, too_many=error.too_many)
 

@@ -306,6 +306,7 @@ def test_a_filtered_answer_is_refused_and_billed(payload: Any) -> None:
         ("100", 1, None),
         (1e300, 1, None),
         (None, None, None),
+        (0, 0, None),
     ],
 )
 def test_an_invalid_token_count_is_estimated(reported: Any, answered_tokens: Any, usd: Any) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import httpx2
@@ -11,7 +13,9 @@ import pytest
 
 from prism_cli.adapters.providers import client as client_module
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
-from prism_cli.adapters.providers.replies import BlockedError, parse_json
+from prism_cli.adapters.providers.replies import BlockedError, RetryableError, parse_json
+from prism_cli.adapters.providers.secrets import Secrets
+from prism_cli.adapters.providers.throttle import LONGEST_PAUSE, Throttle
 from prism_cli.configs.providers import Provider
 from prism_cli.errors import PrerequisiteError, PrismError, RefusalError
 
@@ -38,7 +42,8 @@ async def ask(asked: ProviderClient, text: str = "", lost: LostCalls | None = No
     """Return the answer to one question, or the error."""
     try:
         body = {"text": text}
-        return await asked.ask(lambda: asked.post("ask", body), str, 9, lost or LostCalls())
+        send = partial(asked.post, "ask", body)
+        return await asked.ask(send, str, 9, LostCalls() if lost is None else lost)
     except (PrismError, RefusalError) as error:
         return error
 
@@ -151,3 +156,41 @@ def test_a_firewall_that_refuses_question_after_question_stops_the_provider() ->
     lab = client(handle)
     kinds = [type(answer) for answer in asyncio.run(answers())]
     assert kinds == [BlockedError] * 4 + [PrerequisiteError] * 2
+
+
+def test_a_wait_that_a_model_is_told_leaves_the_providers_other_models_alone() -> None:
+    busy, free = LostCalls(), LostCalls()
+    lab = client(replying(httpx2.Response(429, headers={"Retry-After": "300"}), good()))
+
+    async def answers() -> list[object]:
+        return [await ask(lab, lost=model) for model in (busy, busy, free)]
+
+    first, second, third = asyncio.run(answers())
+    assert "asks to wait 300 s" in str(first)
+    assert "gave up" in str(second)
+    assert third == "{'answer': 'yes'}"
+
+
+def test_failures_without_end_pause_a_provider_for_the_longest_time() -> None:
+    throttle = Throttle("lab", 1, 86_400.0)
+    for _ in range(1100):
+        throttle.failed(RetryableError("status 503"))
+    assert throttle._paused_until <= time.monotonic() + LONGEST_PAUSE
+
+
+def test_a_large_reply_is_masked_beside_the_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def masked(_: Secrets, reply: httpx2.Response) -> httpx2.Response:
+        threads.append(threading.get_ident())
+        return reply
+
+    monkeypatch.setattr(Secrets, "masked_reply", masked)
+    lab = client(replying(good(), httpx2.Response(200, json="x" * 200_000)))
+
+    async def answers() -> None:
+        await ask(lab)
+        await ask(lab)
+
+    asyncio.run(answers())
+    assert threads[0] == threading.get_ident() != threads[1]

@@ -5,7 +5,7 @@
 # paper's paid models; `--dry-run` estimates their cost.
 set -euo pipefail
 
-corpus=${1:-data/beir/nq}      # a BEIR folder with a train split
+corpus=${1:-data/beir/hotpotqa} # a BEIR folder with a train and a test split
 size=${2:-2b}                  # a recipe: 0.8b, 2b, 2b-mixed, 4b, 9b, qwen3-reranker-4b
 teacher=${TEACHER:-st:sentence-transformers/all-mpnet-base-v2}
 

@@ -57,7 +57,11 @@ def listen(config: ServeConfig, common: Common, root: Path | None = None) -> Non
     listening = listening_socket(config.host, config.port)
     service = Service(config.deadline)
     info = ServerInfo(
-        config.name or config.model, __version__, config.max_tokens, _defaults(config), config.cors
+        config.name or config.model,
+        __version__,
+        config.max_tokens,
+        request_defaults(config),
+        config.cors,
     )
     say(f"prism: {address(listening)} · model {info.model} is loading")
 
@@ -80,7 +84,7 @@ def listen(config: ServeConfig, common: Common, root: Path | None = None) -> Non
     say("prism: stopped")
 
 
-def _defaults(config: ServeConfig) -> dict[str, object]:
+def request_defaults(config: ServeConfig) -> dict[str, object]:
     """Return the values of the keys that a request has not."""
     from prism_cli.serving.messages import RerankBody
 

@@ -58,6 +58,7 @@ def export_record(
         inputs=list(source.files()),
         outputs=[output],
         inputs_may_grow=False,
+        bookkeeping=("evaluations",),
         libraries=_LIBRARIES,
     )
 

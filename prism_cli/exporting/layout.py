@@ -37,6 +37,24 @@ def save_tokenizer(encoder: PromptEncoder, config: Any, folder: Path) -> int:
     return int(tokenizer.model_max_length)
 
 
+def add_earlier_keys(folder: Path) -> None:
+    """Add what transformers 4, which sentence-transformers and vLLM may run on, reads in the saved
+    settings: without `rope_theta` it takes other positions, and so other scores, silently."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    rope = config.get("rope_parameters") or {}
+    if "rope_theta" in rope:
+        config["rope_theta"] = rope["rope_theta"]
+        if rope.get("rope_type", "default") != "default":
+            config["rope_scaling"] = {key: rope[key] for key in rope.keys() - {"rope_theta"}}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if settings.get("tokenizer_class") == "TokenizersBackend":
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
 def write_modules(encoder: PromptEncoder, folder: Path) -> None:
     """Write the files of a CrossEncoder whose score is sigmoid(l_yes - l_no)."""
     modules = (

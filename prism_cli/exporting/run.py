@@ -27,7 +27,7 @@ from prism_cli.exporting.folder_record import (
     output_of,
     write_sums,
 )
-from prism_cli.exporting.layout import save_tokenizer, write_modules
+from prism_cli.exporting.layout import add_earlier_keys, save_tokenizer, write_modules
 from prism_cli.exporting.quantizing import quantize_folder, require_torchao
 from prism_cli.exporting.request import ExportRequest
 from prism_cli.exporting.serving import export_summary
@@ -66,6 +66,8 @@ def export(request: ExportRequest) -> dict[str, Any]:
         )
         if (finished := finished_export(record, overwrite=request.overwrite)) is not None:
             request.say(f"{output}: finished before; nothing to do")
+            if finished["config"]["evaluations"] != record.config["evaluations"]:
+                request.say("its card has other evaluations than there are now: --overwrite")
             request.warn(finished["figures"].get("warnings", []))
             return export_summary(output, finished) | {"finished_before": True}
         work = _Export(request, source, encoder, evaluations, output, dtype)
@@ -105,6 +107,7 @@ class _Export:
             if self._request.quantize:
                 self._request.say(f"quantizing to {self._request.quantize}")
                 quantize_folder(folder, DTYPES[self._dtype])
+            add_earlier_keys(folder)
             self._request.say("reading it back and comparing scores")
             shift = compare(folder, self._encoder, expected, self._request.quantize or self._dtype)
             self._describe(folder, manifest, figures, shift)

@@ -76,11 +76,10 @@ def find_source(spec: str) -> Source:
 
 def _run_of(spec: str) -> Path | None:
     path = Path(spec.removeprefix("hf:")).expanduser()
-    for folder in (path, path.resolve().parent):
-        if folder.is_dir():
-            manifest = read_manifest(folder / "manifest.json")
-            if manifest is not None and manifest["stage"] == "train":
-                return folder
+    for folder in (path, path.resolve().parent) if path.is_dir() else ():
+        manifest = read_manifest(folder / "manifest.json")
+        if manifest is not None and manifest["stage"] == "train":
+            return folder
     return None
 
 

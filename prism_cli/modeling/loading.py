@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -31,6 +32,9 @@ from prism_cli.modeling.peft_folder import merge_adapter
 from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.modeling.varlen_attention import VARLEN, use_varlen
 
+_UNREADABLE = (
+    OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError,
+)  # fmt: skip
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -182,7 +186,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             path, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (*_UNREADABLE, TypeError) as error:
         raise ModelError(
             f"model {path}: its tokenizer cannot be read: {first_line(error)}"
         ) from error
@@ -211,8 +215,13 @@ def _load_weights(
                 **options,
             )
     except ImportError as error:  # of quantised weights
-        raise MissingPackageError(error.name or "torchao", "quantize") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if "torchao" in (error.name or str(error)):
+            raise MissingPackageError("torchao", "quantize") from error
+        raise ModelError(
+            f"model {path}: its weights are quantised in a way that needs another package: "
+            f"{first_line(error)}. Name the model with plain weights"
+        ) from error
+    except _UNREADABLE as error:
         raise ModelError(f"model {path}: cannot be loaded: {first_line(error)}") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(

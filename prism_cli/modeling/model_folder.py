@@ -75,14 +75,16 @@ class ModelFolder:
             return self.note.base
         try:
             text = (self.path / "adapter_config.json").read_text(encoding="utf-8")
-            base = json.loads(text).get("base_model_name_or_path")
+            settings = json.loads(text)
+            base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
         except (OSError, ValueError, AttributeError) as error:
             raise ModelError(
                 f"model {self.path}: adapter_config.json: {first_line(error)}"
             ) from error
         if not base:
             raise ModelError(f"model {self.path}: an adapter that does not name its base model")
-        return str(base)
+        pinned = revision and "@" not in base and not Path(base).is_dir()
+        return f"{base}@{revision}" if pinned else str(base)
 
     @cached_property
     def base(self) -> "ModelFolder":

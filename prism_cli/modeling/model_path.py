@@ -28,12 +28,12 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
         ModelError: neither a directory nor a model of the hub.
     """
     name = spec.removeprefix("hf:")
-    if name in _EMBEDDED:
+    path = Path(os.path.expanduser(name))
+    if name in _EMBEDDED and not (spec == name and path.is_dir()):
         return _EMBEDDED[name]()
-    path = Path(name).expanduser()
     if path.is_dir():
         return _inside(path)
-    if path.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
+    if path.exists() or name.partition("@")[0].count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"model {spec}: expected a directory, found {_kind(path)}")
     if "/" not in name and (near := near_short_name(name, ("hf", "st"))):
         raise ModelError(f"model {spec}: no directory of that name here; did you mean {near}?")

@@ -59,7 +59,9 @@ def prepare_folder(folder: Path) -> list[Step]:
         target = folder / (f"corpus-{name}" if "/" in name else name)
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            part = target.with_name(f".{target.name}.part")
+            shutil.copyfile(source, part)
+            part.replace(target)
     script = folder / "pipeline.sh"
     script.write_text(shell_script(steps), encoding="utf-8")
     script.chmod(0o755)
@@ -96,12 +98,14 @@ def run_steps(folder: Path, steps: list[Step]) -> Spent:
 
 
 def _run(line: str, folder: Path) -> int:
-    """Run a `prism ...` line and return its exit code; SIGINT and SIGTERM are forwarded to it."""
+    """Run a `prism ...` line and return its exit code; SIGINT and SIGTERM are forwarded to it, but
+    for Ctrl-C, which the terminal sends to both: a second one would end it at once."""
     words = [sys.executable, "-m", "prism_cli", *shlex.split(line)[1:]]
     child = subprocess.Popen(words, cwd=folder, env=os.environ | {"PYTHONUNBUFFERED": "1"})
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        if number != signal.SIGINT or not _is_in_foreground():
+            child.send_signal(number)
 
     previous = {
         number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)
@@ -112,3 +116,12 @@ def _run(line: str, folder: Path) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
+
+
+def _is_in_foreground() -> bool:
+    """Return whether a terminal sends its signals to this process and its children."""
+    try:
+        with open("/dev/tty", "rb", buffering=0) as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # none
+        return False

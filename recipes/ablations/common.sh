@@ -19,6 +19,7 @@ bundled=$(python -c 'from prism_cli.bundled import CORPUS; print(CORPUS)')
 train=${TRAIN:-$bundled/train}
 test=${TEST:-$bundled/test}
 work=${WORK:-ablations/$name}
+tests=("$test") # an ablation may add more, such as another form of the queries
 folders=()
 
 # label PAIRS OUT [OPTION…]: the corpus's labels as verdicts, a teacher's scores, and for each yes the document's
@@ -34,18 +35,14 @@ label() {
 # measure ARM ROWS [OPTION…]: one model a seed, trained on ROWS without what the test set asks; each is evaluated into
 # a folder of its own. Options are train's.
 measure() {
-  local arm=$1 rows=$2 seed set
+  local arm=$1 rows=$2 seed
   shift 2
   base
   prism split "$rows" -o "$work/$arm" --dev-queries 0 --exclude-eval "$test"
   for seed in ${SEEDS:-0 1 2}; do
     prism train "$work/$arm/train.jsonl" -o "$work/$arm-$seed" --size tiny --model "$work/base" --seed "$((seed))" \
       --max-steps "${STEPS:-20}" --epochs 100 --set learning_rate=3e-4 "$@"
-    # More test sets, such as another form of the queries: EXTRA_TESTS, separated by blanks.
-    set=("$test")
-    # shellcheck disable=SC2206
-    [ -z "${EXTRA_TESTS:-}" ] || set+=($EXTRA_TESTS)
-    prism eval "${set[@]}" -o "$work/eval-$arm-$seed" --model "$work/$arm-$seed" --limit "${QUERIES:-40}" \
+    prism eval "${tests[@]}" -o "$work/eval-$arm-$seed" --model "$work/$arm-$seed" --limit "${QUERIES:-40}" \
       --top-k "${TOP_K:-8}" --dtype fast
     folders+=("$arm=$work/eval-$arm-$seed")
   done

@@ -27,7 +27,7 @@ with open(sys.argv[2], "w", encoding="utf-8") as file:
     for name, text in queries.items():
         print(json.dumps({"_id": name, "text": text}, ensure_ascii=False), file=file)
 PYTHON
-EXTRA_TESTS="$work/test-keywords"
+tests+=("$work/test-keywords")
 
 label "$work/pairs.jsonl" "$work/plain.jsonl"
 label "$work/keywords.jsonl" "$work/rewritten.jsonl"

@@ -6,13 +6,13 @@ python scifact.py corpus.jsonl claims_dev.jsonl > gold.jsonl
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 
 def read_jsonl(path: str) -> list[dict[str, Any]]:
     """The objects of a JSONL file."""
-    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+    with open(path, encoding="utf-8") as lines:
+        return list(map(json.loads, lines))
 
 
 def gold_lines(claim: dict[str, Any], abstracts: dict[str, list[str]]) -> Iterator[dict[str, Any]]:

@@ -211,7 +211,8 @@ def main() -> None:
     encoder(packed).save_pretrained(folder)
     tokenizer(packed).save_pretrained(folder)
     write_modules(folder, packed.width)
-    rows = [json.loads(line) for line in Path(options.rows).read_text("utf-8").splitlines()]
+    with open(options.rows, encoding="utf-8") as lines:
+        rows = list(map(json.loads, lines))
     write_modules(folder, packed.width, common_vector(folder, rows))
 
 

@@ -40,6 +40,7 @@ fi
 
 # 2. The teacher: multilingual-e5-small, with the direction that all its vectors share taken out.
 if [[ $teachers == *st:e5* && ! -e $work/e5/modules.json ]]; then
+  rm -rf "$work/e5.part" # of a killed run
   python "$here/e5_teacher.py" "$work/pairs.jsonl" -o "$work/e5.part"
   mv "$work/e5.part" "$work/e5"
 fi

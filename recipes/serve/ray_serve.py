@@ -10,6 +10,7 @@ import os
 from ray import serve
 from starlette.types import ASGIApp
 
+from prism_cli.commands.serve import request_defaults
 from prism_cli.commands.serving import load_ranker, say
 from prism_cli.configs.load import load_config
 from prism_cli.configs.serve import ServeConfig
@@ -33,7 +34,10 @@ def app(settings: dict[str, str]) -> serve.Application:
         config = load_config(ServeConfig, "serve", sets=sets)
         ranker = load_ranker(config)  # before Ray sends requests to the replica
         service = Service(config.deadline)
-        info = ServerInfo(config.name or config.model, __version__, config.max_tokens)
+        info = ServerInfo(
+            config.name or config.model, __version__, config.max_tokens, request_defaults(config),
+            config.cors,
+        )  # fmt: skip
         life = lifespan(service, lambda: ranker)
         return create_app(service, info, ApiKeys(keys.split(",")), say, life)
 

@@ -129,6 +129,11 @@ def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(
     again = prism("export", folder)
     assert again.returncode == 0
     assert "finished before; nothing to do" in again.stderr
+    later = ranking(figures, models={"m": mine}, **settings) | {"runs": {"squad": {}}}
+    written(folder.parent / "eval" / "later", later)
+    again = prism("export", folder)
+    assert again.returncode == 0
+    assert "its card has other evaluations than there are now: --overwrite" in again.stderr
     last = prism("export", folder / "last")
     assert last.returncode == 2
     assert "model: was" in last.stderr

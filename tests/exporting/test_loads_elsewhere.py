@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.scoring import relevance_score
-from prism_cli.exporting.layout import save_tokenizer
+from prism_cli.exporting.layout import add_earlier_keys, save_tokenizer
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder
 from prism_cli.modeling.silence_warnings import silence_transformers
@@ -41,6 +41,29 @@ def quiet() -> Any:
 
 def cross_encoder(folder: Path) -> CrossEncoder:
     return CrossEncoder(str(folder), device="cpu", local_files_only=True)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_settings_have_the_keys_of_transformers_4(
+    shape: str, exported: Callable[[str], Exported]
+) -> None:
+    folder, _ = exported(shape)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["rope_theta"] == config["rope_parameters"]["rope_theta"]
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    assert tokenizer["tokenizer_class"] != "TokenizersBackend"
+    assert AutoTokenizer.from_pretrained(folder)("a b").input_ids
+
+
+def test_scaled_positions_are_those_of_both_versions(tmp_path: Path) -> None:
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    config = LlamaConfig(rope_parameters=rope | {"rope_theta": 5e5}, max_position_embeddings=2048)
+    config.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    add_earlier_keys(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert (saved["rope_theta"], saved["rope_scaling"]) == (5e5, rope)
+    assert AutoConfig.from_pretrained(tmp_path).rope_parameters == config.rope_parameters
 
 
 @pytest.mark.parametrize("shape", SHAPES)

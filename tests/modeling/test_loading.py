@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from prism_cli.modeling.embedded import minilm_path, smollm2_path
 from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
 from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
 from prism_cli.modeling.model_folder import resolve_model
+from prism_cli.modeling.model_path import model_path
 from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.modeling.cut_tokenizer import VOCABULARY
 from tests.modeling.tiny import tiny_model
@@ -188,6 +190,8 @@ def test_specs_without_a_model_are_reported(checkpoint: Path, tmp_path: Path) ->
     (tmp_path / "file").touch()
     for spec, message in {
         "hf:no-such/model": "no directory of that name here",
+        "no-such/model@refs/pr/1": "no directory of that name here",
+        "~no-such-user/model/x": "found nothing there",
         "hf:prism-tyni": "did you mean hf:prism-tiny",
         "hf:minilm": "did you mean st:minilm",
         "./nothing": "found nothing there",
@@ -202,6 +206,43 @@ def test_specs_without_a_model_are_reported(checkpoint: Path, tmp_path: Path) ->
     (checkpoint / "tokenizer.json").unlink()
     (checkpoint / "tokenizer_config.json").unlink()
     with pytest.raises(ModelError, match="no tokenizer in that directory"):
+        load_model(str(checkpoint))
+
+
+def test_a_folder_of_the_name_of_an_embedded_model_is_the_bare_name(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkpoint.parent)
+    checkpoint.rename("prism-tiny")
+    assert model_path("prism-tiny") == Path("prism-tiny")
+    assert model_path("hf:prism-tiny") != Path("prism-tiny")
+
+
+@pytest.mark.parametrize(
+    ("base", "revision", "spec"),
+    [("org/base", "abc123", "org/base@abc123"), ("org/base", None, "org/base"), (".", "a", ".")],
+)
+def test_an_adapters_pin_of_its_base_counts(
+    base: str, revision: str | None, spec: str, tmp_path: Path
+) -> None:
+    settings = {"base_model_name_or_path": base, "revision": revision}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    assert resolve_model(str(tmp_path)).base_spec == spec
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "Name the model with plain"),
+        ({"hidden_size": "576"}, "cannot be read"),
+    ],
+)
+def test_settings_that_transformers_refuses_are_reported(
+    settings: dict[str, Any], message: str, checkpoint: Path
+) -> None:
+    path = checkpoint / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    with pytest.raises(ModelError, match=message):
         load_model(str(checkpoint))
 
 

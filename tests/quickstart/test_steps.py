@@ -1,6 +1,10 @@
 """The quickstart's folder and its pipeline.sh."""
 
+import os
+import pty
+import signal
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -91,3 +95,43 @@ def test_requests_are_questions_of_the_test_set_with_its_passages(tmp_path: Path
         assert queries[row["query_id"]] == row["query"]
         for document in row["documents"]:
             assert passages[document["doc_id"]] == (document["title"], document["text"])
+
+
+COUNTS = """#!{python}
+import signal, time
+count = 0
+def add(*_):
+    global count
+    count += 1
+signal.signal(signal.SIGINT, add)
+print("ready", flush=True)
+until = time.monotonic() + 10
+while time.monotonic() < until and not count:
+    time.sleep(0.02)
+time.sleep(0.3)
+print("signals", count, flush=True)
+"""
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["Ctrl-C", "kill"])
+def test_a_step_gets_each_signal_once(typed: bool, tmp_path: Path) -> None:
+    step = tmp_path / "step"
+    step.write_text(COUNTS.format(python=sys.executable))
+    step.chmod(0o755)
+    child, terminal = pty.fork()
+    if not child:
+        if not typed:  # as a job in the background
+            module._is_in_foreground = lambda: False
+        sys.executable = str(step)
+        os._exit(module._run("prism doctor", tmp_path))
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(terminal, 1000)
+    if typed:
+        os.write(terminal, b"\x03")
+    else:
+        os.kill(child, signal.SIGINT)
+    while b"signals" not in shown:
+        shown += os.read(terminal, 1000)
+    os.waitpid(child, 0)
+    assert b"signals 1" in shown

@@ -211,6 +211,7 @@ def test_replicas_under_ray_answer_as_the_server_does(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PRISM_API_KEYS", "sesame")
     recipe = runpy.run_path(str(RECIPES / "ray_serve.py"))
     settings = {"model": "hf:prism-tiny", "name": "river", "replicas": "2", "gpus": "0.5"}
+    settings["top_n"] = "1"
     assert recipe["app"](settings) == "app"
     assert (taken["num_replicas"], taken["ray_actor_options"]) == (2, {"num_gpus": 0.5})
     recipe["app"].__globals__["load_ranker"] = lambda config: scripted(0)
@@ -220,3 +221,4 @@ def test_replicas_under_ray_answer_as_the_server_does(monkeypatch: pytest.Monkey
         until(lambda: client.get("/ready").status_code == 200)
         reply = client.post("/v1/rerank", json=SMALL, headers=headers)
         assert (reply.status_code, reply.json()["model"]) == (200, "river")
+        assert len(reply.json()["results"]) == 1

@@ -6,10 +6,19 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prism_cli.reporting.sanitize import one_line
+from prism_cli.reporting.svg import settings
+
 Bins = Sequence[Mapping[str, Any]]
 """Bins with their score range ("0.00-0.05") and rows before and after."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PANELS = 12
+_TITLE = 60
+"""Characters of a source's name above its panel."""
+_STYLE = {
+    "svg.hashsalt": "prism", "svg.fonttype": "none", "hatch.linewidth": 0.5,
+    "text.parse_math": False,
+}  # fmt: skip
 _PALE, _EDGE, _DARK = "#eef2f7", "#8aa0bd", "#1f4e8c"
 
 
@@ -74,7 +83,8 @@ def picture(figures: Mapping[str, Any]) -> Any:
         axes.bar(lefts, before, width, align="edge", label="before", **look)
         look = {"facecolor": _DARK, "edgecolor": "white", "linewidth": 0.8}
         axes.bar(lefts, after, width, align="edge", label="after", **look)
-        axes.set_title(f"{name}: {sum(before):,} → {sum(after):,}", fontsize=10)
+        title = f"{one_line(name, _TITLE)}: {sum(before):,} → {sum(after):,}"
+        axes.set_title(title, fontsize=10)
         axes.set_xlim(0, 1)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -92,12 +102,11 @@ def picture(figures: Mapping[str, Any]) -> Any:
 
 
 def svg(figures: Mapping[str, Any]) -> bytes:
-    """`picture` as SVG. Same figures, same bytes."""
-    import matplotlib as mpl
+    """`picture` as SVG. Same figures, same bytes, regardless of the user's matplotlibrc."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     drawn = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "prism", "svg.fonttype": "none", "hatch.linewidth": 0.5}):
+    with settings(_STYLE):
         canvas: Any = FigureCanvasSVG(picture(figures))
         canvas.print_svg(drawn, metadata={"Date": None})
     return drawn.getvalue()

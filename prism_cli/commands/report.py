@@ -114,7 +114,7 @@ def _by_arm(names: Sequence[str], runs: Sequence["Finished"]) -> list["Finished"
     from prism_cli.errors import UsageError
     from prism_cli.reporting.arms import arm
 
-    if not any(names):
+    if len(runs) == 1 or not any(names):
         return list(runs)
     arms: dict[str, list[Finished]] = {}
     for name, run in zip(names, runs, strict=True):
@@ -193,6 +193,7 @@ def _print_summary(comparison: dict[str, Any]) -> None:
         key_figures,
         shown_spread,
         signed,
+        spread_table,
     )
 
     kind = comparison["kind"]
@@ -225,13 +226,9 @@ def _print_summary(comparison: dict[str, Any]) -> None:
     ]
     if tests:
         print_table("paired tests", tests)
-    spread = [
-        {"set": entry["group"]} | {"arm": entry["arm"], "mean": entry["mean"], "sd": entry["sd"]}
-        | {f"run {place}": value for place, value in enumerate(entry["values"], 1)}
-        for entry in shown_spread(comparison)
-    ]  # fmt: skip
-    if spread:
-        print_table("runs of each arm", spread)
+    if spread := shown_spread(comparison):
+        head, values = spread_table(spread, kind)
+        print_table("runs of each arm", [dict(zip(head, row, strict=True)) for row in values])
     if comparison["differs"]:
         print(wrapped(f"differs: {', '.join(comparison['differs'])}", sys.stderr), file=sys.stderr)
     for warning in comparison["warnings"]:

@@ -252,24 +252,30 @@ def shown_spread(comparison: Comparison) -> list[Comparison]:
     ]
 
 
-def _spread(spread: Sequence[Comparison], kind: str) -> Section:
+def spread_table(spread: Sequence[Comparison], kind: str) -> tuple[list[str], list[list[Cell]]]:
+    """Return head and rows of the spread: a column for each run of the arm with most runs."""
     most = max(len(entry["values"]) for entry in spread)
-    rows: list[tuple[Cell, ...]] = [
-        (
+    rows: list[list[Cell]] = [
+        [
             " · ".join(filter(None, [entry["group"], figure_name(entry, kind)])),
             entry["arm"],
             entry["mean"],
             entry["sd"],
             *(*entry["values"], *[None] * (most - len(entry["values"]))),
-        )
+        ]
         for entry in spread
     ]
-    head = ("figure", "arm", "mean", "sd", *(f"run {place}" for place in range(1, most + 1)))
+    return ["figure", "arm", "mean", "sd", *(f"run {n}" for n in range(1, most + 1))], rows
+
+
+def _spread(spread: Sequence[Comparison], kind: str) -> Section:
+    head, rows = spread_table(spread, kind)
     text = (
         "The runs of an arm differ in their seed. Intervals and tests above cover the choice of "
         "the queries; this standard deviation (n − 1) shows the choice of the seed."
     )
-    return Section("Runs of each arm", text, (Table(head, tuple(rows), "By run", _DECIMALS),))
+    table = Table(tuple(head), tuple(map(tuple, rows)), "By run", _DECIMALS)
+    return Section("Runs of each arm", text, (table,))
 
 
 def _what_differs(comparison: Comparison) -> Section:

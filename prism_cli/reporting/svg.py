@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prism_cli.reporting.colours import LIGHT
 
@@ -47,11 +47,11 @@ _COLOUR = re.compile(r"#fed[0-9a-f]{3}")
 
 
 @contextmanager
-def settings() -> Iterator[None]:
-    """Draw with the report's style, regardless of the user's matplotlibrc."""
+def settings(style: Mapping[str, Any] = _RC) -> Iterator[None]:
+    """Draw with `style`, by default the report's, regardless of the user's matplotlibrc."""
     import matplotlib.style
 
-    with matplotlib.style.context(["default", _RC], after_reset=True), warnings.catch_warnings():
+    with matplotlib.style.context(["default", style], after_reset=True), warnings.catch_warnings():
         # matplotlib's font lacks some scripts; the reader's browser has them.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         # Stacked accents may leave no room for the axes; the numbers are in the table.

@@ -73,3 +73,18 @@ def test_the_svg_has_at_most_twelve_panels() -> None:
     chart = svg({"histogram": bins([100, 20], [20, 20]), "histograms": many}).decode()
     assert "s10: 6 → 2" in chart
     assert "s11: 6 → 2" not in chart
+
+
+@pytest.mark.filterwarnings("error")
+def test_any_source_name_is_drawn_as_it_stands_whatever_the_settings_of_the_user() -> None:
+    import matplotlib as mpl
+
+    names = ["$\\frac$ x", "日本\x1b\0", "long " * 40]
+    figures = FIGURES | {"histograms": {name: bins([5, 1], [1, 1]) for name in names}}
+    with mpl.rc_context({"text.usetex": True, "svg.fonttype": "path", "savefig.dpi": 999}):
+        chart = svg(figures)
+    text = "".join(ElementTree.fromstring(chart).itertext())
+    assert "$\\frac$ x: 6 → 2" in text
+    assert "日本⟨U+001B U+0000⟩: 6 → 2" in text
+    assert "long long…: 6 → 2" in text
+    assert chart == svg(figures)

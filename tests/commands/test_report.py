@@ -9,7 +9,8 @@ from prism_cli.evaluation.metrics_file import METRICS
 from prism_cli.evaluation.ranking.per_query import read_per_query, write_per_query
 from prism_cli.shards.manifest import Manifest, manifest_path
 from tests.door import prism
-from tests.reporting.evaluations import quality, ranking, written
+from tests.reporting.evaluations import origin, quality, ranking, written
+from tests.reporting.test_ranking import metrics as ranking_metrics
 
 
 def test_two_evaluations_are_compared() -> None:
@@ -127,3 +128,27 @@ def test_evaluations_of_one_arm_are_averaged() -> None:
     alone = prism("report", "plain=a-0", "plain=a-1")
     assert alone.returncode == 2
     assert "one arm, plain" in alone.stderr
+
+
+def test_arms_of_unequal_numbers_of_runs_show_every_run_with_its_figure() -> None:
+    words = []
+    for arm, scores in (("plain", (0.4, 0.6)), ("other", (0.7, 0.8, 0.9))):
+        for number, score in enumerate(scores):
+            name = f"{arm}-{number}"
+            written(Path(name), ranking({"set": {f"runs/{name}": score}}))
+            words.append(f"{arm}={name}")
+    shown = prism("report", *words)
+    assert shown.returncode == 0, shown.stderr
+    table = shown.stdout.partition("runs of each arm")[2].splitlines()
+    assert table[1].split()[-2:] == ["run", "3"]
+    assert any("nDCG@10" in line and "plain" in line for line in table)
+    assert any("other" in line and line.split()[-1] == "0.9000" for line in table)
+
+
+def test_one_folder_with_an_arm_is_rendered_as_the_folder() -> None:
+    folder = written(
+        Path("one"), {"kind": "ranking", **ranking_metrics("set"), "provenance": origin()}
+    )
+    done = prism("report", "plain=one")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "report.html").exists()

@@ -15,7 +15,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _PANELS = 12
 _TITLE = 60
 """Characters of a source's name above its panel."""
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "svg.hashsalt": "prism", "svg.fonttype": "none", "hatch.linewidth": 0.5,
     "text.parse_math": False,
 }  # fmt: skip

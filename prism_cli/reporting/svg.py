@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STAND_IN = {name: f"#fed{number:03x}" for number, name in enumerate(LIGHT)}
 """Colour name -> colour to draw with."""
-_RC = {
+_RC: dict[str, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "prism", "text.parse_math": False,
     "path.simplify": False, "font.family": "sans-serif", "font.size": 12,
     "text.color": STAND_IN["ink"], "axes.labelcolor": STAND_IN["muted"], "axes.labelsize": 11,
@@ -47,7 +47,7 @@ _COLOUR = re.compile(r"#fed[0-9a-f]{3}")
 
 
 @contextmanager
-def settings(style: Mapping[str, Any] = _RC) -> Iterator[None]:
+def settings(style: dict[str, Any] = _RC) -> Iterator[None]:
     """Draw with `style`, by default the report's, regardless of the user's matplotlibrc."""
     import matplotlib.style
 

@@ -95,6 +95,11 @@ def test_hotpotqa_gives_answers_and_supporting_sentences(tmp_path: Path) -> None
         *({"query_id": "a", **row} for row in rationales),
         *({"query_id": "b", **row} for row in rationales),
     ]
+    corpus = tmp_path / "corpus.jsonl"
+    rows = [{"_id": "7", "title": "Bob", "text": "a\u2028b"}, {"_id": "8", "title": "Cy"}]
+    corpus.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    named = gold("hotpotqa.py", tmp_path / "hotpot.json", corpus)
+    assert [row["doc_id"] for row in named if "doc_id" in row] == ["Ann", "7"] * 2
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

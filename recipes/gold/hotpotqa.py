@@ -1,6 +1,9 @@
 """HotpotQA's answers and supporting facts as gold for `prism eval quality --gold`.
 
 python hotpotqa.py hotpot_dev_distractor_v1.json > gold.jsonl
+python hotpotqa.py hotpot_dev_distractor_v1.json beir/hotpotqa/corpus.jsonl > gold.jsonl
+
+The second names documents as BEIR does; the first by their titles.
 """
 
 import json
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 
-def gold_lines(question: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def gold_lines(question: dict[str, Any], names: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The answer, unless it is yes or no, and the supporting sentences of each document."""
     query_id = question["_id"]
     if question["answer"] not in ("yes", "no"):
@@ -21,13 +24,25 @@ def gold_lines(question: dict[str, Any]) -> Iterator[dict[str, Any]]:
         # Some facts of the published set point behind the last sentence.
         supporting.setdefault(title, []).extend(sentences.get(title, [])[number : number + 1])
     for title in sorted(supporting):
-        yield {"query_id": query_id, "doc_id": title, "rationales": supporting[title]}
+        yield {
+            "query_id": query_id,
+            "doc_id": names.get(title, title),
+            "rationales": supporting[title],
+        }
 
 
-def main(path: str) -> None:
+def main(path: str, corpus: str = "") -> None:
     """Print the gold lines of all questions."""
-    for question in json.loads(Path(path).read_text("utf-8")):
-        for line in gold_lines(question):
+    questions = json.loads(Path(path).read_text("utf-8"))
+    titles = {title for question in questions for title, _ in question["supporting_facts"]}
+    names: dict[str, str] = {}
+    if corpus:
+        with open(corpus, encoding="utf-8") as documents:
+            for row in map(json.loads, documents):
+                if row["title"] in titles:
+                    names[row["title"]] = row["_id"]
+    for question in questions:
+        for line in gold_lines(question, names):
             print(json.dumps(line, ensure_ascii=False))
 
 

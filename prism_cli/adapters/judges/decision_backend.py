@@ -80,10 +80,10 @@ class DecisionCalls(ProviderBackend):
         return self._usage(tokens * count if self._endpoint.rereads else tokens, count)
 
     def _used(self, usage: Any, estimate: Usage) -> Usage:
-        """Return the usage in the reply, else the estimate."""
+        """Return the usage in the reply, else the estimate; also where a server says 0 tokens."""
         inputs, outputs = count_at(usage, "input_tokens"), count_at(usage, "output_tokens")
         return self._usage(
-            estimate.input_tokens if inputs is None else inputs,
+            inputs or estimate.input_tokens,
             estimate.output_tokens if outputs is None else outputs,
         )
 

@@ -132,10 +132,10 @@ class RerankTeacher(ProviderBackend):
         return [scores[index] for index in range(count)]
 
     def _usage_of(self, body: Any, tokens: int, searches: int) -> Usage:
-        """Return the usage in the reply, else the estimate."""
+        """Return the usage in the reply, else the estimate; also where a server says 0."""
         used = count_at(body, "usage", "total_tokens")
         billed = count_at(body, "meta", "billed_units", "search_units")
-        return self._usage(tokens if used is None else used, searches if billed is None else billed)
+        return self._usage(used or tokens, billed or searches)
 
     def _estimated(self, payloads: Sequence[Any]) -> tuple[int, int]:
         """Return the estimated tokens and searches of one call."""

@@ -24,7 +24,7 @@ from prism_cli.domain.rubric import RUBRIC, DecisionTask
 from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, estimate_tokens
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError
-from prism_cli.ports import Reply
+from prism_cli.ports import Reply, Usage
 from prism_cli.stages.relabel import RelabelStage
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
@@ -177,6 +177,14 @@ def test_an_answer_to_another_question_is_rejected(answer: Any) -> None:
                   base_url="http://127.0.0.1:9")), "j", ModelPricing())  # fmt: skip
     with pytest.raises(ProviderError, match="as the answer to document 1"):
         OpenAIDecisions(ref).read({"answers": [answer]}, ASKED)
+
+
+def test_a_usage_of_no_tokens_is_estimated() -> None:
+    ref = ModelRef("lab/j", ProviderClient("lab", Provider(api="openai-decisions",
+                  base_url="http://127.0.0.1:9")), "j", ModelPricing())  # fmt: skip
+    backend = DecisionBackend(ref, "rubric", OpenAIDecisions(ref))
+    used = backend._used({"input_tokens": 0, "output_tokens": 0}, Usage(10, 1))
+    assert used.input_tokens == 10
 
 
 def test_documents_of_a_query_share_a_call() -> None:

@@ -216,7 +216,8 @@ def test_cohere_is_billed_per_search() -> None:
     assert sum(reply.usage.usd for reply in replies) == pytest.approx(0.002)
     reply = {"meta": {"billed_units": {"search_units": 3}}}
     assert backend._usage_of(reply, 10, 1).usd == 0.006
-    assert backend._usage_of({"meta": None}, 10, 1).usd == 0.002
+    for unknown in ({"meta": None}, {"meta": {"billed_units": {"search_units": 0}}}):
+        assert backend._usage_of(unknown, 10, 1).usd == 0.002
 
 
 def test_the_fingerprint_covers_only_what_changes_a_score() -> None:

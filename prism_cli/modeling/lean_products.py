@@ -37,6 +37,8 @@ def adapted(linear: nn.Module) -> Adapted | None:
     if base is linear:
         return Adapted(weight, None, None, 0.0)
     lora: Any = linear
+    if not isinstance(getattr(linear, "lora_A", None), nn.ModuleDict):
+        return None  # an adapter of another kind
     if lora.disable_adapters or lora.merged or lora.lora_variant or len(lora.active_adapters) != 1:
         return None
     (name,) = lora.active_adapters

@@ -164,6 +164,9 @@ class RowForward(nn.Module):
         return logit, cross_entropy
 
     def _verdict(self, hidden: Tensor, head: nn.Module) -> Tensor:
+        if not isinstance(head, nn.Linear):  # an adapter on the head is part of the logit
+            both = head(hidden).float()
+            return both[:, self.yes_id] - both[:, self.no_id]
         weight, bias = head.weight, getattr(head, "bias", None)
         assert isinstance(weight, Tensor)
         with torch.autocast(hidden.device.type, enabled=False):

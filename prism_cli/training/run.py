@@ -63,6 +63,7 @@ from prism_cli.training.start import (
     decontamination,
     plan_start,
     recorded_settings,
+    require_same_base,
 )
 from prism_cli.training.trackers import open_trackers, require_trackers
 from prism_cli.training.trainer import PrismTrainer, StepSettings
@@ -209,6 +210,12 @@ class _Run:
             [(f"model {config.model}", f"sha256 {self.base.fingerprint}")],
             "Use the same model on each node, or one in a folder that all nodes share",
         )
+
+        def same_base() -> None:
+            if self.group.main:
+                require_same_base(request.run, self.base.fingerprint, resumed=resume is not None)
+
+        self.group.together(same_base)
         self._forward = RowForward(
             _trainable(loaded, config, self.base.adapter),
             self.encoder.yes_id,
@@ -261,7 +268,12 @@ class _Run:
         if journal:
             journal.draw()
         done = trainer.state.global_step
-        if done < total and not selection.ends_early():
+
+        def measured() -> bool:
+            return self.dev is None or bool(journal and journal.dev_at(done))
+
+        last = done == total
+        if not (self.group.broadcast_from_main(measured) if last else selection.ends_early()):
             request.watch.check()
             raise InterruptedRunError(SIGTERM)  # the signal came to another process
         self._publish("last")

@@ -161,6 +161,26 @@ def claim(request: TrainRequest, start: Start) -> None:
         file.write(tomlkit.dumps(content).encode())
 
 
+def require_same_base(run: Path, fingerprint: str, *, resumed: bool) -> None:
+    """Write the base model's fingerprint beside the checkpoints; compare it in a resumed run.
+
+    Raises:
+        ChangedInputError: the checkpoints belong to another base model.
+    """
+    note = run / CHECKPOINTS / "base.sha256"
+    if resumed and note.is_file():
+        if (begun := note.read_text(encoding="ascii")) == fingerprint:
+            return
+        raise ChangedInputError(
+            f"{run}: its checkpoints were trained on a base model with sha256 {begun[:12]}…, the "
+            f"model is now {fingerprint[:12]}…; nothing was changed. Bring the former model back, "
+            "or begin the run again with --resume never --overwrite"
+        )
+    note.parent.mkdir(exist_ok=True)
+    with whole_file(note) as file:
+        file.write(fingerprint.encode())
+
+
 def clear_scratch(run: Path) -> None:
     """Remove the folders that a finished run no longer needs."""
     for folder in SCRATCH:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import IA3Config, get_peft_model
 from torch import Tensor, nn
 from transformers import (
     LlamaConfig,
@@ -129,6 +130,24 @@ def assert_same(
 def test_loss_and_gradients_are_those_of_the_plain_loss(name: str, adapted: bool) -> None:
     model, rows = model_of(name, adapted), rows_of(7)
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+def test_an_adapter_on_the_head_is_part_of_the_logit() -> None:
+    base = LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=False))
+    model, rows = add_lora(base, 4, 8, 0.0, ["q_proj", "lm_head"]).eval(), rows_of(7)
+    for key, weight in model.named_parameters():
+        if "lora_B" in key:
+            nn.init.normal_(weight, std=0.3)
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+    rows = [row for row in rows if not row.target]
+    assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+def test_adapters_other_than_lora_are_trained() -> None:
+    settings = IA3Config(target_modules=["q_proj", "down_proj"], feedforward_modules=["down_proj"])
+    model: Any = get_peft_model(MODELS["llama"](), settings)
+    rows = rows_of(7)
+    assert_same(model.eval(), rows, plain_loss(model, rows), fast_loss(model, rows))
 
 
 @pytest.mark.parametrize("name", MODELS)

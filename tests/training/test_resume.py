@@ -1,5 +1,6 @@
 """Killed, stopped, full or damaged: the same command again ends in the same bytes."""
 
+import shutil
 import signal
 from itertools import pairwise
 from pathlib import Path
@@ -7,6 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training.checkpoints import newest_complete
@@ -157,17 +159,36 @@ def test_a_signal_saves_and_the_same_command_goes_on(toy: Toy, undisturbed: dict
     assert made(toy) == undisturbed
 
 
+@pytest.mark.parametrize(("number", "step"), [(1, 4), (2, 8)])
 def test_a_measurement_that_a_signal_cut_short_is_made_up(
-    toy: Toy, undisturbed: dict[str, Any]
+    toy: Toy, undisturbed: dict[str, Any], number: int, step: int
 ) -> None:
-    measuring = ("prism_cli.training.dev", "token_batches", 1, False)
+    measuring = (SELECTION, "dev_metrics", number, False)
     stopped = toy.child(*dev(toy), arm=(die_at, *measuring, signal.SIGTERM))
     assert stopped.end() == 143, stopped.said
-    assert (4, True) not in steps(toy)
+    assert (step, True) not in steps(toy)
     again = toy.child(*dev(toy))
     assert again.end() == 0, again.said
-    assert "going on from step 4 of 8" in again.said
+    assert f"going on from step {step} of 8" in again.said
     assert made(toy) == undisturbed
+
+
+def test_a_resumed_run_has_its_own_intervals_but_the_base_model_of_its_checkpoint(
+    toy: Toy, tmp_path: Path
+) -> None:
+    toy = Toy(toy.folder, Path(shutil.copytree(toy.model, tmp_path / "model")))
+    died = toy.child(arm=(die_at, TRAINER, "commit_checkpoint", 2, True))
+    assert died.end() == -signal.SIGKILL, died.said
+    weights = toy.model / "model.safetensors"
+    former = load_file(weights)
+    save_file({name: 1.5 * tensor for name, tensor in former.items()}, weights, {"format": "pt"})
+    refused = toy.train()
+    assert refused.returncode == 2
+    assert "its checkpoints were trained on a base model with sha256" in refused.stderr
+    save_file(former, weights, {"format": "pt"})
+    again = toy.train("--set", "save_steps=1", "--set", "log_steps=1")
+    assert again.returncode == 0, again.stderr
+    assert [line["step"] for line in log(toy)] == [1, 2, 4, 5, 6, 7, 8]
 
 
 def test_a_damaged_checkpoint_is_passed_over(toy: Toy, undisturbed: dict[str, Any]) -> None:

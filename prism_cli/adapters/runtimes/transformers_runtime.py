@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prism_cli.adapters.runtimes.batch_budget import batch_budget, out_of_memory
@@ -74,8 +75,11 @@ class TransformersReranker:
         self.spec = spec
         self.batch_tokens = batch_tokens or batch_budget(self._pass)
         verdicts = torch.tensor([self.encoder.yes_id, self.encoder.no_id])
-        weight: Tensor = model.get_output_embeddings().weight
-        self._verdict_rows = weight[verdicts.to(weight.device)].float()
+        head: Any = model.get_output_embeddings()
+        bias = getattr(head, "bias", None)
+        verdicts = verdicts.to(head.weight.device)
+        self._verdict_rows: Tensor = head.weight[verdicts].float()
+        self._verdict_bias: Tensor | None = None if bias is None else bias[verdicts].float()
         self._prefixes = PrefixStates(self._pass, self.encoder)
         self.writer = TextWriter(self._pass, model, self.encoder)
         self._encoded: dict[Pair, EncodedPrompt | RowError] = {}
@@ -273,7 +277,7 @@ class TransformersReranker:
         """Return l_yes - l_no of each prompt, and with `keep` the state for generation."""
         tails = [prompt.tail_ids for prompt in prompts]
         hidden, state = self._pass.extend(states, tails, keep=keep)
-        yes_no = hidden.float() @ self._verdict_rows.T
+        yes_no = functional.linear(hidden.float(), self._verdict_rows, self._verdict_bias)
         logits: list[float] = (yes_no[:, 0] - yes_no[:, 1]).tolist()
         if not all(map(math.isfinite, logits)):
             raise ModelError(

@@ -1,5 +1,6 @@
 """The runtime on tiny random models with a real tokenizer: batches change nothing."""
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,16 @@ def test_batched_scores_equal_those_of_single_prompts(
         assert reply.value["logit"] == pytest.approx(plain_logit(backend, pair), abs=1e-5)
         assert reply.value["truncated"] is False
         assert "text" not in reply.value
+
+
+def test_the_bias_of_the_head_is_part_of_the_score(tokenizer: PreTrainedTokenizerBase) -> None:
+    model: Any = copy.deepcopy(shifted_model(tokenizer, "llama"))
+    model.lm_head.bias = torch.nn.Parameter(torch.randn(49_152))
+    backend = TransformersReranker(
+        LoadedModel(model, tokenizer, PRISM_NO_THINK, "f" * 64, Path("tiny")), "tiny:llama"
+    )
+    (logit,) = backend.logits(PAIRS[:1])
+    assert logit == pytest.approx(plain_logit(backend, PAIRS[0]), abs=1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

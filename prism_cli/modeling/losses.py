@@ -165,7 +165,7 @@ class RowForward(nn.Module):
 
     def _verdict(self, hidden: Tensor, head: nn.Module) -> Tensor:
         if not isinstance(head, nn.Linear):  # an adapter on the head is part of the logit
-            both = head(hidden).float()
+            both: Tensor = head(hidden).float()
             return both[:, self.yes_id] - both[:, self.no_id]
         weight, bias = head.weight, getattr(head, "bias", None)
         assert isinstance(weight, Tensor)

@@ -42,7 +42,8 @@ class TrainingCallbacks(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        state.compute_steps(args, state.max_steps)  # save_steps and log_steps may have changed
+        untyped_state: Any = state
+        untyped_state.compute_steps(args, state.max_steps)  # the intervals may have changed
         if state.global_step:
             self._hooks.on_resume(state.global_step)
             if self._hooks.ends_early():

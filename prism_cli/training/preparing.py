@@ -1,15 +1,19 @@
 """Preparation of a run: number type, prompt encoder, tokenized rows and plan."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
+
+from torch import nn
+from transformers import PreTrainedModel
 
 from prism_cli.configs.train import Dtype, TrainConfig
 from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
+from prism_cli.modeling.lora import add_lora, continue_lora, recompute_activations, train_all
 from prism_cli.modeling.model_folder import ModelFolder, resolve_model
 from prism_cli.shards.reader import Shard, find_shards
 from prism_cli.training.data import TokenizedRows, tokenize
@@ -103,6 +107,19 @@ def tokenized_rows(
         writes=writes,
     )
     return rows, dev
+
+
+def trainable(loaded: PreTrainedModel, config: TrainConfig, adapter: Path | None) -> nn.Module:
+    """Return the loaded base model with the weights to train: all, a new adapter, or `adapter`."""
+    if config.method == "full":
+        model = train_all(loaded)
+    elif adapter is not None:
+        model = continue_lora(loaded, adapter)
+    else:
+        model = add_lora(loaded, **asdict(config.lora))
+    if config.gradient_checkpointing:
+        recompute_activations(loaded)
+    return model
 
 
 def show_plan(request: TrainRequest, plan: Plan) -> None:

@@ -13,7 +13,7 @@ RUN/
 
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from signal import SIGTERM
@@ -27,8 +27,7 @@ from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.errors import InterruptedRunError, LimitReachedError
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.four_bits import require_bitsandbytes
-from prism_cli.modeling.loading import LoadedModel, load_model, resolve_device
-from prism_cli.modeling.lora import add_lora, continue_lora, recompute_activations, train_all
+from prism_cli.modeling.loading import load_model, resolve_device
 from prism_cli.modeling.losses import RowForward
 from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.silence_warnings import silence_transformers
@@ -49,6 +48,7 @@ from prism_cli.training.preparing import (
     base_model,
     show_plan,
     tokenized_rows,
+    trainable,
     with_resolved_dtype,
 )
 from prism_cli.training.process_group import ProcessGroup, noticing_lost_processes
@@ -217,7 +217,7 @@ class _Run:
 
         self.group.together(same_base)
         self._forward = RowForward(
-            _trainable(loaded, config, self.base.adapter),
+            trainable(loaded.model, config, self.base.adapter),
             self.encoder.yes_id,
             self.encoder.no_id,
         )
@@ -317,18 +317,6 @@ class _Run:
     def _guarded(self) -> FileGuard:
         """Return a guard of the run's models, which no other process may replace."""
         return FileGuard([self.request.run / name for name in ("best", "last")])
-
-
-def _trainable(loaded: LoadedModel, config: TrainConfig, adapter: Path | None) -> torch.nn.Module:
-    if config.method == "full":
-        model = train_all(loaded.model)
-    elif adapter is not None:
-        model = continue_lora(loaded.model, adapter)
-    else:
-        model = add_lora(loaded.model, **asdict(config.lora))
-    if config.gradient_checkpointing:
-        recompute_activations(loaded.model)
-    return model
 
 
 def _absolute(spec: str) -> str:

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from transformers import TrainingArguments, set_seed
 
-from prism_cli.configs.train import TrainConfig
 from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.errors import InterruptedRunError, LimitReachedError
 from prism_cli.modeling.encode import PromptEncoder

@@ -19,7 +19,6 @@ from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
-import torch
 from transformers import TrainingArguments, set_seed
 
 from prism_cli.domain.model_defaults import ModelDefaults

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import typer
@@ -252,7 +252,12 @@ def _run(words: Sequence[str], *, plain: bool = False) -> int:
         if plain:
             _print_error(error.format_message(), code)
         else:
-            error.show()
+            with suppress(OSError):
+                error.show()
+    except SystemExit as end:  # rich leaves so where a pipe is closed
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = 141
     except (typer.Abort, KeyboardInterrupt):
         code = _print_error("stopped", 130)
     except BrokenPipeError:
@@ -286,7 +291,8 @@ def _flushed(code: int) -> int:
 
 
 def _print_error(message: str, code: int) -> int:
-    print(wrapped(escape_invisible(f"prism: error: {message}"), sys.stderr), file=sys.stderr)
+    with suppress(OSError):  # the exit code stands where nobody reads the message
+        print(wrapped(escape_invisible(f"prism: error: {message}"), sys.stderr), file=sys.stderr)
     return code
 
 
@@ -296,6 +302,10 @@ def _unexpected(error: Exception) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        try:
+            sys.stdout.flush()  # it still holds what it could not write
+        except OSError as refused:
+            error = stdout_refused(refused)
         return _print_error(str(error), StorageError.exit_code)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]

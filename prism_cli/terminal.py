@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, NoReturn, TextIO
 
+from prism_cli.errors import stdout_refused
 from prism_cli.reporting.sanitize import escape_invisible, escape_line
 from prism_cli.wording import counted
 
@@ -64,9 +66,21 @@ def write_bytes(content: bytes, stream: TextIO | None = None) -> None:
     """Write bytes unchanged to `stream`, by default standard output: output for programs is UTF-8,
     whatever the terminal's encoding, and has no date."""
     stream = stream or sys.stdout
-    stream.flush()
-    stream.buffer.write(content)
-    stream.buffer.flush()
+    with naming_stdout() if stream is sys.stdout else nullcontext():
+        stream.flush()
+        stream.buffer.write(content)
+        stream.buffer.flush()
+
+
+@contextmanager
+def naming_stdout() -> Iterator[None]:
+    """Raise StorageError where standard output cannot be written, except for a closed pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise stdout_refused(error) from error
 
 
 def print_json(content: dict[str, Any], *, to_stderr: bool = False) -> None:
@@ -110,6 +124,7 @@ class Log:
     def end(self, code: int) -> None:
         """Write the last line, and restore standard error."""
         try:
+            sys.stderr.write("\n")  # ends the last line of the command
             if not self._quiet:
                 seconds = time.monotonic() - self._began
                 parts = [f"ended with exit code {code} after {seconds:.1f} s", *_amount_texts()]
@@ -120,7 +135,10 @@ class Log:
 
 
 class _DatedLines(io.TextIOBase):
-    """Writes whole lines to `stream` with the date and `name` before each; drops blank lines."""
+    """Writes whole lines to `stream` with the date and `name` before each; drops blank lines.
+
+    A full disk behind `stream` does not stop the command: `app` exits with 3 at the end.
+    """
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
@@ -138,7 +156,7 @@ class _DatedLines(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        with self._lock:
+        with self._lock, _going_on():
             self._stream.flush()
 
     def close(self) -> None:
@@ -167,12 +185,26 @@ class _DatedLines(io.TextIOBase):
         return "<stderr>"
 
     def _put(self, line: str) -> None:
-        line = line.rpartition("\r")[2]  # progress bars of libraries overwrite their line
+        line = line.rstrip("\r").rpartition("\r")[
+            2
+        ]  # progress bars of libraries overwrite their line
         if line.strip():
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             prefix = self._prefix.match(line)
             line = escape_invisible(line[prefix.end() :] if prefix else line)
-            self._stream.write(f"{now} {self._name}: {line}\n")
+            with _going_on():
+                self._stream.write(f"{now} {self._name}: {line}\n")
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Ignore a failed write, except to a closed pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def _amount_texts() -> list[str]:

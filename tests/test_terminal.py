@@ -1,5 +1,6 @@
 """Output in limited encodings, and log lines."""
 
+import io
 import json
 import os
 import re
@@ -8,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TextIO
+from unittest.mock import patch
 
 import pytest
 
 from prism_cli import terminal
-from prism_cli.app import COMMANDS, SHORT
+from prism_cli.app import COMMANDS, SHORT, main
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
 
@@ -200,3 +204,58 @@ def test_the_last_line_uses_singular_and_omits_zero_costs() -> None:
     terminal.count(asked=1, usd=0.5, lost_calls=1)
     assert terminal._amount_texts()[3:] == ["2 replies asked", "0.5000 USD", "1 lost call"]
     terminal._amounts.clear()
+
+
+def ended(words: list[str], out: TextIO, err: TextIO) -> int:
+    """Return the exit code of a command with these streams."""
+    with (
+        patch.object(sys, "argv", ["prism", *words]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        main()
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+@pytest.mark.parametrize("words", [["recipes", "ls"], ["schema", "train"], ["--help"]])
+def test_a_full_disk_behind_standard_output_is_named(words: list[str]) -> None:
+    err = io.StringIO()
+    with Path("/dev/full").open("w") as out:
+        assert ended(words, out, err) == 3
+    assert "standard output: cannot be written: No space left on device" in err.getvalue()
+
+
+def test_a_full_disk_behind_standard_error_does_not_stop_the_work(rows: Path) -> None:
+    with Path("/dev/full").open("w", buffering=1) as err:
+        assert ended(["convert", str(rows), "-o", "c.jsonl"], io.StringIO(), err) == 3
+    assert read_jsonl(Path("c.jsonl")) == read_jsonl(rows)
+    for words in (["recipes", "nothing"], ["sample", "absent.jsonl", "-o", "s.jsonl"]):
+        with Path("/dev/full").open("w", buffering=1) as err:
+            assert ended(words, io.StringIO(), err) in (2, 3)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["rerank", "--help"], ["help", "rows"]])
+def test_a_closed_pipe_is_141_for_help_too(words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    err = io.StringIO()
+    with os.fdopen(write, "w") as out:
+        assert ended(words, out, err) == 141
+    assert err.getvalue() == ""
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_lines_of_libraries_are_logged_whatever_their_end(quiet: bool) -> None:
+    err = io.StringIO()
+    with redirect_stderr(err):
+        log = terminal.Log("rerank", ["rerank"], quiet=quiet)
+        log.begin()
+        sys.stderr.write("10 %\r50 %\rdone\r\nlast words")
+        log.end(0)
+    lines = [STAMP.fullmatch(line) for line in err.getvalue().splitlines()]
+    told = [match[2] for match in lines if match]
+    assert [line for line in told if "exit code" not in line and "started" not in line] == [
+        "done", "last words",
+    ]  # fmt: skip

@@ -18,5 +18,7 @@ def schema(
     """
     from prism_cli.configs.base import adapter
     from prism_cli.configs.stages import config_class
+    from prism_cli.terminal import write_bytes
 
-    typer.echo(json.dumps(adapter(config_class(stage)).json_schema(), indent=2))
+    text = json.dumps(adapter(config_class(stage)).json_schema(), indent=2)
+    write_bytes(f"{text}\n".encode())

@@ -68,6 +68,7 @@ class Section:
         "extra": "forbid",
         "validate_default": True,
         "str_min_length": 1,
+        "coerce_numbers_to_str": True,
     }
 
 

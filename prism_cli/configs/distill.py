@@ -5,8 +5,8 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from prism_cli.configs.base import Option, StageConfig
-from prism_cli.configs.shared import Device, MaxSentences, refuse_repeats
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
+from prism_cli.configs.shared import Device, MaxSentences, as_list, refuse_repeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class DistillConfig(StageConfig):
 
     teachers: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option(
             "Teacher that scores: provider/model of a reranker API; st:minilm, st:PATH, st:HUB_ID "
             "(bi-encoder or cross-encoder); source, the row's own label as 1 or 0 (source:2: 1 "

@@ -223,8 +223,9 @@ def merge_layer(
 def _put(target: dict[str, Any], dotted: str, value: object) -> None:
     *tables, last = dotted.split(".")
     for table in tables:
-        inner = target.setdefault(table, {})
-        target = inner if isinstance(inner, dict) else {}
+        target = target.setdefault(table, {})
+        if not isinstance(target, dict):
+            raise ConfigError([f"{dotted}: {table} is given as a value, too; give one of the two"])
     target[last] = value
 
 
@@ -259,15 +260,14 @@ def _environment(cls: type[Section], problems: list[str]) -> dict[str, Any]:
 
 
 def _project_file() -> Path | None:
-    here = Path.cwd()
-    return next(
-        (
-            folder / PROJECT_FILE
-            for folder in (here, *here.parents)
-            if (folder / PROJECT_FILE).is_file()
-        ),
-        None,
-    )
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise MissingDataError(
+            "the working folder was deleted; change to one that exists"
+        ) from None
+    files = (folder / PROJECT_FILE for folder in (here, *here.parents))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _project_layers(
@@ -275,8 +275,13 @@ def _project_layers(
 ) -> list[tuple[str, dict[str, Any]]]:
     """Return the settings of one stage in prism.toml: its own table, over [defaults]."""
     own = _table(content, stage)
-    names = settings_of(cls).keys() - own.keys()
-    defaults = {key: value for key, value in _table(content, DEFAULTS).items() if key in names}
+    names = settings_of(cls)
+    defaults = {
+        key: value
+        for key, value in _table(content, DEFAULTS).items()
+        if key in names
+        and (key not in own or (isinstance(value, dict) and isinstance(own[key], dict)))
+    }
     return [(f"{path}: [{DEFAULTS}]", defaults), (f"{path}: [{stage}]", own)]
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval, Len
 
-from prism_cli.configs.base import Option, StageConfig
-from prism_cli.configs.shared import refuse_repeats
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
+from prism_cli.configs.shared import as_list, refuse_repeats
 from prism_cli.domain.defaults import LARGEST_LEARNED_PANEL
 
 PAPER_PANEL = (
@@ -25,6 +25,7 @@ class RelabelConfig(StageConfig):
 
     judges: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Len(1),
         Option(
             "Judge of the panel: provider/model; source: the row's own label (source:2: yes from "
@@ -36,6 +37,7 @@ class RelabelConfig(StageConfig):
     ] = PAPER_PANEL
     add_judges: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option(
             "Judge that joins the panel of rows that are labelled already; the others are not "
             "asked again.",
@@ -75,6 +77,7 @@ class RelabelConfig(StageConfig):
     ] = "none"
     audit_from: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option(
             "Earlier output whose audit rows --stop posterior uses, too; repeatable.",
             metavar="ROWS",

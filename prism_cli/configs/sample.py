@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
-from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
+from prism_cli.configs.shared import as_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class SampleConfig(StageConfig):
     ] = "estimate"
     web_sources: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option(
             "A value of `source` that marks web rows, for labelled : web = 2 : 3; repeatable.",
             names=("--web-source",),

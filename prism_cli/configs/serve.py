@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Interval
 
 from prism_cli.configs.base import BeforeValidation, Option
 from prism_cli.configs.rerank import EVIDENCE, RerankConfig
-from prism_cli.configs.shared import Fuse
+from prism_cli.configs.shared import Fuse, as_list
 from prism_cli.domain.defaults import MAX_NEW_TOKENS, MOST_NEW_TOKENS
 
 SERVER = "Server"
@@ -68,6 +68,7 @@ class ServeConfig(RerankConfig):
     ] = True
     cors: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option("Origin whose pages may call; repeatable.", names=("--cors",), panel=SERVER),
     ] = ()
     deadline: Annotated[float, Gt(0), Option("Most seconds of a request.", panel=SERVER)] = 60.0

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
-from prism_cli.configs.base import Option, StageConfig
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
+from prism_cli.configs.shared import as_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class SplitConfig(StageConfig):
     ] = 0.1
     exclude_eval: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option(
             "A BEIR folder; rows whose query or document is in it are dropped; repeatable.",
             metavar="BEIR_DIR",

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval, Len
 
-from prism_cli.configs.base import Option, StageConfig
-from prism_cli.configs.shared import Device
+from prism_cli.configs.base import BeforeValidation, Option, StageConfig
+from prism_cli.configs.shared import Device, as_list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class SynthesizeConfig(StageConfig):
     ] = 20
     styles: Annotated[
         tuple[Literal["question", "keyword", "situation"], ...],
+        BeforeValidation(as_list),
         Len(1),
         Option(
             "How queries are worded: question, keyword or situation; repeatable, an equal share "
@@ -34,6 +35,7 @@ class SynthesizeConfig(StageConfig):
     ] = ("question", "keyword", "situation")
     against: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Option(
             "Rows with queries, or a BEIR folder: queries that it has, or near-duplicates of "
             "them, are left out; repeatable."

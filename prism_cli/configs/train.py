@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge, Gt, Interval, Len
 
 from prism_cli.configs.base import BeforeValidation, Option, Section, StageConfig
-from prism_cli.configs.shared import as_names
+from prism_cli.configs.shared import as_list, as_names
 from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
 
 ATTENTION_AND_MLP = (
@@ -38,6 +38,7 @@ class LoraSection(Section):
     ] = 0.0
     target_modules: Annotated[
         tuple[str, ...],
+        BeforeValidation(as_list),
         Len(1),
         _key("Linear layers that get an adapter; names that the model lacks are skipped."),
     ] = ATTENTION_AND_MLP + LINEAR_ATTENTION

@@ -173,16 +173,20 @@ TEMPLATE = sha256(
 ).hexdigest()[:16]
 
 
+def capped(ratings: Mapping[str, float], severe: object) -> dict[str, float]:
+    """Return the ratings, `overall` at most SEVERE_CAP where there is a severe invention."""
+    most = {OVERALL: min(ratings[OVERALL], SEVERE_CAP)} if severe and OVERALL in ratings else {}
+    return {**ratings, **most}
+
+
 def rating_fields(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a row for a judge's value: one rating in [1, 5] for each of RATINGS, and
     SEVERE; with probabilities where the judge gives them.
 
     `overall` is capped here, since a judge may ignore the cap.
     """
-    ratings, severe = dict(value["ratings"]), value[SEVERE]
-    if severe:
-        ratings[OVERALL] = min(ratings[OVERALL], SEVERE_CAP)
-    fields = {"ratings": ratings, SEVERE: severe}
+    severe = value[SEVERE]
+    fields: dict[str, Any] = {"ratings": capped(value["ratings"], severe), SEVERE: severe}
     probability = f"{SEVERE}_probability"
     more = ("distributions", probability) if value.get("distributions") else ()
     return fields | {name: value.get(name) for name in more}

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +12,7 @@ from prism_cli.engine.crash import crash_point
 from prism_cli.engine.heartbeat import heartbeat_path, refuse_claimed
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.sinks import Sinks
-from prism_cli.errors import LockedError, stdout_refused
+from prism_cli.errors import LockedError
 from prism_cli.shards.file_guard import check_folder
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.writer import (
@@ -22,6 +22,7 @@ from prism_cli.shards.writer import (
     remove_file,
     remove_parts,
 )
+from prism_cli.terminal import naming_stdout
 
 _LISTING_SHARE = 50
 """Time between two listings of a folder, as a multiple of the time that one takes."""
@@ -60,13 +61,13 @@ class OutputFiles:
 
     def _to_stdout(self, data: bytes) -> None:
         assert self._stdout is not None
-        with _naming_stdout():
+        with naming_stdout():
             self._stdout.write(data)
 
     def finish(self) -> None:
         """Sync all parts to disk; nothing is published yet."""
         if self._stdout:
-            with _naming_stdout():
+            with naming_stdout():
                 self._stdout.flush()
         for part in self._main.values():
             if part.record is None:
@@ -103,16 +104,6 @@ class OutputFiles:
             part.publish()
             crash_point("after-publish-before-manifest")
         return [side.path for side in self._side.values() if side.used]
-
-
-@contextmanager
-def _naming_stdout() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise stdout_refused(error) from error
 
 
 class Leftovers:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,13 @@ class PublishedMetrics:
 
 
 def default_folder(name: str, length: int) -> Path:
-    """Return the folder of an evaluation without -o: `name` in at most `length` plain letters."""
-    return EVALUATIONS / re.sub(r"[^A-Za-z0-9._+-]+", "-", name)[:length]
+    """Return the folder of an evaluation without -o: `name` in at most `length` plain letters; with
+    other letters than ASCII's, ends in a digest of them."""
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", name)
+    if not name.isascii():
+        digest = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        plain = f"{plain[: length - 9].rstrip('-')}-{digest}"
+    return EVALUATIONS / plain[:length]
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from prism_cli.domain.rating_task import RATINGS, SEVERE
 from prism_cli.domain.spreadsheet import plain
+from prism_cli.evaluation.quality.filled_sheets import read_sheets
 from tests.door import prism
 from tests.factories import make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
@@ -230,3 +231,9 @@ def test_errors_of_a_sheet_are_reported_by_cell() -> None:
     other = prism(*WORDS, "--judge", "hf:smollm2", "--sheet-in", "other.csv")
     assert other.returncode == 3
     assert "no sheet of ours" in other.stderr
+
+
+def test_overall_of_people_is_capped_after_a_severe_invention_as_a_judges_is() -> None:
+    Path("ann.csv").write_text(f"id,overall,{SEVERE}\nr1,4,yes\nr2,4,no\nr3,1,yes\nr4,5,\n")
+    rated = read_sheets(["ann.csv"])[0].ratings
+    assert [rated[name]["overall"] for name in ("r1", "r2", "r3", "r4")] == [2, 4, 1, 5]

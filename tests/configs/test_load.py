@@ -16,12 +16,16 @@ from hypothesis import strategies as st
 from prism_cli import configs
 from prism_cli.configs.base import Section, StageConfig
 from prism_cli.configs.collect import CollectConfig
+from prism_cli.configs.distill import DistillConfig
 from prism_cli.configs.eval import EvalConfig
 from prism_cli.configs.load import key_paths, load_config
 from prism_cli.configs.problems import nearest_name
 from prism_cli.configs.providers import load_providers
+from prism_cli.configs.relabel import RelabelConfig
 from prism_cli.configs.rerank import RerankConfig
+from prism_cli.configs.sample import SampleConfig
 from prism_cli.configs.serve import ServeConfig
+from prism_cli.configs.split import SplitConfig
 from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.errors import ConfigError, MissingDataError
 
@@ -325,3 +329,52 @@ def test_a_check_over_several_settings_is_told_in_its_own_words() -> None:
 def test_a_server_refuses_what_no_request_can_have(setting: str, reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         load_config(ServeConfig, "serve", sets=[setting])
+
+
+@pytest.mark.parametrize(
+    ("cls", "setting", "text", "expected"),
+    [
+        (EvalConfig, "split", "2024", "2024"),
+        (RerankConfig, "device", "0", "0"),
+        (EvalConfig, "fit_on", "0.25", "0.25"),
+        (DistillConfig, "teachers", "st:minilm", ("st:minilm",)),
+        (RelabelConfig, "judges", "source", ("source",)),
+        (RelabelConfig, "audit_from", "early.jsonl", ("early.jsonl",)),
+        (SampleConfig, "web_sources", "crawl", ("crawl",)),
+        (SplitConfig, "exclude_eval", "data/nq", ("data/nq",)),
+        (ServeConfig, "cors", "https://a.example", ("https://a.example",)),
+    ],
+)
+def test_a_text_is_the_same_as_a_flag_as_a_variable_and_by_set(
+    cls: type[StageConfig],
+    setting: str,
+    text: str,
+    expected: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = next(name for name in STAGES if config_class(name) is cls)
+    by_set = load_config(cls, stage, sets=(f"{setting}={text}",))
+    monkeypatch.setenv(f"PRISM_{setting.upper()}", text)
+    assert getattr(by_set, setting) == getattr(load_config(cls, stage), setting) == expected
+
+
+def test_tables_of_the_defaults_and_of_a_stage_are_merged(tmp_path: Path) -> None:
+    project = tmp_path / "prism.toml"
+    project.write_text("[defaults.lora]\nr = 8\ntargets = ['k']\n[demo.lora]\ntargets = ['q']\n")
+    assert load().lora == Lora(r=8, targets=("q",))
+
+
+@pytest.mark.parametrize("flags", [{}, {"model.b": "c"}])
+def test_a_setting_that_is_given_as_value_and_as_table_is_refused(flags: dict[str, object]) -> None:
+    sets = ("model=a",) if flags else ("model=a", "model.b=c")
+    with pytest.raises(ConfigError, match=r"model\.b: model is given as a value, too"):
+        load(sets=sets, **flags)
+
+
+def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with chdir(folder):
+        folder.rmdir()
+        with pytest.raises(MissingDataError, match="the working folder was deleted"):
+            load()

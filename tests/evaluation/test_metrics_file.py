@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_cli.evaluation.metrics_file import typed_command
+from prism_cli.evaluation.metrics_file import default_folder, typed_command
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ from prism_cli.evaluation.metrics_file import typed_command
 )
 def test_command_keeps_what_decides_figures(typed: str, kept: str) -> None:
     assert typed_command(["/some/where/prism", *typed.split()]) == ["prism", *kept.split()]
+
+
+def test_inputs_with_other_names_have_other_default_folders() -> None:
+    one, other = default_folder("長城-" * 40, 100), default_folder("日本-" * 40, 100)
+    assert one != other
+    assert one.name.isascii()
+    assert len(one.name) <= 100
+    assert default_folder("rows 1", 100).name == "rows-1"

@@ -13,6 +13,7 @@ from prism_cli.domain.voting import label_vote
 from prism_cli.errors import RowError
 from prism_cli.evaluation.labels.panel import PanelVotes
 from prism_cli.evaluation.labels.top_disagreements import TopDisagreements
+from prism_cli.rows.contract import check_kinds
 from prism_cli.rows.row import (
     Row,
     check_pair,
@@ -68,6 +69,7 @@ class LabelFigures:
             raise RowError("verdict", f'expected "yes", "no" or null, found {actual}')
         if not isinstance(row.get("audit"), bool | None):
             raise RowError("audit", f"expected true or false, found {json_type(row['audit'])}")
+        check_kinds(row, ("early_verdict", "early_votes_cast"))
         _source_vote(row)
         new = votes_field(row).keys() - self._judges
         if len(self._judges) + len(new) > MOST_JUDGES:
@@ -180,7 +182,9 @@ def _order(row: Row, score: float) -> float:
         return score
     by_teacher = row.get("teacher_scores")
     values = by_teacher.values() if isinstance(by_teacher, dict) else ()
-    numbers = [value for value in values if isinstance(value, int | float)] or [score]
+    numbers = [value for value in values if isinstance(value, int | float) and 0 <= value <= 1] or [
+        score
+    ]
     return 2 * score - 1 + fmean(numbers)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from prism_cli.domain.rating_task import HIGH, LOW, RATINGS, SEVERE
+from prism_cli.domain.rating_task import HIGH, LOW, RATINGS, SEVERE, capped
 from prism_cli.errors import MissingDataError, UsageError
 from prism_cli.files.text import read_bytes
 
@@ -19,6 +19,8 @@ _ASKED = (*RATINGS, SEVERE)
 @dataclass(frozen=True, slots=True)
 class FilledSheet:
     """One person's ratings, by id and column (RATINGS, and SEVERE as 1 or 0).
+
+    `overall` is capped after a severe invention, as a judge's is.
 
     Attributes:
         name: the file as given.
@@ -94,6 +96,7 @@ def _read(file: str, problems: list[str]) -> FilledSheet:
                     problems.append(f"{where}, {column}: expected {wanted}, found {cell[:40]!r}")
                 else:
                     ratings[name][column] = value
+            ratings[name] = capped(ratings[name], ratings[name].get(SEVERE))
     except csv.Error as error:
         raise MissingDataError(f"--sheet-in {file}: line {lines.line_num}: {error}") from None
     return FilledSheet(file, sha256(raw).hexdigest(), ratings)

@@ -31,7 +31,8 @@ How to fill in the sheet
 Each row is a query, a document, and what was written about the document for that query: a
 contribution (one sentence) and an evidence passage that is to replace the document. Hold both
 against the document alone. Give each of the six ratings a whole number from 1 to 5, and say yes or
-no to severe_invention; leave a cell empty where you cannot tell. Leave the column id as it is; the
+no to severe_invention; leave a cell empty where you cannot tell. A severe invention limits overall
+to 2, yours as the judge's. Leave the column id as it is; the
 order of rows and columns does not matter. Save as CSV. Texts that end in […] were cut.
 
 """

@@ -196,6 +196,8 @@ def test_top_disagreements_do_not_depend_on_the_order_of_rows() -> None:
         ({"votes": {"a": "maybe"}}, "votes.a"),
         ({"verdict": "perhaps"}, "verdict"),
         ({"audit": 1}, "audit"),
+        ({"early_verdict": ["yes"]}, "early_verdict"),
+        ({"early_votes_cast": "two"}, "early_votes_cast"),
         ({"teacher_score": 1.5}, "teacher_score"),
         ({"source": 3}, "source"),
         ({"source_label": "1767225600"}, "source_label"),
@@ -223,3 +225,9 @@ def test_verdicts_that_stopping_would_change_are_counted_on_audit_rows() -> None
     other = content_of(rows[100:])
     assert other["labels"]["changed_verdicts"] is None
     assert other["statistics"]["intervals"]["changed_verdicts"] is None
+
+
+def test_scores_of_teachers_outside_their_scale_change_no_order() -> None:
+    rows = [labelled(n, "yy", teacher_score=1.0) for n in range(2)]
+    rows += [labelled(2, "nn", teacher_score=1.0, teacher_scores={"a": 1e308, "b": 1e308})]
+    assert content_of(rows)["labels"]["teacher_auc"] == 0.5

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from prism_cli.files.compressed import plain_or_compressed
 from prism_cli.files.names import beir_corpus
 
 
@@ -19,5 +20,5 @@ def beir_file(folder: str, part: str) -> str | None:
     """Return the file of a BEIR folder's part; None where `folder` is no such folder."""
     if beir_corpus(Path(folder)) is None:
         return None
-    files = (Path(folder) / f"{part}{suffix}" for suffix in (".jsonl", ".jsonl.gz"))
-    return next((str(file) for file in files if file.is_file()), None)
+    file = plain_or_compressed(Path(folder) / f"{part}.jsonl")
+    return str(file) if file else None

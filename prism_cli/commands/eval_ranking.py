@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +53,8 @@ def evaluate(
         typer.Option(
             metavar="FILE",
             help="Judgements of a run whose corpus is not here (`prism eval run.txt --qrels "
-            "qrels.tsv`): TREC's four columns or BEIR's three. No model is asked.",
+            "qrels.tsv`): TREC's four columns or BEIR's three. The whole run is measured, by no "
+            "model; --top-k cuts it.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +84,7 @@ def evaluate(
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
     from prism_cli.commands.wiring import check_model, judged_run
-    from prism_cli.configs.load import load_config
+    from prism_cli.configs.load import load_with_origins
     from prism_cli.errors import PrerequisiteError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.ranking.evaluate import evaluate as run_evaluation
@@ -91,7 +93,9 @@ def evaluate(
 
     if qrels is not None:
         given |= _of_a_run(folders, given, only_sets, data_dir)
-    config = load_config(EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets)
+    config, origins = load_with_origins(
+        EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets
+    )
     check_fusion(config)
     for name in config.models:
         check_model("reranker", name)
@@ -101,7 +105,10 @@ def evaluate(
         check_folder_name(common.output)
     output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
     if qrels is not None:
-        sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()
+        judged, depth = judged_run(Path(config.first_stage), qrels)
+        sets, missing = [judged], dict[str, str]()
+        if "top_k" not in origins:
+            config = replace(config, top_k=max(config.top_k, depth))
     else:
         found, missing = find_sets(folders, only_sets, data_dir, config, common)
         sets = [_with_first_stage(one, config, output, trust_remote_code) for one in found]

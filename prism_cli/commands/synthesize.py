@@ -63,8 +63,9 @@ def synthesize(inputs: Inputs, *, config: SynthesizeConfig, common: Paid) -> Non
 
 def _rows_of(folder: str) -> str:
     """Of a BEIR folder its queries."""
-    queries = (Path(folder) / f"queries.jsonl{suffix}" for suffix in ("", ".gz"))
-    return next((str(path) for path in queries if path.is_file()), folder)
+    from prism_cli.files.compressed import plain_or_compressed
+
+    return str(plain_or_compressed(Path(folder) / "queries.jsonl") or folder)
 
 
 def _queries(shards: "Sequence[Shard]") -> Iterator[str]:

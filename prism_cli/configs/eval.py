@@ -46,7 +46,11 @@ class EvalConfig(StageConfig):
             "trec_eval's order: by score, ties by descending document id."
         ),
     ] = "bm25"
-    top_k: Annotated[int, Interval(ge=1, le=10_000), Option("Candidates per query.")] = 100
+    top_k: Annotated[
+        int,
+        Interval(ge=1, le=10_000),
+        Option("Candidates per query.", default="100; with --qrels the whole run"),
+    ] = 100
     fuse: Annotated[
         Fuse,
         Option(

@@ -16,7 +16,7 @@ from prism_cli.domain.words import count_words
 SKIP = "SKIP"
 _VERSION = "extraction 2"
 """Changes with the rules below."""
-_TOKEN = re.compile(r'"[^"]+"|“[^”]+”|„[^“”]+[“”]|«[^»]+»|\S+')
+_TOKEN = re.compile(r'"[^"]+"|“[^”]++”|„[^“”]++[“”]|«[^»]++»|\S+')
 _PUNCTUATION = ",;:?!¿¡…"
 _INDICATORS = FUNCTION_WORDS | {
     name: lists.dropped | FUNCTION_WORDS[name] for name, lists in LANGUAGES.items()

@@ -37,9 +37,14 @@ def is_compressed(path: Path) -> bool:
 
 
 def plain_name(path: Path) -> str:
-    """Return the file's name in lower case, without the suffix of its compression."""
-    name = path.name.lower()
-    return name.removesuffix(path.suffix.lower()) if is_compressed(path) else name
+    """Return the file's name without the suffix of its compression."""
+    return path.stem if is_compressed(path) else path.name
+
+
+def plain_or_compressed(path: Path) -> Path | None:
+    """Return the path of the plain or compressed file; None if there is none."""
+    paths = (path.with_name(path.name + suffix) for suffix in ("", *COMPRESSED))
+    return next(filter(Path.is_file, paths), None)
 
 
 def begins_compressed(path: Path) -> bool:

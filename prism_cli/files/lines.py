@@ -130,7 +130,7 @@ def refuse_foreign(raw: bytes, name: str) -> None:
         )
     json = raw[:1] in (b"{", b"[")  # CR is a blank in JSON, except between two rows
     lone = b"\n" not in raw and b"\r" in raw.strip()
-    if lone and (not json or re.search(rb"[\]}]\s*\r\s*[\[{]", raw)):
+    if lone and (not json or re.search(rb"[\]}][^\S\r]*\r\s*[\[{]", raw)):
         raise MissingDataError(
             f"{name}: its lines end in CR alone, as on old Macintoshes; nothing was read. Convert "
             "it: `tr '\\r' '\\n' < OLD > NEW`"

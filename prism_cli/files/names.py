@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path, PosixPath
 
+from prism_cli.files.compressed import plain_or_compressed
 from prism_cli.files.urls import StagedFolder, StagedPath, is_url
 from prism_cli.wording import most_similar
 
@@ -75,8 +76,7 @@ def is_folder(path: Path) -> bool:
 
 def beir_corpus(folder: Path) -> Path | None:
     """Return the corpus file of a BEIR folder; None for another folder."""
-    files = (folder / name for name in ("corpus.jsonl", "corpus.jsonl.gz"))
-    return next(filter(Path.is_file, files), None)
+    return plain_or_compressed(folder / "corpus.jsonl")
 
 
 def shown_name(path: Path) -> str:

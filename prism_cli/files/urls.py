@@ -72,7 +72,7 @@ def without_secrets(url: str) -> str:
     """Return a URL without user, password and query string."""
     match = _QUERY.search(url)
     shown = url[: match.start()] + "?…" if match else url
-    return re.sub(r"://[^/@]*:[^/@]*@", "://…@", shown)
+    return re.sub(r"://[^/@:]*:[^/@]*@", "://…@", shown)
 
 
 def local_name(name: str) -> str:

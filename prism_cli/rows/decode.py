@@ -24,7 +24,7 @@ _CODE = re.compile(rb"\w\(|[({:;]$|^(#|//|@|import |from )")
 _PLAIN = frozenset({str, int, bool, type(None)})
 _INTEGER_END = 2.0**63
 _INFINITE = float("inf")
-_BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9]{19,})(?![0-9.eE])')
+_BIG_INTEGER = re.compile(rb'"(?:[^"\\]|\\.)*"|(?<![0-9.])(-?[0-9]{19,}+)(?![.eE])')
 
 
 class Unreadable(bytes):

@@ -31,7 +31,7 @@ _NAMED = 3
 
 def line_suffix(path: Path) -> str:
     """Return the suffix of a JSON Lines file as it is written; "" for other names."""
-    name = plain_name(path)
+    name = plain_name(path).lower()
     suffix = next((suffix for suffix in LINE_SUFFIXES if name.endswith(suffix)), "")
     return path.name[len(name) - len(suffix) :] if suffix else ""
 

@@ -181,7 +181,7 @@ def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[i
     Raises:
         MissingDataError: the shard has other documents.
     """
-    text = plain_name(shard.path).endswith(".txt")
+    text = plain_name(shard.path).lower().endswith(".txt")
     if shard.format == "documents" and not text:
         raise MissingDataError(
             f"{shard.name}: has documents; expected queries as lines of a .txt file, or as "

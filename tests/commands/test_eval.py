@@ -233,6 +233,16 @@ def test_a_run_is_measured_by_judgements_alone(bare_run: tuple[str, ...]) -> Non
     assert json.loads(done.stdout)["ranking"]["qrels"]["run"]["RR@10"] == 0.5
 
 
+def test_a_run_is_measured_to_its_end_unless_it_is_cut(bare_run: tuple[str, ...]) -> None:
+    Path("run.txt").write_text("".join(f"q1 Q0 d{n} {n} {-n} x\n" for n in range(1, 151)))
+    Path("qrels.txt").write_text("q1 0 d2 1\nq1 0 d150 1\n")
+    for words, average in (((), (1 / 2 + 2 / 150) / 2), (("--top-k", "100"), 1 / 4)):
+        done = prism(*bare_run, "--json", "-q", *words, "-o", "-".join(("out", *words[1:])))
+        measures = json.loads(done.stdout)["ranking"]["qrels"]["run"]
+        assert measures["AP"] == pytest.approx(average)
+    assert measures["R@100"] == 0.5
+
+
 def test_other_judgements_of_a_run_are_another_evaluation(bare_run: tuple[str, ...]) -> None:
     assert prism(*bare_run).returncode == 0
     second = ("eval", "run.txt", "--qrels", "second.txt")

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from prism_cli.adapters.datasets.beir_files import read_qrels
+from prism_cli.adapters.datasets.files import data_files
 from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+from prism_cli.commands.beir_folders import is_beir
 from prism_cli.configs.load import read_toml
-from prism_cli.errors import PrismError
+from prism_cli.engine.jobs import plan_jobs
+from prism_cli.errors import MissingDataError, PrismError, UsageError
 from prism_cli.evaluation.metrics_file import read_metrics
 from prism_cli.evaluation.quality.filled_sheets import read_sheets
 from prism_cli.evaluation.quality.gold_rows import GoldRows
@@ -101,7 +104,13 @@ def test_every_part_of_a_beir_set_and_a_run_may_be_packed_and_marked(
     write("queries.jsonl", b'{"_id": "q1", "text": "q"}\r\n')
     write("qrels/test.tsv", b"q1\td1\t1\r\n")
     beir = BeirSet(tmp_path)
-    assert beir.splits == ["test"]
+    write("qrels/Dev.tsv", b"q1\td1\t1\r\n")
+    assert beir.splits == ["Dev", "test"]
+    assert is_beir(str(tmp_path))
+    with pytest.raises(MissingDataError, match="is a BEIR folder"):
+        data_files(str(tmp_path), "train")
+    with pytest.raises(UsageError, match="a BEIR folder"):
+        plan_jobs("relabel", [], [str(write("qrels/rows.jsonl", b"{}"))], tmp_path)
     assert beir.qrels("test") == {"q1": {"d1": 1}}
     assert list(beir.queries()) == [("q1", "q")]
     assert [document.doc_id for document in beir.corpus()] == ["d1"]

@@ -14,7 +14,7 @@ from prism_cli.adapters.datasets.beir_files import (
     text_of,
 )
 from prism_cli.errors import MissingDataError
-from prism_cli.files.compressed import COMPRESSED, plain_name
+from prism_cli.files.compressed import plain_name, plain_or_compressed
 from prism_cli.rows.marks import CorpusMarks
 from prism_cli.rows.texts import titled
 
@@ -110,7 +110,7 @@ class BeirSet:
     @property
     def marks_file(self) -> Path | None:
         """Path of gold.jsonl, plain or compressed; None if there is none."""
-        return _present(self.folder / MARKS)
+        return plain_or_compressed(self.folder / MARKS)
 
     def marks(self) -> dict[str, dict[str, CorpusMarks]]:
         """Return query_id -> doc_id -> annotations, of the rows that name a document, as `eval
@@ -181,7 +181,7 @@ class BeirSet:
         return list(missing)
 
     def _part(self, name: str) -> Path:
-        if path := _present(self.folder / name):
+        if path := plain_or_compressed(self.folder / name):
             return path
         raise MissingDataError(
             f"{self.folder}: no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl and "
@@ -189,13 +189,7 @@ class BeirSet:
         )
 
     def _qrels(self, split: str) -> Path:
-        if path := _present(self.folder / "qrels" / f"{split}.tsv"):
+        if path := plain_or_compressed(self.folder / "qrels" / f"{split}.tsv"):
             return path
         have = f"it has {', '.join(self.splits)}" if self.splits else "qrels/ has no .tsv file"
         raise MissingDataError(f"{self.folder}: no split {split!r}; {have}")
-
-
-def _present(path: Path) -> Path | None:
-    """Return the path of the plain or compressed file; None if there is none."""
-    paths = (path.with_name(path.name + suffix) for suffix in ("", *COMPRESSED))
-    return next((candidate for candidate in paths if candidate.is_file()), None)

@@ -5,14 +5,15 @@ import re
 from pathlib import Path
 
 from prism_cli.errors import MissingDataError
+from prism_cli.files.compressed import COMPRESSED
 from prism_cli.files.names import beir_corpus, split_pattern
 
 KINDS = (
     (".parquet",),
-    (".csv", ".csv.gz", ".csv.zst"),
-    (".tsv", ".tsv.gz", ".tsv.zst"),
-    (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson"),
-    (".json", ".json.gz", ".json.zst"),
+    *(
+        tuple(f"{suffix}{packed}" for suffix in kind for packed in ("", *COMPRESSED))
+        for kind in ((".csv",), (".tsv",), (".jsonl", ".ndjson"), (".json",))
+    ),
 )
 """Suffixes by kind; the first kind that a data set has files of is used."""
 _NUMBERED = re.compile(r"(.+?)-[0-9]+-of-[0-9]+(?:-[0-9a-f]+)?")

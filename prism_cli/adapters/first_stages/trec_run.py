@@ -1,5 +1,6 @@
 """A TREC run file as first stage: candidates retrieved by another system."""
 
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
@@ -58,6 +59,14 @@ class TrecRunFirstStage:
             )
         for query_id, _ in queries:
             yield ranked(list(run.get(query_id, {}).items()))[:top_k]
+
+    def depth(self) -> int:
+        """Return the number of documents of the query that has most.
+
+        Raises:
+            MissingDataError: a bad line.
+        """
+        return max(Counter(query_id for _, (query_id, *_) in self._lines()).values(), default=0)
 
     def listed(self, queries: Container[str]) -> tuple[dict[str, int], dict[str, int]]:
         """Return all query ids, and the document ids of `queries`, each with its first line number.

@@ -18,7 +18,9 @@ from prism_cli.ports import Reply, RerankTask, Usage, Value
 SELECTION_RULE = "selected 3"
 """Part of the request key; the number changes with the rule."""
 _OPENING = "<contribution>"
-_ANY_TAG = re.compile(r"\s*<\s*/?\s*(?:contribution|evidence)\b.*", re.DOTALL | re.IGNORECASE)
+_ANY_TAG = re.compile(
+    r"(?<!\s)\s*+<\s*+(?:/\s*+)?(?:contribution|evidence)\b.*", re.DOTALL | re.IGNORECASE
+)
 Steps = Generator[Sequence[RerankTask], Sequence[Reply], Reply]
 """Yields tasks for the runtime inside, is sent their replies, and returns that of the document."""
 

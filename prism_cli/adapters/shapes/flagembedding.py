@@ -27,7 +27,7 @@ _SIDES = {"pos": True, "neg": False}
 _LISTS = {f"{side}{end}" for side in _SIDES for end in ("", "_scores", "_id", "_ids")}
 _KNOWN = {"query", "query_id"} | _LISTS
 _ITEM_FIELDS = ("source_label", "negative", *SOURCE_TEXTS)
-_INSTRUCTED = re.compile(r"\s*Instruct:\s*(.*?)\s*\n\s*Query:\s*(.*?)\s*", re.DOTALL)
+_INSTRUCTED = re.compile(r"\s*Instruct:(.*?)\n[^\S\n]*Query:(.*)", re.DOTALL)
 _OF_A_DOCUMENT = {
     "negative", "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict",
     "votes_cast", "agreement", "audit", "posterior", "teacher_prior", "stop", "early_verdict",
@@ -140,8 +140,8 @@ def _query(value: Any) -> tuple[str, Any]:
         if wrong is not None:
             raise RowError("query", f"expected a list of strings, found {json_type(wrong)} in it")
         return (value[0] if len(value) == 2 else ""), value[-1]
-    split = _INSTRUCTED.fullmatch(value) if isinstance(value, str) else None
-    return (split[1], split[2]) if split else ("", value)
+    split = _INSTRUCTED.match(value) if isinstance(value, str) else None
+    return (split[1].strip(), split[2].strip()) if split else ("", value)
 
 
 def _document(item: Any, side: str, index: int) -> Row:

@@ -24,7 +24,7 @@ def format_of(path: Path) -> Format:
         return "documents"
     if name.endswith(".parquet"):
         return "parquet"
-    return _BY_SUFFIX.get(os.path.splitext(plain_name(path))[1], "lines")
+    return _BY_SUFFIX.get(os.path.splitext(plain_name(path).lower())[1], "lines")
 
 
 def stem_of(path: Path) -> str:

@@ -19,9 +19,9 @@ EMPTY = "empty document"
 """Reason for skipping a document without text."""
 NO_UTF8 = "its name is not UTF-8, as ids, rows and manifests are; rename the file"
 """Reason for rejecting a file."""
-_HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(\S.*?)[ \t]*#*[ \t]*$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M
-)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S.*)$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M)
+_CODE = re.compile(r"^ {0,3}(`{3,}+(?!.*`)|~{3,}+)(?s:.*?)(?:^ {0,3}\1[`~]*[ \t\r]*$|\Z)", re.M)
+"""A fenced block of code, with an end or without."""
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.M | re.S)
 
 
@@ -93,11 +93,18 @@ def _read(file: Path) -> tuple[str, str]:
         raise SkippedRowError("", EMPTY)
     if kind in (".md", ".markdown"):
         body = _FRONT_MATTER.sub("", text, count=1)
-        heading = _HEADING.search(body)
+        heading = _HEADING.search(_CODE.sub(lambda code: " " * len(code[0]), body))
         if heading:
-            title = (heading[1] or heading[2]).strip()
+            title = (heading[2] or _without_end(heading[1])).strip()
             text = _without(text, heading, len(text) - len(body)) or text
     return title, text
+
+
+def _without_end(heading: str) -> str:
+    """Return a heading without the #s at its end, if blanks separate them."""
+    words = heading.rstrip()
+    text = words.rstrip("#")
+    return text if not text or text[-1].isspace() else words
 
 
 def _without(text: str, heading: re.Match[str], offset: int) -> str:

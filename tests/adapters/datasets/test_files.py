@@ -18,6 +18,8 @@ from prism_cli.errors import MissingDataError
         ("squad-train.jsonl", "squad-dev.jsonl"),
         ("en.train.jsonl.gz", "en.test.jsonl.gz"),
         ("Train.csv", "Test.csv"),
+        ("train.jsonl.bz2", "test.jsonl"),
+        ("train.ndjson.xz", "test.ndjson.zst"),
         ("Train/a.csv", "Test/a.csv"),
         ("squad_train/a.csv", "squad_val/a.csv"),
         ("train/test_of_time.csv", "test/train_of_thought.csv"),

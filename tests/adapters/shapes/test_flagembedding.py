@@ -1,5 +1,6 @@
 """{query, pos, neg} rows: KaLM's and FlagEmbedding's."""
 
+import time
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ def pair(document: str, label: str, **more: Any) -> Row:
     [
         "Instruct: find facts \n Query: who?",
         "Instruct: find facts\nQuery: who?",
+        "\n Instruct:find facts\r\n\r\n\tQuery:\nwho?\n",
         ["find facts", "who?"],
     ],
 )
@@ -46,6 +48,14 @@ def test_query_without_an_instruction_has_none(query: Any) -> None:
     (row,) = read({"query": query, "pos": ["a"]})
     assert "instruction" not in row
     assert row["query"].endswith("who?")
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", " \n", "\r\n"])
+def test_a_long_run_of_blanks_takes_no_time(blank: str) -> None:
+    began = time.process_time()
+    (row,) = read({"query": "Instruct: who?" + blank * 50_000 + "x", "pos": ["a"]})
+    assert "instruction" not in row
+    assert time.process_time() - began < 2
 
 
 def test_unknown_fields_are_copied_to_every_pair() -> None:

@@ -1,6 +1,7 @@
 """Folders of documents: which files, which titles, which texts, and what is set aside."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ def test_each_file_of_a_folder_is_a_document(tmp_path: Path) -> None:
         ("a | b\n--- | ---\n1 | 2\n", "name", "a | b\n--- | ---\n1 | 2\n"),
         ("#   \n\n# Second", "Second", "#   \n\n"),
         ("# Alone\n", "Alone", "# Alone\n"),
+        ("# C# \t#\r\ntext", "C#", "text"),
+        ("# C#\ntext", "C#", "text"),
+        ("```sh\n# comment\n```\n# Real\ntext", "Real", "```sh\n# comment\n```\ntext"),
+        ("~~~\n```\n# comment\n~~~~ \r\n# Real\n", "Real", "~~~\n```\n# comment\n~~~~ \r\n"),
+        ("````\n```\n# comment", "name", "````\n```\n# comment"),
+        ("```inline``` code\n# Real\ntext", "Real", "```inline``` code\ntext"),
     ],
 )
 def test_the_first_heading_is_the_title_and_not_in_the_text(
@@ -74,6 +81,16 @@ def test_the_first_heading_is_the_title_and_not_in_the_text(
     (tmp_path / "name.md").write_bytes(text.encode())
     rows, _ = read(tmp_path / "name.md")
     assert rows["name.md"] == {"doc_id": "name.md", "title": title, "document": document}
+
+
+@pytest.mark.parametrize("run", [" ", "#", "` ", "`", "```\n", "# ", "=", "# a\n=\r", "---\n"])
+def test_long_runs_of_marks_take_no_time(tmp_path: Path, run: str) -> None:
+    for start in ("# a", "a\n", "```", "---\n"):
+        text = start + run * (100_000 // len(run)) + "b\n"
+        (tmp_path / "name.md").write_text(text)
+        began = time.process_time()
+        read(tmp_path / "name.md")
+        assert time.process_time() - began < 2
 
 
 def test_rows_that_are_folded_have_the_same_places_and_skips(tmp_path: Path) -> None:

@@ -106,8 +106,7 @@ def judged_run(run: "Path", qrels: "Path") -> "tuple[EvalSet, int]":
     if not run.is_file():
         problem = "a folder" if run.is_dir() else "no such file"
         raise MissingDataError(f"{run}: expected a TREC run file beside --qrels, found {problem}")
-    first_stage = TrecRunFirstStage(run)
-    return EvalSet(JudgedQueries(qrels), first_stage), first_stage.depth()
+    return EvalSet(JudgedQueries(qrels), first := TrecRunFirstStage(run)), first.depth()
 
 
 def shape_reader(name: str | None, *, keep_pairs: bool = False, **settings: Any) -> "Reader":

@@ -84,7 +84,6 @@ def evaluate(
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
     from prism_cli.commands.wiring import check_model, judged_run
-    from prism_cli.configs.load import load_with_origins
     from prism_cli.errors import PrerequisiteError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.ranking.evaluate import evaluate as run_evaluation
@@ -93,9 +92,7 @@ def evaluate(
 
     if qrels is not None:
         given |= _of_a_run(folders, given, only_sets, data_dir)
-    config, origins = load_with_origins(
-        EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets
-    )
+    config = _resolved(given, common, of_a_run=qrels is not None)
     check_fusion(config)
     for name in config.models:
         check_model("reranker", name)
@@ -105,10 +102,7 @@ def evaluate(
         check_folder_name(common.output)
     output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
     if qrels is not None:
-        judged, depth = judged_run(Path(config.first_stage), qrels)
-        sets, missing = [judged], dict[str, str]()
-        if "top_k" not in origins:
-            config = replace(config, top_k=max(config.top_k, depth))
+        sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()
     else:
         found, missing = find_sets(folders, only_sets, data_dir, config, common)
         sets = [_with_first_stage(one, config, output, trust_remote_code) for one in found]
@@ -180,6 +174,20 @@ def _of_a_run(
             "compare them with prism report DIR DIR -o compared.html"
         )
     return {"model": ["none"], "first_stage": folders[0]}
+
+
+def _resolved(given: dict[str, object], common: Common, *, of_a_run: bool) -> EvalConfig:
+    """Return the settings. Of a run with --qrels, top_k is its depth unless it is set."""
+    from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+    from prism_cli.configs.load import load_with_origins
+
+    config, origins = load_with_origins(
+        EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets
+    )
+    run = Path(config.first_stage)
+    if not of_a_run or "top_k" in origins or not run.is_file():
+        return config
+    return replace(config, top_k=max(config.top_k, TrecRunFirstStage(run).depth()))
 
 
 def _tell(line: str) -> None:

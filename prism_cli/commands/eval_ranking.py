@@ -83,7 +83,7 @@ def evaluate(
 
     With --limit N: the first N queries of each set, in file order, that have judgements.
     """
-    from prism_cli.commands.wiring import check_model, judged_run
+    from prism_cli.commands.wiring import check_model
     from prism_cli.errors import PrerequisiteError
     from prism_cli.evaluation.metrics_file import typed_command
     from prism_cli.evaluation.ranking.evaluate import evaluate as run_evaluation
@@ -92,7 +92,7 @@ def evaluate(
 
     if qrels is not None:
         given |= _of_a_run(folders, given, only_sets, data_dir)
-    config = _resolved(given, common, of_a_run=qrels is not None)
+    config, judged = _resolved(given, common, qrels)
     check_fusion(config)
     for name in config.models:
         check_model("reranker", name)
@@ -101,8 +101,8 @@ def evaluate(
     if common.output is not None:
         check_folder_name(common.output)
     output = common.output or _default_output([*folders, *([str(qrels)] if qrels else [])], config)
-    if qrels is not None:
-        sets, missing = [judged_run(Path(config.first_stage), qrels)], dict[str, str]()
+    if judged is not None:
+        sets, missing = [judged], dict[str, str]()
     else:
         found, missing = find_sets(folders, only_sets, data_dir, config, common)
         sets = [_with_first_stage(one, config, output, trust_remote_code) for one in found]
@@ -176,18 +176,21 @@ def _of_a_run(
     return {"model": ["none"], "first_stage": folders[0]}
 
 
-def _resolved(given: dict[str, object], common: Common, *, of_a_run: bool) -> EvalConfig:
-    """Return the settings. Of a run with --qrels, top_k is its depth unless it is set."""
-    from prism_cli.adapters.first_stages.trec_run import TrecRunFirstStage
+def _resolved(
+    given: dict[str, object], common: Common, qrels: Path | None
+) -> "tuple[EvalConfig, EvalSet | None]":
+    """Return the settings, and the run to measure against `qrels`, to its end unless top_k is set."""
+    from prism_cli.commands.wiring import judged_run
     from prism_cli.configs.load import load_with_origins
 
     config, origins = load_with_origins(
         EvalConfig, "eval", recipe=common.recipe, flags=given, sets=common.sets
     )
-    run = Path(config.first_stage)
-    if not of_a_run or "top_k" in origins or not run.is_file():
-        return config
-    return replace(config, top_k=max(config.top_k, TrecRunFirstStage(run).depth()))
+    if qrels is None:
+        return config, None
+    judged, depth = judged_run(Path(config.first_stage), qrels)
+    top_k = config.top_k if "top_k" in origins else max(config.top_k, depth)
+    return replace(config, top_k=top_k), judged
 
 
 def _tell(line: str) -> None:

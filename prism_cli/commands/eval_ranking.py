@@ -179,7 +179,7 @@ def _of_a_run(
 def _resolved(
     given: dict[str, object], common: Common, qrels: Path | None
 ) -> "tuple[EvalConfig, EvalSet | None]":
-    """Return the settings, and the run to measure against `qrels`, to its end unless top_k is set."""
+    """Return the settings, and the run to measure: its whole depth unless top_k is set."""
     from prism_cli.commands.wiring import judged_run
     from prism_cli.configs.load import load_with_origins
 

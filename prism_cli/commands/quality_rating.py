@@ -57,12 +57,12 @@ def rating_plan(
     sheets = read_sheets(filled)
     judge = paid_wiring.rater(config.judge, paid_wiring.catalog(common), device=config.device)
     find = find_labeller if config.allow_same_judge else find_same_judge
-    member = find(config.judge, inputs, common.field_names)
+    member = find(config.judge, inputs, common.field_names, config.texts)
     if member and not config.allow_same_judge:
         raise UsageError(
-            f"--judge {config.judge}: it is of the panel that labelled these rows ({member}) and "
-            "would mark its own work; name a model that did not, or --allow-same-judge, and the "
-            "report says so. Nothing was asked"
+            f"--judge {config.judge}: it labelled these rows or wrote their texts ({member}) and "
+            "would mark its own work; name a model that did neither, or --allow-same-judge, and "
+            "the report says so. Nothing was asked"
         )
     judge_figures = {"spec": config.judge, "in_panel": member}
     return RatingPlan(
@@ -76,13 +76,15 @@ def write_sheet(
     """Draw the sheet, unless it is there: somebody may have filled it in.
 
     Raises:
-        UsageError: rows from standard input.
+        UsageError: no file's name, or rows from standard input.
         MissingDataError: no row has texts.
     """
     from prism_cli.errors import UsageError
     from prism_cli.evaluation.quality.sheet import SheetSource, sample_sheet
     from prism_cli.shards.reader import find_shards
 
+    if path == Path(_STDIN) or path.is_dir():
+        raise UsageError(f"--sheet {path}: expected the name of a file, such as sheet.csv")
     if _STDIN in inputs:
         raise UsageError("--sheet with rows from standard input: they are read twice; give a file")
     if path.exists():

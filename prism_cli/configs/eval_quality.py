@@ -36,7 +36,8 @@ class EvalQualityConfig(StageConfig):
         ),
     ] = None
     allow_same_judge: Annotated[
-        bool, Option("Let a judge rate that labelled the rows; the report says so.")
+        bool,
+        Option("Let a judge rate that labelled the rows or wrote their texts; the report says so."),
     ] = False
     max_sentences: Annotated[
         MaxSentences, Option("Sentences of the extractive baseline.", hidden=True)

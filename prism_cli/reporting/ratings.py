@@ -40,7 +40,7 @@ def _ratings(metrics: Mapping[str, Any], figures: Mapping[str, Figure]) -> Secti
     if judge["in_panel"]:
         parts.append(
             Note(
-                f"The judge belongs to the panel that labelled these rows ({judge['in_panel']}) "
+                f"The judge labelled these rows or wrote their texts ({judge['in_panel']}) "
                 "and rates its own work (--allow-same-judge).",
                 warning=True,
             )

@@ -49,14 +49,14 @@ def test_document_within_the_limit_is_untouched() -> None:
     assert row == before
 
 
-def test_title_counts_and_is_never_cut() -> None:
+def test_title_counts_and_is_cut_only_where_it_is_too_long() -> None:
     row = make_pair(0, title="a title", document="one two three four")
     assert LengthCaps(WordCutter(), document_tokens=4).cut(row)
     assert (row["title"], row["document"]) == ("a title", "one two")
     assert document_text(row) == "a title one two"
     row = make_pair(0, title="a title of five words", document="one two three four")
     assert LengthCaps(WordCutter(), document_tokens=4).cut(row)
-    assert (row["title"], row["document"]) == ("a title of five words", "")
+    assert (row["title"], row["document"]) == ("", "a title of five")
 
 
 @pytest.mark.parametrize(

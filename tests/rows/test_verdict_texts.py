@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from prism_cli.errors import RowError
-from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
+from prism_cli.rows.verdict_texts import VerdictTexts, check_verdict_texts, read_verdict_texts
 from tests.factories import make_pair
 
 PREDICTED = {
@@ -20,6 +20,12 @@ LABELLED = {"verdict": "no", "contribution": "A label.", "evidence": "Labelled."
 
 def read(source: str = "auto", **fields: Any) -> VerdictTexts:
     return read_verdict_texts(make_pair(**fields), source)
+
+
+@pytest.mark.parametrize(("name", "value"), [("rank", "2"), ("rank", 1.5), ("fused_score", "0.5")])
+def test_fields_that_order_documents_have_their_type(name: str, value: object) -> None:
+    with pytest.raises(RowError, match=name):
+        check_verdict_texts(make_pair(**PREDICTED, **{name: value}), "auto")
 
 
 def test_predictions_take_precedence_over_labels() -> None:

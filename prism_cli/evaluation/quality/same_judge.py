@@ -1,4 +1,5 @@
-"""Search for a judge among the models that labelled the rows: it would rate its own work."""
+"""Search for a judge among the models that labelled the rows or wrote their texts: it would rate
+its own work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,15 @@ from prism_cli.shards.reader import STDIN, find_shards, read_rows
 _BY_JUDGE = ("votes", "vote_probabilities")
 
 
-def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]) -> str | None:
+def find_same_judge(
+    judge: str, inputs: Sequence[str], fields: Mapping[str, str], texts: str = "labels"
+) -> str | None:
     """Return where the rows, or the manifests behind them, name the judge's model; None if nowhere.
 
     Reads the rows once, before any request.
+
+    Args:
+        texts: whose texts are rated; unless they are the labels, a reranker may have written them.
 
     Raises:
         UsageError: rows from standard input, which cannot be read twice.
@@ -27,40 +33,44 @@ def find_same_judge(judge: str, inputs: Sequence[str], fields: Mapping[str, str]
             "--judge with rows from standard input: they cannot be looked through for the "
             "judge's own labels first; give a file, or --allow-same-judge"
         )
-    model = model_name(judge)
+    model, reranked = model_name(judge), texts != "labels"
     for shard in find_shards(inputs):
-        for location, spec in _in_manifests(shard.path):
+        for location, spec in _in_manifests(shard.path, reranked=reranked):
             if model_name(spec) == model:
                 return f"{location}: {spec}"
     for ref, row in read_rows(inputs, fields=fields):
-        for field, spec in _in_row(row):
+        for field, spec in _in_row(row, reranked=reranked):
             if model_name(spec) == model:
                 return f"{ref}: {field}: {spec}"
     return None
 
 
-def find_labeller(model: str, inputs: Sequence[str], fields: Mapping[str, str]) -> str | None:
+def find_labeller(
+    model: str, inputs: Sequence[str], fields: Mapping[str, str], texts: str = "labels"
+) -> str | None:
     """Return the result of `find_same_judge`, for a model that may be one of the labellers; for
     rows from standard input, that it was not looked for."""
     if STDIN in inputs:
         return "not looked for: rows from standard input"
-    return find_same_judge(model, inputs, fields)
+    return find_same_judge(model, inputs, fields, texts)
 
 
-def _in_row(row: Row) -> Iterator[tuple[str, str]]:
+def _in_row(row: Row, *, reranked: bool) -> Iterator[tuple[str, str]]:
     """Yield (field, spec) of a pair, or of a query and each of its documents."""
     for field in _BY_JUDGE:
         if isinstance(row.get(field), dict):
             yield from ((f"{field}.{spec}", spec) for spec in row[field])
-    if isinstance(row.get("generator"), str):
-        yield "generator", row["generator"]
+    for field in ("generator", "model") if reranked else ("generator",):
+        if isinstance(row.get(field), str):
+            yield field, row[field]
     documents = row.get("documents")
     for index, document in enumerate(documents if isinstance(documents, list) else ()):
         if isinstance(document, dict):
-            yield from ((f"documents[{index}].{name}", spec) for name, spec in _in_row(document))
+            found = _in_row(document, reranked=reranked)
+            yield from ((f"documents[{index}].{name}", spec) for name, spec in found)
 
 
-def _in_manifests(path: Path) -> Iterator[tuple[str, str]]:
+def _in_manifests(path: Path, *, reranked: bool) -> Iterator[tuple[str, str]]:
     """Yield (manifest, spec) from the manifests of the file and of the files it was made from."""
     pending, seen = [path], set[Path]()
     while pending:
@@ -72,6 +82,8 @@ def _in_manifests(path: Path) -> Iterator[tuple[str, str]]:
         judges = (*config.get("judges", ()), *config.get("add_judges", ()))
         if manifest.get("stage") == "relabel":
             yield from ((f"{path}: judges", spec) for spec in judges)
+        if reranked and manifest.get("stage") == "rerank" and config.get("model"):
+            yield f"{path}: model", config["model"]
         if config.get("generator"):
             yield f"{path}: generator", config["generator"]
         pending += [Path(record["path"]) for record in manifest.get("inputs", ())]

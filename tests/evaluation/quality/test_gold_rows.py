@@ -29,6 +29,17 @@ def test_marks_of_a_pair_go_before_those_of_its_query_each_field_on_its_own() ->
     assert found.figures.rows == 3
 
 
+def test_the_query_id_goes_before_the_rows_own_id() -> None:
+    found = gold(
+        {"_id": "row1", "query_id": "q", "answers": ["one"]},
+        {"_id": "p", "query_id": None, "answers": ["two"]},
+        {"_id": "s", "answers": ["three"]},
+    )
+    assert found.find("row1", "d") is None
+    marks = [found.find(name, "d") for name in "qps"]
+    assert [one and one.answers for one in marks] == [("one",), ("two",), ("three",)]
+
+
 def test_no_may_speak_of_all_documents_and_yes_of_one_goes_before_it() -> None:
     found = gold(
         {"query_id": "q", "answerable": False, "answers": ["plausible"]},

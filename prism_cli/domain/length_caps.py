@@ -73,14 +73,18 @@ class LengthCaps:
     def cut(self, row: Row) -> bool:
         """Truncate the row's document in place; return True where it was too long.
 
-        The doc_id stays that of the full document, and is added where it was absent.
+        The doc_id stays that of the full document, and is added where it was absent. Where the
+        title alone is too long, its beginning becomes the document.
         """
         text = document_text(row)
         prefix = self._cut(text)
         if prefix == text:
             return False
         row["doc_id"] = doc_id(row)
-        row["document"] = prefix[len(text) - len(row["document"]) :]
+        document = prefix[len(text) - len(row["document"]) :]
+        if not document:  # the title alone is too long
+            row["title"] = ""
+        row["document"] = document or prefix
         return True
 
     def summary(self) -> dict[str, object]:

@@ -5,6 +5,7 @@ from math import inf
 
 from prism_cli.errors import RowError
 from prism_cli.rows.candidates import check_rerank_row
+from prism_cli.rows.contract import check_kinds
 from prism_cli.rows.groundings import Grounding, read_grounding
 from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import (
@@ -127,6 +128,7 @@ def check_verdict_texts(row: Row, source: str) -> None:
     """
     check_rerank_row(row)
     for pair in pairs_of(row):
+        check_kinds(pair, ("rank", "fused_score"))
         read_verdict_texts(pair, source)
 
 

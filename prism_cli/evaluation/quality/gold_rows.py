@@ -201,9 +201,8 @@ def _read(row: Row) -> tuple[str, str, bool | None, tuple[list[str], list[str]]]
         RowError: it is not a gold row; names the field.
     """
     row = row | {name: id_text(row[name], name) for name in ("_id", "paragraph") if name in row}
-    query = string_field(
-        row, "query_id" if "_id" not in row else "_id", required="query" not in row
-    )
+    name = "_id" if row.get("query_id") is None and "_id" in row else "query_id"
+    query = string_field(row, name, required="query" not in row)
     query = query or text_id(string_field(row, "query"))
     answers, rationales = _texts(row, "answers"), _texts(row, "rationales")
     answerable = row.get("answerable")

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from traceback import walk_tb
 from types import FrameType
 
 import typer
@@ -296,16 +297,21 @@ def _print_error(message: str, code: int) -> int:
     return code
 
 
+def _of_stdout(error: OSError) -> bool:
+    """Return whether a print failed: commands write their files by other modules."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    module = frame.f_globals.get("__name__", "")
+    printing = (__name__, "prism_cli.commands.", "typer.", "rich.")
+    return error.filename is None and module.startswith(printing)
+
+
 def _unexpected(error: Exception) -> int:
     if os.environ.get("PRISM_TRACEBACK"):
         import traceback
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
-        try:
-            sys.stdout.flush()  # it still holds what it could not write
-        except OSError as refused:
-            error = stdout_refused(refused)
+        error = stdout_refused(error) if _of_stdout(error) else error
         return _print_error(str(error), StorageError.exit_code)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]

@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 from unittest.mock import patch
 
 import pytest
@@ -219,11 +219,16 @@ def ended(words: list[str], out: TextIO, err: TextIO) -> int:
     return left.value.code
 
 
-@pytest.mark.parametrize("words", [["recipes", "ls"], ["schema", "train"], ["--help"]])
-def test_a_full_disk_behind_standard_output_is_named(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", [["recipes", "ls"], ["schema", "train"], ["--help"], ["help", "rows"]]
+)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_full_disk_behind_standard_output_is_named(words: list[str], buffered: bool) -> None:
     err = io.StringIO()
-    with Path("/dev/full").open("w") as out:
+    with Path("/dev/full").open("wb", buffering=-1 if buffered else 0) as file:
+        out = io.TextIOWrapper(cast(BinaryIO, file), "utf-8", write_through=not buffered)
         assert ended(words, out, err) == 3
+        out.detach()
     assert "standard output: cannot be written: No space left on device" in err.getvalue()
 
 

@@ -160,6 +160,7 @@ def test_a_sheet_is_blind_stratified_the_same_each_time_and_never_written_over()
         ({}, "rows.jsonl:1: votes.openai/gpt-5.4-mini"),
         ({"votes": {}, "vote_probabilities": {"a/gpt-5.4-MINI:free": 0.5}}, "vote_probabilities."),
         ({"votes": {}, "generator": "openrouter/openai/gpt-5.4-mini"}, "rows.jsonl:1: generator"),
+        ({"votes": {}, "model": "openai/gpt-5.4-mini"}, "rows.jsonl:1: model"),
         (
             {
                 "votes": {},
@@ -199,6 +200,15 @@ def test_a_judge_of_the_manifest_is_refused() -> None:
         refused = prism(*WORDS, "--judge", "lab/j")
         assert (refused.returncode, len(server.calls)) == (2, before)
     assert "rows.jsonl.manifest.json: judges: lab/j" in refused.stderr
+
+
+@pytest.mark.parametrize("name", [".", "-"])
+def test_a_sheet_needs_the_name_of_a_file(name: str) -> None:
+    write_jsonl(Path("rows.jsonl"), rows(2))
+    Path("providers.toml").write_text("")
+    refused = prism(*WORDS, "--sheet", name)
+    assert refused.returncode == 2
+    assert f"--sheet {name}: expected the name of a file" in refused.stderr
 
 
 def test_errors_of_a_sheet_are_reported_by_cell() -> None:

@@ -105,6 +105,17 @@ def test_a_damaged_evaluation_is_reported_with_its_file(
     assert message in done.stderr
 
 
+def test_a_missing_part_of_an_evaluation_is_named() -> None:
+    whole = {"kind": "ranking", **ranking_metrics("set"), "provenance": origin()}
+    written(Path("one"), {name: part for name, part in whole.items() if name != "statistics"})
+    written(Path("two"), whole)
+    for words in (("one",), ("two", "one")):
+        done = prism("report", *words)
+        assert done.returncode == 3, done.stderr
+        assert "one/metrics.json: damaged, or of an earlier version" in done.stderr
+        assert "it has no 'statistics'" in done.stderr
+
+
 def test_a_file_instead_of_a_folder_is_refused() -> None:
     folder = written(Path("one"), quality(0.5))
     done = prism("report", folder / METRICS)

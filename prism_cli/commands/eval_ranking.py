@@ -53,8 +53,7 @@ def evaluate(
         typer.Option(
             metavar="FILE",
             help="Judgements of a run whose corpus is not here (`prism eval run.txt --qrels "
-            "qrels.tsv`): TREC's four columns or BEIR's three. The whole run is measured, by no "
-            "model; --top-k cuts it.",
+            "qrels.tsv`): TREC's four columns or BEIR's three. No model is asked.",
             show_default=False,
         ),
     ] = None,

@@ -49,7 +49,7 @@ class EvalConfig(StageConfig):
     top_k: Annotated[
         int,
         Interval(ge=1, le=10_000),
-        Option("Candidates per query.", default="100; with --qrels the whole run"),
+        Option("Candidates per query.", default="100; --qrels: all"),
     ] = 100
     fuse: Annotated[
         Fuse,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_type_hints
 
+from annotated_types import Interval
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -76,7 +78,9 @@ class Section:
 class StageConfig(Section):
     """Settings that determine a stage's result; a run resumes only with the same settings."""
 
-    seed: Annotated[int, Option("Seed of random choices.", hidden=True)] = 0
+    seed: Annotated[
+        int, Interval(ge=0, lt=2**32), Option("Seed of random choices.", hidden=True)
+    ] = 0
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ def _of_model(path: Path, fingerprint: str, profile_hash: str) -> Evaluation | N
     for system, identity in metrics["provenance"]["models"].items():
         words = str(identity).split()
         if {fingerprint, profile_hash} <= set(words):
-            made = " ".join(word for word in words if word not in (fingerprint, profile_hash))
+            hashes = (fingerprint, profile_hash)
+            made = " ".join(w for w in words if w not in hashes and not w.startswith("tokenizer:"))
             return Evaluation(path.parent.name, system, made, cached_sha256(path), metrics)
     return None

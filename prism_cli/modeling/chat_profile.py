@@ -59,8 +59,8 @@ def _score_tokens(folder: Path) -> tuple[Any, Any] | None:
     """Return the two tokens of LogitScore; None if modules.json does not list that module."""
     modules = _json(folder / "modules.json")
     for module in modules if isinstance(modules, list) else []:
-        if str(module.get("type")).endswith(".LogitScore"):
-            settings = _json(folder / str(module.get("path")) / "config.json")
+        if isinstance(module, dict) and str(module.get("type")).endswith(".LogitScore"):
+            settings = _object(folder / str(module.get("path")) / "config.json")
             return settings.get("true_token_id"), settings.get("false_token_id")
     return None
 
@@ -69,10 +69,10 @@ def _rendered(folder: Path, tokenizer: Any) -> Iterator[str]:
     """Yield prompts of the template around two placeholders, as sentence-transformers does."""
     if not tokenizer.chat_template:
         return
-    processing = _json(folder / "sentence_bert_config.json").get("processing_kwargs") or {}
+    processing = _object(folder / "sentence_bert_config.json").get("processing_kwargs") or {}
     settings = dict(processing.get("chat_template") or {})
     settings.pop("restore_suffix", None)  # for cut prompts, not for the template
-    config = _json(folder / "config_sentence_transformers.json")
+    config = _object(folder / "config_sentence_transformers.json")
     system = (config.get("prompts") or {}).get(config.get("default_prompt_name"))
     messages = [("system", system)] * bool(system) + [("query", _QUERY), ("document", _DOCUMENT)]
     for structured in (False, True):
@@ -125,6 +125,13 @@ def _common_length(text: str, other: str) -> int:
         (at for at, (a, b) in enumerate(pairs) if a != b),
         min(len(text), len(other)),
     )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    content = _json(path)
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: expected a JSON object, found {content!r:.40}")
+    return content
 
 
 def _json(path: Path) -> Any:

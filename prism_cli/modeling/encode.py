@@ -10,6 +10,8 @@ character composes (NFC).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
@@ -66,6 +68,7 @@ class PromptEncoder:
     Attributes:
         yes_id, no_id, eos_id: the verdict tokens and the end of the assistant's turn.
         control_ids: ids that no text can produce.
+        vocabulary: one more than the highest id of a text.
 
     Raises:
         ModelError: the tokenizer does not fit the profile (a verdict of several tokens, no ChatML
@@ -81,6 +84,7 @@ class PromptEncoder:
         backend = fast_backend(tokenizer, f"tokenizer {_name(tokenizer)}")
         self._with_added = bare_tokenizer(backend, keep_added=True)
         self._plain = bare_tokenizer(backend, keep_added=False)
+        self.vocabulary = backend.get_vocab_size(with_added_tokens=False)
         self.control_ids = frozenset(backend.get_added_tokens_decoder())
         # Texts are pre-tokenized with the space before them in the template.
         head, self._before_query = profile.before_query[:-1], profile.before_query[-1:]
@@ -97,6 +101,12 @@ class PromptEncoder:
         self.yes_id, self.no_id = self._verdict("yes"), self._verdict("no")
         self._prefixes: dict[str, list[int]] = {}
         self._check_boundaries()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """All that decides the token ids of a prompt: tokenizer, template and maximum length."""
+        tokenizer = sha256(self._with_added.to_str().encode()).hexdigest()
+        return f"{self.profile.hash} tokenizer:{tokenizer[:16]} {self.max_tokens}"
 
     def encode(self, query: str, document: str) -> EncodedPrompt:
         """Encode one prompt.

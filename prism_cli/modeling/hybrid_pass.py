@@ -30,6 +30,28 @@ from prism_cli.modeling.varlen_attention import PaddedRows, uses_varlen
 _KNOWN_LAYERS = {"full_attention", "linear_attention"}
 
 
+def layer_kinds(config: Any) -> list[str]:
+    """Return the kind of each layer: full_attention or linear_attention.
+
+    Args:
+        config: of the text model.
+
+    Raises:
+        ModelError: a layer of another kind (sliding windows, convolutions), which is not supported.
+    """
+    kinds: list[str] = getattr(config, "layer_types", None) or (
+        ["full_attention"] * config.num_hidden_layers
+    )
+    if getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None):
+        kinds = ["sliding_attention"]
+    if unknown := set(kinds) - _KNOWN_LAYERS:
+        raise ModelError(
+            f"model of type {config.model_type}: layers of kind {', '.join(sorted(unknown))} "
+            "cannot share a prefix here; expected full or linear attention (Llama, Qwen)"
+        )
+    return kinds
+
+
 class HybridPass:
     """The interface of DensePass for any model of full and linear attention.
 
@@ -37,24 +59,13 @@ class HybridPass:
         model: a causal model in eval mode.
 
     Raises:
-        ModelError: a layer of another kind (sliding windows, chunks), which is not supported.
+        ModelError: as `layer_kinds`.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
         causal: Any = model
         self._core: Any = causal.get_decoder()
-        config = self._core.config
-        kinds = getattr(config, "layer_types", None) or (
-            ["full_attention"] * config.num_hidden_layers
-        )
-        if getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None):
-            kinds = ["sliding_attention"]
-        if unknown := set(kinds) - _KNOWN_LAYERS:
-            raise ModelError(
-                f"model of type {config.model_type}: layers of kind {', '.join(sorted(unknown))} "
-                "cannot share a prefix here; expected full or linear attention (Llama, Qwen)"
-            )
-        self.attention = [kind == "full_attention" for kind in kinds]
+        self.attention = [kind == "full_attention" for kind in layer_kinds(self._core.config)]
         self._gates = [
             (layer.linear_attn.in_proj_a, layer.linear_attn.in_proj_b)
             for layer in self._core.layers

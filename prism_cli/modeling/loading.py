@@ -15,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -191,6 +192,19 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
             f"model {path}: its tokenizer cannot be read: {first_line(error)}"
         ) from error
     return tokenizer
+
+
+def load_config(path: Path) -> PreTrainedConfig:
+    """Load the config of a model directory.
+
+    Raises:
+        ModelError: it is missing or cannot be read.
+    """
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except _UNREADABLE as error:
+        raise ModelError(f"model {path}: cannot be loaded: {first_line(error)}") from error
+    return config
 
 
 def _load_weights(

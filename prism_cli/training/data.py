@@ -289,12 +289,9 @@ def _fingerprint(
     fields: dict[str, str] | None,
     limit: int | None,
 ) -> str:
-    tokenizer = encoder.tokenizer.backend_tokenizer.to_str()
     parts = [
         _FORMAT,
-        sha256(tokenizer.encode()).hexdigest(),
-        encoder.profile.hash,
-        encoder.max_tokens,
+        encoder.fingerprint,
         list(digests),
         sorted((fields or {}).items()),
         limit,

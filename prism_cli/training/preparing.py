@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 from prism_cli.configs.train import Dtype, TrainConfig
 from prism_cli.errors import ModelError
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.modeling.loading import load_encoder, resolve_device, resolve_dtype
+from prism_cli.modeling.forward_pass import require_reranker
+from prism_cli.modeling.loading import load_config, load_encoder, resolve_device, resolve_dtype
 from prism_cli.modeling.lora import add_lora, continue_lora, recompute_activations, train_all
 from prism_cli.modeling.model_folder import ModelFolder, resolve_model
 from prism_cli.shards.reader import Shard, find_shards
@@ -54,10 +55,11 @@ def base_model(config: TrainConfig) -> tuple[ModelFolder, PromptEncoder]:
     """Resolve the base model without its weights, and load its prompt encoder.
 
     Raises:
-        ModelError: no such model, or an adapter for full training.
+        ModelError: no such model, one that cannot be a reranker, or an adapter for full training.
     """
     folder = resolve_model(config.model, weights=False)
     encoder = load_encoder(folder, config.max_tokens, profile=config.profile)
+    require_reranker(load_config(folder.base.path), encoder)
     if folder.adapter is not None and config.method == "full":
         raise ModelError(
             f"model {config.model}: an adapter; expected a whole model to train in full. Merge it "
@@ -104,6 +106,7 @@ def tokenized_rows(
         digests=digests[1],
         fields=request.fields,
         name="dev",
+        between=request.watch.check,
         writes=writes,
     )
     return rows, dev

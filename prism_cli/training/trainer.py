@@ -30,6 +30,7 @@ from transformers.trainer import SCHEDULER_NAME
 
 from prism_cli.errors import ModelError, UsageError
 from prism_cli.modeling.losses import RowBatch, RowForward, TokenizedRow, step_loss
+from prism_cli.modeling.memory_errors import is_out_of_memory
 from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.training.batches import Pass, StepDataset, passes_of_rank, token_batches
 from prism_cli.training.callbacks import StepHooks, TrainingCallbacks
@@ -131,7 +132,9 @@ class PrismTrainer(Trainer):
             try:
                 total = self._passes(model, passes)
                 break
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._shrink([row for one in passes for row in one.rows], error)
             # By now the error is freed, with the activations that its frames reference.
             model.zero_grad()

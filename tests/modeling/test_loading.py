@@ -246,6 +246,15 @@ def test_settings_that_transformers_refuses_are_reported(
         load_model(str(checkpoint))
 
 
+def test_files_of_sentence_transformers_may_hold_anything(checkpoint: Path) -> None:
+    (checkpoint / "modules.json").write_text('["x"]')
+    (checkpoint / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert load_encoder(str(checkpoint)).profile == PRISM_NO_THINK
+    (checkpoint / "config_sentence_transformers.json").write_text("[]")
+    with pytest.raises(ModelError, match=r"transformers\.json: expected a JSON object, found \[\]"):
+        load_encoder(str(checkpoint))
+
+
 def test_damaged_weights_are_reported(checkpoint: Path) -> None:
     content = (checkpoint / "model.safetensors").read_bytes()
     (checkpoint / "model.safetensors").write_bytes(content[: len(content) // 2])

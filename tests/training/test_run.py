@@ -1,6 +1,8 @@
 """`prism train` over a tiny model: what is in the run directory, and what is refused."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import read_manifest
-from prism_cli.training import publish, start
+from prism_cli.training import data, preparing, publish, start
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
 from tests.mini import MINI
@@ -348,6 +350,52 @@ def test_default_data_and_run(toy: Toy) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert (toy.folder / "runs" / "toy" / "last" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model_type": "mistral", "sliding_window": 64}, "layers of kind sliding_attention"),
+        ({"model_type": "granite", "logits_scaling": 8.0}, r"\(logits_scaling = 8\.0\)"),
+        ({"model_type": "cohere", "logit_scale": 0.25}, r"\(logit_scale = 0\.25\)"),
+        ({"vocab_size": 200}, "its embedding 200; copy the tokenizer files"),
+    ],
+)
+def test_a_model_that_cannot_rerank_is_not_trained(
+    toy: Toy, settings: dict[str, Any], message: str
+) -> None:
+    folder = toy.folder / "model"
+    shutil.copytree(toy.model, folder)
+    config = orjson.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_bytes(orjson.dumps(config | settings))
+    done = toy.train("--model", folder)
+    assert done.returncode == 3
+    assert re.search(message, done.stderr), done.stderr
+    assert not toy.run.exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_is_none_claims_nothing(toy: Toy, seed: str) -> None:
+    done = toy.train("--seed", seed)
+    assert done.returncode == 2
+    assert "seed" in done.stderr
+    assert not toy.run.exists()
+
+
+def test_a_stop_is_noticed_while_dev_rows_are_tokenized(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = []
+
+    def tokenize(*args: Any, **more: Any) -> Any:
+        checks.append(more["between"])
+        return data.tokenize(*args, **more)
+
+    monkeypatch.setattr(preparing, "tokenize", tokenize)
+    done = toy.train("--dev", toy.folder / "dev.jsonl", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    rows, dev = checks
+    assert rows == dev
 
 
 def test_unknown_size_and_model(toy: Toy) -> None:

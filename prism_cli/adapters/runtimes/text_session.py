@@ -11,6 +11,7 @@ from prism_cli.adapters.runtimes.batch_budget import out_of_memory
 from prism_cli.adapters.runtimes.text_writer import TextWriter
 from prism_cli.modeling.decoding import Generation, Part
 from prism_cli.modeling.encode import EncodedPrompt
+from prism_cli.modeling.memory_errors import is_out_of_memory
 from prism_cli.modeling.prefix_cache import BatchCache
 from prism_cli.ports import Reply, RerankTask
 
@@ -76,7 +77,9 @@ class TextSession:
         try:
             with self._runtime.kernels():
                 self._decoder.step()
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             if len(self._open) == 1:
                 raise out_of_memory(len(next(iter(self._open.values())).prompt)) from error
             self._most = len(self._open) // 2

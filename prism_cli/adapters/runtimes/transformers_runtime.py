@@ -25,8 +25,9 @@ from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.attention import attention_suffix
 from prism_cli.modeling.decoding import Generation
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
-from prism_cli.modeling.forward_pass import forward_pass
+from prism_cli.modeling.forward_pass import forward_pass, require_reranker
 from prism_cli.modeling.loading import LoadedModel, load_model
+from prism_cli.modeling.memory_errors import is_out_of_memory
 from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows
 from prism_cli.ports import Reply, RerankTask, Usage, Value
@@ -70,6 +71,7 @@ class TransformersReranker:
         self.defaults = loaded.defaults
         self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, max_tokens)
         model: Any = loaded.model
+        require_reranker(model.config, self.encoder)
         self._attention = str(model.config._attn_implementation)
         self._pass = forward_pass(model)
         self.spec = spec
@@ -195,7 +197,9 @@ class TransformersReranker:
             batches = self._batches([task.query for task in tasks], prompts)
             try:
                 return run(tasks, prompts, batches)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if max(map(len, batches)) == 1:
                     raise out_of_memory(max(map(len, prompts))) from error
             # Outside the handler, as the error keeps allocations alive while it is handled.
@@ -292,7 +296,7 @@ def identity(
 ) -> str:
     """Return all that decides the scores of a reranker with these weights (a fingerprint)."""
     suffix = attention_suffix(attn)
-    return f"{weights} {encoder.profile.hash} {dtype} {device.type}{suffix} {encoder.max_tokens}"
+    return f"{weights} {encoder.fingerprint} {dtype} {device.type}{suffix}"
 
 
 def load_reranker(

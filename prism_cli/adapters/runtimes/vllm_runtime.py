@@ -226,7 +226,7 @@ def load_vllm_reranker(
     figures = {
         "engine": f"vllm {version_of_vllm()}", "dtype": number_type, "max_tokens": max_tokens,
     }  # fmt: skip
-    identity = f"vllm {folder.fingerprint} {encoder.profile.hash} {number_type} {max_tokens}"
+    identity = f"vllm {folder.fingerprint} {encoder.fingerprint} {number_type}"
     return kind(llm, encoder, spec, f"rerank {identity}", figures, folder.defaults)
 
 

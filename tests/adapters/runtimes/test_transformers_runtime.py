@@ -215,8 +215,13 @@ def test_prefixes_of_a_plan_are_computed_together_after_their_common_part(
     assert batches == [(1, 0), (3, shared)]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: …")],
+    ids=["GPU", "CPU"],
+)
 def test_the_batch_budget_is_halved_when_memory_runs_out(
-    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
 ) -> None:
     backend = make(tokenizer, "llama", batch_tokens=600)
     expected = planned(backend, PAIRS)
@@ -225,7 +230,7 @@ def test_the_batch_budget_is_halved_when_memory_runs_out(
     def narrow(states: Any, tails: Any, *, keep: bool) -> Any:
         tried.append(len(tails) * max(map(len, tails)))
         if tried[-1] > 200:
-            raise torch.OutOfMemoryError
+            raise error
         return extend(states, tails, keep=keep)
 
     monkeypatch.setattr(backend._pass, "extend", narrow)
@@ -308,11 +313,14 @@ def test_the_cache_key_of_a_score_does_not_depend_on_text_settings(
 def test_the_fingerprint_covers_all_that_changes_replies(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
+    repaired = copy.deepcopy(tokenizer)
+    repaired.add_tokens(["<new>"])
     prints = {
         make(tokenizer, "llama").fingerprint,
         make(tokenizer, "llama", max_tokens=99).fingerprint,
+        make(repaired, "llama").fingerprint,
     }
-    assert len(prints) == 2
+    assert len(prints) == 3
 
 
 def test_the_canary_checks_that_the_relevant_pair_scores_higher() -> None:

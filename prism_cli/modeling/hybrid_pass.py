@@ -31,19 +31,14 @@ _KNOWN_LAYERS = {"full_attention", "linear_attention"}
 
 
 def layer_kinds(config: Any) -> list[str]:
-    """Return the kind of each layer: full_attention or linear_attention.
-
-    Args:
-        config: of the text model.
+    """Return the kind of each layer of a text model: full_attention or linear_attention.
 
     Raises:
         ModelError: a layer of another kind (sliding windows, convolutions), which is not supported.
     """
-    kinds: list[str] = getattr(config, "layer_types", None) or (
-        ["full_attention"] * config.num_hidden_layers
-    )
-    if getattr(config, "sliding_window", None) and not getattr(config, "layer_types", None):
-        kinds = ["sliding_attention"]
+    window = getattr(config, "sliding_window", None)
+    plain = ["sliding_attention" if window else "full_attention"] * config.num_hidden_layers
+    kinds: list[str] = getattr(config, "layer_types", None) or plain
     if unknown := set(kinds) - _KNOWN_LAYERS:
         raise ModelError(
             f"model of type {config.model_type}: layers of kind {', '.join(sorted(unknown))} "

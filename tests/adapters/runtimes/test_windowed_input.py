@@ -11,6 +11,7 @@ from prism_cli.adapters.runtimes.windowed import WindowedReranker
 from prism_cli.domain.fidelity import entity_fidelity
 from prism_cli.domain.model_defaults import NO_DEFAULTS
 from prism_cli.domain.prompting import PRISM_NO_THINK
+from prism_cli.domain.token_estimate import estimate_tokens
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.ports import Reply, RerankTask, Usage
 
@@ -166,12 +167,15 @@ def test_three_thousand_documents_compete_for_a_budget_in_windows(
     assert not any(one["truncated"] for one in results)
 
 
-def test_a_budget_of_tokens_counts_what_the_model_wrote_of_repaired_texts(
+def test_a_budget_of_tokens_counts_repaired_texts_as_they_are_given(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
     inner = Scripted(tokenizer, LIE)
     documents = [f"{number}. {HAY * 20} {NEEDLE}" for number in range(4)]
-    results = Reranker(WindowedReranker(inner)).rank(QUERY, documents, max_evidence_tokens=25)
+    reranker = Reranker(WindowedReranker(inner))
+    first = reranker.rank(QUERY, documents, evidence_top=1)[0]
+    given = estimate_tokens(first["contribution"] or "") + estimate_tokens(first["evidence"] or "")
+    results = reranker.rank(QUERY, documents, max_evidence_tokens=2 * given)
     origins = [(one["evidence_origin"], one["evidence_omitted"]) for one in results]
     assert origins == [("repaired", None)] * 2 + [(None, "max_evidence_tokens")] * 2
     for result in results[2:]:

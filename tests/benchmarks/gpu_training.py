@@ -20,9 +20,9 @@ from prism_cli.training.arguments import training_arguments
 from prism_cli.training.batches import StepDataset, passes_of_rank
 from prism_cli.training.callbacks import StepHooks
 from prism_cli.training.meter import TIMED
+from prism_cli.training.preparing import trainable
 from prism_cli.training.process_group import ProcessGroup
 from prism_cli.training.request import TrainRequest
-from prism_cli.training.run import _trainable
 from prism_cli.training.trainer import PrismTrainer, StepSettings
 from tests.benchmarks.gpu_checks import training_rows
 from tests.benchmarks.gpu_models import Work, loaded_model, work_of
@@ -101,7 +101,7 @@ def training(
     encoder = PromptEncoder(loaded.tokenizer, loaded.profile)
     rows = training_rows(encoder, sizes.lengths)
     forward = RowForward(
-        _trainable(loaded, config, None), encoder.yes_id, encoder.no_id, pack_hybrids=packed
+        trainable(loaded.model, config, None), encoder.yes_id, encoder.no_id, pack_hybrids=packed
     )
     work = work_of(forward.model)
     logged: list[Figures] = []

@@ -176,7 +176,10 @@ def test_status_of_a_folder_of_shards_with_its_total() -> None:
     write_jsonl(Path("in/d.jsonl"), make_pairs(200))
     fourth = subprocess.Popen([*words, "--seconds", "0.05"], stderr=subprocess.DEVNULL)
     try:
-        while "running" not in status("out")["together"]["states"]:
+        while (
+            "running" not in status("out")["together"]["states"]
+            or not Path("out/d.jsonl.manifest.json").exists()  # the lock comes before
+        ):
             time.sleep(0.05)
         content = status("out")
         assert [item["state"] for item in content["outputs"]] == ["finished"] * 3 + ["running"]

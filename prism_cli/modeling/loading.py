@@ -217,7 +217,7 @@ def _load_weights(
     loader: Any = AutoModelForCausalLM
     try:
         with silence_transformers():
-            config = _text_config(AutoConfig.from_pretrained(path, trust_remote_code=False))
+            config = _text_config(load_config(path))
             model, report = loader.from_pretrained(
                 path,
                 config=config,

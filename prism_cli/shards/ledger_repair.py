@@ -23,7 +23,7 @@ _OLDEST_COLUMNS = len(Entry._fields) - 1
 _INTENT_DIGITS = 32
 _SPENT_COLUMNS = (5, 6)
 _FIRST_SHARED, _SHARED_BYTES = 0x40000002, 510
-"""Where SQLite locks a file: https://www.sqlite.org/fileformat2.html#the_lock_byte_page"""
+"""Place of SQLite's shared locks in a file: https://www.sqlite.org/fileformat2.html#the_lock_byte_page"""
 
 
 @dataclass

@@ -185,9 +185,8 @@ class _DatedLines(io.TextIOBase):
         return "<stderr>"
 
     def _put(self, line: str) -> None:
-        line = line.rstrip("\r").rpartition("\r")[
-            2
-        ]  # progress bars of libraries overwrite their line
+        # Progress bars of libraries overwrite their line.
+        line = line.rstrip("\r").rpartition("\r")[2]
         if line.strip():
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             prefix = self._prefix.match(line)

@@ -10,12 +10,16 @@ from prism_cli.commands.beir_folders import is_beir, lacks_judgements
 from prism_cli.commands.collect_candidates import collect_candidates
 from prism_cli.commands.options import Paid
 from prism_cli.commands.settings import with_settings
+from prism_cli.commands.unused_options import check_unused
 from prism_cli.configs.collect import CollectConfig
 from prism_cli.reporting.sanitize import escape_invisible
 
 if TYPE_CHECKING:
     from prism_cli.shards.reader import Source
     from prism_cli.stages.hard_negatives import MinedQueries
+
+OF_HUB = ("dataset_config", "revision")
+"""Settings that choose in a --dataset of the hub."""
 
 app = typer.Typer(
     add_completion=False,
@@ -65,6 +69,16 @@ def collect(
     config = load_config(
         CollectConfig, "collect", recipe=common.recipe, flags=given, sets=common.sets
     )
+    if config.dataset is None:
+        check_unused(
+            OF_HUB,
+            config,
+            given,
+            common.sets,
+            refusal="chooses in a data set of the hub, but none is named; give --dataset ORG/NAME, "
+            "or leave it out",
+            note="no --dataset is named",
+        )
     if word and config.web is None:
         config = replace(config, web="exa")
     if config.web is not None:

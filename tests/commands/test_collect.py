@@ -151,6 +151,24 @@ def test_choices_of_the_hub_are_refused_with_local_files(
     assert "is a local one" in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--revision", ["--revision", "v1"]),
+        ("--dataset-config", ["--dataset-config", "en"]),
+        ("--revision", ["--set", "revision=v1"]),
+    ],
+)
+@pytest.mark.parametrize("place", [[str(MINI)], ["--corpus", str(MINI)], ["web", "queries.jsonl"]])
+def test_choices_of_the_hub_are_refused_without_a_data_set(
+    place: list[str], option: str, words: list[str]
+) -> None:
+    done = prism("collect", *place, *words, "-o", "out.jsonl")
+    assert done.returncode == 2, done.stderr
+    assert f"{option}: chooses in a data set of the hub" in " ".join(done.stderr.split())
+    assert not Path("out.jsonl").exists()
+
+
 def test_authors_rows_keep_their_labels_and_cohere_rows_are_spread() -> None:
     Path("mixed.jsonl").write_text(
         '{"query": "a", "document": "b", "loss_type": "sft", "revised_score": 0.4, '

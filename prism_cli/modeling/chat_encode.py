@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.encode import EncodedPrompt, fast_backend
-from prism_cli.modeling.first_tokens import bare_tokenizer, beginning
+from prism_cli.modeling.first_tokens import bare_tokenizer, beginning, tokenizer_digest
 
 _SYSTEM, _USER = "\ue000system\ue001", "\ue000user\ue001"
 
@@ -28,7 +28,7 @@ class ChatEncoder:
         tokenizer: a fast tokenizer with a chat template.
 
     Attributes:
-        fingerprint: changes with the template and the vocabulary's control tokens.
+        fingerprint: all that decides the ids of a prompt: template and tokenizer.
         control_ids: ids that no text can produce.
 
     Raises:
@@ -51,8 +51,9 @@ class ChatEncoder:
         self._controls = re.compile(f"({'|'.join(map(re.escape, longest_first))})")
         self._before, _, self._after = _rendered(tokenizer).rpartition(_USER)
         self._takes_system = _SYSTEM in self._before
-        state = f"{tokenizer.chat_template}\0{sorted(added.items())}"
-        self.fingerprint = sha256(state.encode()).hexdigest()[:16]
+        template = sha256(str(tokenizer.chat_template).encode()).hexdigest()
+        digest = tokenizer_digest(bare_tokenizer(backend, keep_added=True))
+        self.fingerprint = f"{template[:16]} {digest}"
         self._ids_before = lru_cache(maxsize=4)(self._encode_before)
 
     def encode(self, system: str, user: str) -> EncodedPrompt:

@@ -11,7 +11,6 @@ character composes (NFC).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
@@ -20,7 +19,12 @@ from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.domain.prompting import CHAT_END, Profile
 from prism_cli.domain.targets import render_target
 from prism_cli.errors import ModelError, RowError
-from prism_cli.modeling.first_tokens import bare_tokenizer, beginning, leading_ids
+from prism_cli.modeling.first_tokens import (
+    bare_tokenizer,
+    beginning,
+    leading_ids,
+    tokenizer_digest,
+)
 
 _CACHED_QUERIES = 4096
 _PROBES = (
@@ -105,8 +109,7 @@ class PromptEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """All that decides the token ids of a prompt: tokenizer, template and maximum length."""
-        tokenizer = sha256(self._with_added.to_str().encode()).hexdigest()
-        return f"{self.profile.hash} tokenizer:{tokenizer[:16]} {self.max_tokens}"
+        return f"{self.profile.hash} {tokenizer_digest(self._with_added)} {self.max_tokens}"
 
     def encode(self, query: str, document: str) -> EncodedPrompt:
         """Encode one prompt.

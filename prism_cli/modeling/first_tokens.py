@@ -9,6 +9,7 @@ tokens are accepted once a part twice as long gives the same.
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -93,6 +94,15 @@ def bare_tokenizer(backend: Tokenizer, *, keep_added: bool) -> Tokenizer:
     if not keep_added:
         state["added_tokens"] = []
     return Tokenizer.from_str(json.dumps(state))
+
+
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
+    """Return the word of a fingerprint for all that decides the ids of texts, and their decoding.
+
+    Args:
+        tokenizer: a `bare_tokenizer` with its added tokens.
+    """
+    return f"tokenizer:{sha256(tokenizer.to_str().encode()).hexdigest()[:16]}"
 
 
 def _first_size(limit: int) -> int:

@@ -37,7 +37,7 @@ class LocalModel:
         device: auto (CUDA if available), cpu, cuda, cuda:1, …
 
     Attributes:
-        fingerprint: covers weights, template, dtype and device type.
+        fingerprint: covers weights, template, tokenizer, dtype and device type.
 
     Raises:
         ModelError: there is no such model or device, or the tokenizer has no chat template.

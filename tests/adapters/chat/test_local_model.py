@@ -1,5 +1,8 @@
 """Chat tasks on a tiny random model: batches and kills change nothing, sampling has a seed."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,26 @@ def test_the_fingerprint_depends_on_the_weights_without_loading_them(
     assert chat_model.fingerprint == LocalModel(f"hf:{folder}", "cpu").fingerprint
     assert chat_model.fingerprint != other.fingerprint
     assert LocalChat(chat_model, Echo()).fingerprint != chat_model.fingerprint
+
+
+def test_the_fingerprint_covers_tokenizer_and_chat_template(folder: Path, tmp_path: Path) -> None:
+    def fingerprint(name: str, change: Callable[[Path], object]) -> str:
+        copy = shutil.copytree(folder, tmp_path / name)
+        change(copy)
+        return LocalChat(LocalModel(f"hf:{copy}", "cpu"), Echo()).fingerprint
+
+    def lose_a_merge(copy: Path) -> None:
+        state = json.loads((copy / "tokenizer.json").read_bytes())
+        state["model"]["merges"].pop()
+        (copy / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
+
+    def change_the_template(copy: Path) -> None:
+        path = copy / "chat_template.jinja"
+        path.write_text(path.read_text() + "\n", encoding="utf-8")
+
+    plain = fingerprint("plain", lambda copy: None)
+    assert plain == LocalChat(LocalModel(f"hf:{folder}", "cpu"), Echo()).fingerprint
+    assert len({plain, fingerprint("a", lose_a_merge), fingerprint("b", change_the_template)}) == 3
 
 
 def test_a_reranker_of_prism_is_refused_with_its_base_as_the_chat_model() -> None:

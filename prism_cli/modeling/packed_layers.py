@@ -149,14 +149,16 @@ class _Linears(NamedTuple):
     @classmethod
     def of(cls, layer: Any, hidden: Tensor) -> "_Linears | None":
         """Return them if `lean_products` has what they compute, on a CPU."""
-        if hidden.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        short = torch.is_autocast_enabled("cpu")
+        dtype = torch.get_autocast_dtype("cpu") if short else torch.float32
+        if hidden.device.type != "cpu" or hidden.dtype != dtype:
             return None
-        norms = (layer.input_layernorm, layer.post_attention_layernorm)
-        if hidden.dtype != torch.float32 or any(norm.weight.requires_grad for norm in norms):
+        gains = (layer.input_layernorm.weight, layer.post_attention_layernorm.weight)
+        if any(gain.requires_grad or gain.dtype != dtype for gain in gains):
             return None
         linears = [getattr(layer.self_attn, f"{name}_proj") for name in "qkvo"]
         linears += [getattr(layer.mlp, f"{name}_proj") for name in ("gate", "up", "down")]
-        parts = [part for linear in linears if (part := adapted(linear))]
+        parts = [part for linear in linears if (part := adapted(linear, dtype))]
         return cls(*parts) if len(parts) == len(linears) else None
 
 

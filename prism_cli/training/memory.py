@@ -49,8 +49,8 @@ def memory_estimate(
     adapters: 4 per weight, magnitudes of DoRA included.
     gradients: 8 per trained weight (float64 sums); optimizer: 8 (AdamW's two moments).
     activations: a layer keeps T x K x (inputs + outputs of its linear layers), K = 6 in float32,
-        4.5 in bfloat16, 4 where `lean_products` computes frozen layers; 1.5 times that with linear
-        attention (its state by chunks).
+        4.5 in bfloat16, 4 and 3 where `lean_products` computes frozen layers; 1.5 times that with
+        linear attention (its state by chunks).
         DoRA adds T x 2b per linear output and 4 per weight of each adapted layer (the sum of weight
         and update). In bfloat16 on a CPU, attention keeps its matrix: T x longest x heads x 2, for
         rows up to packed_rows.LONG. All of this for each of L layers; with gradient checkpointing
@@ -127,12 +127,13 @@ def _activations(
         dora = frozenset(config.lora.target_modules if config.lora.use_dora else ())
     short, tokens = config.dtype == "bfloat16", largest.tokens
     lean = device == "cpu" and config.method == "lora" and is_dense(model)
-    lean = lean and not (short or dora or config.lora.dropout or config.quantize_base)
+    lean = lean and not (dora or config.lora.dropout or config.quantize_base)
     keys = min(largest.longest, LONG) if short and device == "cpu" else 0
     matrix = 2 * keys * model.num_attention_heads
     kept: list[float] = []
     for layer in layers[first:]:
-        factor = (4.5 if short else 4.0 if lean else 6.0) * (1.5 if layer.has_state else 1.0)
+        factor = (3.0 if lean else 4.5) if short else (4.0 if lean else 6.0)
+        factor *= 1.5 if layer.has_state else 1.0
         widths = sum(linear.inputs + linear.outputs for linear in layer.linears)
         size = tokens * (factor * widths + matrix)
         for name, inputs, outputs in layer.linears:

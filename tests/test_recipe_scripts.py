@@ -81,8 +81,8 @@ def test_scifact_gives_marked_sentences_and_unanswerable_pairs(tmp_path: Path) -
 
 
 def test_hotpotqa_gives_answers_and_supporting_sentences(tmp_path: Path) -> None:
-    context = [["Ann", ["Ann found it.", "She was 30."]], ["Bob", ["Bob did not."]]]
-    facts = [["Bob", 0], ["Ann", 0], ["Ann", 1], ["Ann", 9]]
+    context = [["Ann", ["Ann found it.", "She was 30."]], ["Bob", ["Bob did not."]], ["Dan", []]]
+    facts = [["Bob", 0], ["Ann", 0], ["Ann", 1], ["Ann", 9], ["Dan", 0], ["No context", 0]]
     shared = {"context": context, "supporting_facts": facts, "question": "…"}
     questions = [{"_id": "a", "answer": "Ann", **shared}, {"_id": "b", "answer": "yes", **shared}]
     (tmp_path / "hotpot.json").write_text(json.dumps(questions))

@@ -22,7 +22,8 @@ def gold_lines(question: dict[str, Any], names: dict[str, str]) -> Iterator[dict
     supporting: dict[str, list[str]] = {}
     for title, number in question["supporting_facts"]:
         # Some facts of the published set point behind the last sentence.
-        supporting.setdefault(title, []).extend(sentences.get(title, [])[number : number + 1])
+        if sentence := sentences.get(title, [])[number : number + 1]:
+            supporting.setdefault(title, []).extend(sentence)
     for title in sorted(supporting):
         yield {
             "query_id": query_id,

@@ -85,9 +85,10 @@ def _weight(index: int) -> Fraction:
 
 
 def labelled_and_web(labelled: int, web: int) -> tuple[int, int]:
-    """Return both counts at labelled : web = 2 : 3, by shrinking one; unchanged where one is 0."""
+    """Return both counts at labelled : web = 2 : 3, by shrinking one, to no less than 1; unchanged
+    where one is 0."""
     if not labelled or not web:
         return labelled, web
     if labelled * _WEB_PARTS > web * _LABELLED_PARTS:
-        return web * _LABELLED_PARTS // _WEB_PARTS, web
+        return max(1, web * _LABELLED_PARTS // _WEB_PARTS), web
     return labelled, labelled * _WEB_PARTS // _LABELLED_PARTS

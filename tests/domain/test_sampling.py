@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prism_cli.domain.sampling import bin_of, equal_shares, labelled_and_web, paper_shares
@@ -68,11 +68,13 @@ def test_paper_rule_keeps_both_ends_and_the_poorest_bucket_whole(counts: list[in
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
+@example(5, 1)
 def test_the_ratio_of_labelled_to_web_shrinks_one_side_only(labelled: int, web: int) -> None:
     sampled = labelled_and_web(labelled, web)
     if not labelled or not web:
         assert sampled == (labelled, web)
         return
+    assert all(sampled)
     assert sampled[0] == labelled or sampled[1] == web
     assert sampled[0] <= labelled
     assert sampled[1] <= web

@@ -55,17 +55,15 @@ class Sampler:
     def __init__(self, most: int, seed: int) -> None:
         self._most, self._seed = most, seed
         self._sizes: Counter[Stratum] = Counter()
-        self._held: dict[Stratum, dict[str, tuple[int, str]]] = {}
+        self._held: dict[Stratum, list[tuple[int, str]]] = {}
 
     def add(self, stratum: Stratum, name: str, text: str) -> None:
-        """Add a row by its name and its displayed text; no text is chosen twice."""
-        held = self._held.setdefault(stratum, {})
-        if text in held:
-            return
+        """Add a row by its name and its displayed text, which no other row has."""
+        held = self._held.setdefault(stratum, [])
         self._sizes[stratum] += 1
-        held[text] = (seeded_hash(self._seed, "sheet", name), text)
+        held.append((seeded_hash(self._seed, "sheet", name), text))
         if len(held) > 2 * self._most:
-            self._held[stratum] = {row[1]: row for row in self._first(stratum, self._most)}
+            self._held[stratum] = self._first(stratum, self._most)
 
     def chosen(self) -> Iterable[str]:
         """Yield the texts of the sample."""
@@ -73,4 +71,4 @@ class Sampler:
             yield from (text for _, text in self._first(stratum, count))
 
     def _first(self, stratum: Stratum, count: int) -> list[tuple[int, str]]:
-        return heapq.nsmallest(count, self._held[stratum].values())
+        return heapq.nsmallest(count, self._held[stratum])

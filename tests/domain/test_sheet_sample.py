@@ -33,13 +33,13 @@ def test_quotas_are_proportional_to_the_sizes() -> None:
 def test_the_same_rows_in_any_order_give_the_same_sample() -> None:
     rows = [(("ab"[n % 2],), f"q{n}", f"t{n}") for n in range(200)]
     samples = []
-    for order in (rows, rows[::-1], [*rows, *rows]):
+    for order in (rows, rows[::-1]):
         sampler = Sampler(10, 7)
         for row in order:
             sampler.add(*row)
         samples.append(set(sampler.chosen()))
     assert samples[0] == samples[1]
-    assert len(samples[2]) == 10
+    assert len(samples[0]) == 10
     other = Sampler(10, 8)
     for row in rows:
         other.add(*row)

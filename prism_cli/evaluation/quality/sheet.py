@@ -20,6 +20,7 @@ from prism_cli.rows.results import pairs_of
 from prism_cli.rows.row import Row, check_pair
 from prism_cli.rows.verdict_texts import VerdictTexts, read_verdict_texts
 from prism_cli.shards.reader import Shard, read_shards
+from prism_cli.shards.seen_keys import SeenKeys
 from prism_cli.shards.writer import whole_file
 from prism_cli.stages.rating import rated_texts
 
@@ -87,7 +88,7 @@ def sample_sheet(
 
     Strata are verdict (of the row, else of who wrote the texts), source, and the third of the
     document's length; rows come by the hash of (seed, query_id, doc_id). UTF-8 with BOM, CRLF.
-    Three passes over the rows; `count` keys per stratum are kept in memory.
+    Three passes over the rows; `count` keys per stratum and 24 bytes per pair are kept in memory.
 
     Args:
         count: rows of the sheet; pairs with the same texts count as one.
@@ -101,12 +102,15 @@ def sample_sheet(
     if not lengths:
         raise MissingDataError("--sheet: no row has a contribution or evidence to be rated")
     short, middle = terciles(lengths)
-    sampler = Sampler(count, seed)
+    sampler, seen = Sampler(count, seed), SeenKeys()
     for _, row, texts in rows.pairs():
+        digest = rated_texts(texts).digest
+        if not seen.add(digest):
+            continue
         length = rounded_length(len(texts.document))
         third = "short" if length <= short else "middle" if length <= middle else "long"
         stratum = (texts.label or texts.verdict or "", str(row.get("source") or ""), third)
-        sampler.add(stratum, f"{texts.query_id}\0{texts.doc_id}", rated_texts(texts).digest)
+        sampler.add(stratum, f"{texts.query_id}\0{texts.doc_id}", digest)
     chosen = set(sampler.chosen())
     sample: dict[str, tuple[RatedTexts, dict[str, object]]] = {}
     for place, _, texts in rows.pairs():

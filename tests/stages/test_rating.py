@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from prism_cli.adapters.judges.rater import load_rater
-from prism_cli.adapters.providers import client as client_module
-from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers import retrying, throttle
 from prism_cli.adapters.providers.registry import ProviderRegistry
 from prism_cli.configs.providers import load_providers
 from prism_cli.domain.rating_task import INSTRUCTION, OVERALL, RATINGS, SEVERE, RatedTexts
@@ -44,7 +43,7 @@ class RateStage(RowStage):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
     monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 

@@ -1,6 +1,7 @@
-"""HTTP client of one provider: sends the key, paces and retries calls, and holds a deadline.
+"""HTTP client of one provider, shared by all its backends: sends questions with the key.
 
-All backends of a provider share one client.
+When a call may go out is for `throttle` and `pacing` to say, when it is repeated for `retrying` and
+`deadline`, and which replies are refusals for `replies` and `firewall`.
 """
 
 import asyncio
@@ -14,18 +15,18 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
-from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
 
+from prism_cli.adapters.providers.deadline import Deadline
+from prism_cli.adapters.providers.firewall import FirewallCheck
+from prism_cli.adapters.providers.pacing import Pacer
 from prism_cli.adapters.providers.replies import (
     BlockedError,
     NoSuchModelError,
     RetryableError,
     UnreachableError,
-    is_of_a_firewall,
     parse_json,
 )
+from prism_cli.adapters.providers.retrying import attempts_until
 from prism_cli.adapters.providers.secrets import Secrets, is_placeholder
 from prism_cli.adapters.providers.throttle import ProviderDownError, Throttle
 from prism_cli.configs.providers import Provider, is_loopback
@@ -34,14 +35,9 @@ from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
 
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 20.0
 _UNREACHED_WAIT = 1.0
-_PACE_SECONDS = 5.0
-"""Window for limits per minute, so that a minute's calls do not all go out in its first second."""
 _LARGE = 100_000
 """Bytes from which a reply, such as that of a batch, is masked in another thread."""
-_MOST_BLOCKED = 5
-"""Calls that a firewall refuses, without an answer in between, after which it refuses all."""
 
 
 @dataclass
@@ -54,17 +50,6 @@ class LostCalls:
 
     count: int = 0
     paused_until: float = 0.0
-
-
-@dataclass
-class _Deadline:
-    """When a question is given up, on the monotonic clock."""
-
-    at: float
-
-    def is_before(self, state: RetryCallState) -> bool:
-        """Return whether the next attempt would begin after it."""
-        return time.monotonic() + state.upcoming_sleep >= self.at
 
 
 class ProviderClient:
@@ -89,10 +74,8 @@ class ProviderClient:
         self.name = name
         self.keyless = keyless
         self.provider = provider
-        self._requests = _limiter(provider.requests_per_minute)
-        self._tokens = _limiter(provider.tokens_per_minute)
-        self._tokens_turn = asyncio.Lock()
-        self._blocked = 0
+        self._pacer = Pacer(provider.requests_per_minute, provider.tokens_per_minute)
+        self._firewall = FirewallCheck()
         # Variables often end with a line break that is not part of the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
         keys = [self.key, *secrets]
@@ -185,13 +168,8 @@ class ProviderClient:
             RefusalError: the provider refused this question for good.
             PrerequisiteError: the provider cannot be used at all.
         """
-        deadline = _Deadline(time.monotonic() + self.provider.deadline_seconds)
-        attempts = AsyncRetrying(
-            retry=retry_if_exception_type(RetryableError),
-            stop=deadline.is_before,
-            wait=_wait,
-            reraise=True,
-        )
+        deadline = Deadline(self.provider.deadline_seconds)
+        attempts = attempts_until(deadline)
 
         def parse_value(reply: httpx2.Response) -> Value:
             try:
@@ -220,13 +198,12 @@ class ProviderClient:
         parse_value: Callable[[httpx2.Response], Value],
         tokens: int,
         lost: LostCalls,
-        deadline: _Deadline,
+        deadline: Deadline,
         seconds: float,
     ) -> Value:
         async with self.throttle.slot(deadline.at, lambda: lost.paused_until):
-            began = time.monotonic()
-            await self._pace(tokens)
-            deadline.at += time.monotonic() - began  # the limits per minute are no failure
+            with deadline.postponed():  # the limits per minute are no failure
+                await self._pacer.wait(tokens)
             try:
                 value = await self._answer(send, parse_value, lost, seconds)
             except RetryableError as error:
@@ -244,7 +221,7 @@ class ProviderClient:
                     self.throttle.down = self._unusable(error)  # stops all models of the provider
                 raise
             self.throttle.succeeded()
-            self._blocked = 0
+            self._firewall.answered()
             return value
 
     async def _answer(
@@ -258,22 +235,10 @@ class ProviderClient:
         try:
             return parse_value(await self._send(send, lost, seconds))
         except BlockedError as error:
-            self._blocked += 1
             models = partial(self.request, "GET", "models")
-            other = await self._send(models, LostCalls(), seconds)
-            if is_of_a_firewall(other) or self._blocked >= _MOST_BLOCKED:
+            if await self._firewall.blocks_all(partial(self._send, models, LostCalls(), seconds)):
                 raise PrerequisiteError(str(error)) from None
             raise
-
-    async def _pace(self, tokens: float) -> None:
-        """Wait until the limits per minute allow a call."""
-        if self._requests:
-            await self._requests.acquire()
-        if self._tokens:
-            async with self._tokens_turn:  # portions of several calls would delay all of them
-                while tokens > 0:
-                    await self._tokens.acquire(min(tokens, self._tokens.max_rate))
-                    tokens -= self._tokens.max_rate
 
     async def _send(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
         """Send one call; `seconds` bounds it as a whole, however slowly bytes arrive."""
@@ -310,20 +275,3 @@ class ProviderClient:
             return reason
         key = f"; its key is taken from {self.provider.key_env}" if self.provider.key_env else ""
         return f"{self.name} at {self.provider.base_url}: {reason}{key}; no more calls to it"
-
-
-def _limiter(per_minute: float | None) -> AsyncLimiter | None:
-    if per_minute is None:
-        return None
-    window = max(_PACE_SECONDS, 60 / per_minute)  # at least one call
-    return AsyncLimiter(per_minute * window / 60, window)
-
-
-_jittered = wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Return the wait that the provider asks for, else exponential backoff with jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    requested = error.wait if isinstance(error, RetryableError) else None
-    return _jittered(state) if requested is None else requested

@@ -8,7 +8,7 @@ import pytest
 
 from prism_cli.adapters.chat import batch_api
 from prism_cli.adapters.chat.batch_api import BatchApi
-from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import retrying
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.configs.providers import Provider
 from tests.servers.fault_server import FaultServer
@@ -44,7 +44,7 @@ def test_a_batch_that_is_listed_late_is_not_created_again(
     settle: float, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_api, "_LOOK_SECONDS", 0.001)
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
     made: list[str] = []
     looks: list[str] = []
 

@@ -11,7 +11,7 @@ import pytest
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import client as client_module
-from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers import retrying, throttle
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.adapters.providers.model_ref import ModelRef
@@ -36,7 +36,7 @@ MAYBE_BILLED = {"html", "empty_choices", "reset_before", "reset_after_headers",
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_KEY", KEY)
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
     monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 

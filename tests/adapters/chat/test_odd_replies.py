@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
-from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import retrying
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.replies import (
@@ -45,7 +45,7 @@ def refused(code: Any, message: str = "no", **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
     monkeypatch.setenv("LAB_KEY", KEY)
 
 

@@ -13,9 +13,9 @@ from prism_cli.adapters.judges.decision_backend import DecisionBackend
 from prism_cli.adapters.judges.decisions import OpenAIDecisions
 from prism_cli.adapters.judges.rater import RatingBackend
 from prism_cli.adapters.judges.systemone import SystemOne
-from prism_cli.adapters.providers import client as client_module
-from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers import retrying, throttle
 from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.deadline import Deadline
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.configs.providers import ModelPricing, Provider
 from prism_cli.domain.fencing import fence_mark
@@ -42,7 +42,7 @@ ASKED = DecisionTask().decision(QUERY, ["Paris"]).questions
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
     monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
@@ -160,7 +160,7 @@ def test_a_bad_reply_is_retried_and_never_a_vote(api: str, fault: str) -> None:
 def test_rows_with_only_bad_replies_stay_pending(
     api: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module._Deadline, "is_before", stop_after_attempt(3))
+    monkeypatch.setattr(Deadline, "is_before", stop_after_attempt(3))
     with FaultServer([Fault(fault)]) as server:
         backend = judge(server, api, seconds=60.0)
         with pytest.raises(ProviderError, match="gave up"):

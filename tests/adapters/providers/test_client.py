@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import httpx2
 import pytest
 
-from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import deadline, pacing, retrying
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
 from prism_cli.adapters.providers.replies import BlockedError, RetryableError, parse_json
 from prism_cli.adapters.providers.secrets import Secrets
@@ -24,7 +24,7 @@ Handler = Callable[[httpx2.Request], httpx2.Response]
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
 
 
 def client(handle: Handler | None = None, **settings: object) -> ProviderClient:
@@ -91,12 +91,12 @@ def test_a_byte_order_mark_before_json_is_skipped() -> None:
 def test_tokens_per_minute_hold_for_calls_larger_than_their_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "_PACE_SECONDS", 0.002)
+    monkeypatch.setattr(pacing, "_WINDOW_SECONDS", 0.002)
     lab = client(tokens_per_minute=3_000_000)  # 50 a ms, 100 in the window
 
     async def calls() -> float:
         began = time.monotonic()
-        await asyncio.gather(*(lab._pace(1000) for _ in range(3)))
+        await asyncio.gather(*(lab._pacer.wait(1000) for _ in range(3)))
         return time.monotonic() - began
 
     assert asyncio.run(calls()) > 0.055
@@ -110,9 +110,9 @@ def test_the_wait_for_the_limits_per_minute_is_not_part_of_the_deadline(
     async def acquire() -> None:
         now[0] += 500.0
 
-    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: now[0]))
     lab = client(replying(httpx2.Response(503), httpx2.Response(503), good()))
-    monkeypatch.setattr(lab, "_requests", SimpleNamespace(acquire=acquire))
+    monkeypatch.setattr(lab._pacer, "_requests", SimpleNamespace(acquire=acquire))
     assert asyncio.run(ask(lab)) == "{'answer': 'yes'}"
 
 

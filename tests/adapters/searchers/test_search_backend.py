@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import retrying
 from prism_cli.adapters.providers.registry import ProviderRegistry
 from prism_cli.adapters.searchers.backend import SearchBackend
 from prism_cli.configs.providers import load_providers
@@ -50,7 +50,7 @@ def answered(spec: str, *payloads: object) -> tuple[Reply, SearchBackend, list[h
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXA_API_KEY", "planted")
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
 
 
 def test_exas_published_reply_is_read() -> None:

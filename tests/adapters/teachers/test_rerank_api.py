@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tenacity import stop_after_attempt
 
-from prism_cli.adapters.providers import client as client_module
-from prism_cli.adapters.providers import throttle
+from prism_cli.adapters.providers import retrying, throttle
 from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers.deadline import Deadline
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.teachers.rerank_api import RerankTeacher
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
@@ -37,7 +37,7 @@ SPOILED = ("results_missing", "results_repeated", "results_out_of_range", "resul
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_jittered", lambda state: 0.01)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
     monkeypatch.setattr(throttle, "FIRST_PAUSE", 0.05)
 
 
@@ -138,7 +138,7 @@ def test_a_bad_reply_is_retried_and_never_a_score(api: str, fault: str) -> None:
 def test_rows_with_only_bad_replies_stay_pending(
     fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module._Deadline, "is_before", stop_after_attempt(3))
+    monkeypatch.setattr(Deadline, "is_before", stop_after_attempt(3))
     with FaultServer([Fault(fault)]) as server:
         backend = teacher(server, seconds=60.0, timeout=60.0)
         with pytest.raises(ProviderError, match="gave up"):

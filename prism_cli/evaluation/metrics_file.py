@@ -146,8 +146,28 @@ def has_no_figures(metrics: Mapping[str, Any]) -> bool:
     return bool(metrics["kind"] == "labels" and metrics["labels"].get("rows") == 0)
 
 
+class _Part(dict[str, Any]):
+    """Object in a metrics.json, which names its file where a key is missing."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path) -> None:
+        super().__init__((name, _part(value, path)) for name, value in content.items())
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise MissingDataError(
+            f"{self._path}: damaged, or of an earlier version: it has no {name!r}; run the "
+            "evaluation again"
+        )
+
+
+def _part(value: Any, path: Path) -> Any:
+    if isinstance(value, list):
+        return [_part(item, path) for item in value]
+    return _Part(value, path) if isinstance(value, dict) else value
+
+
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of a metrics.json.
+    """Return the content of a metrics.json; a part that it lacks raises MissingDataError, too.
 
     Raises:
         MissingDataError: the file is missing, is not a metrics.json, or has an unknown schema.
@@ -171,4 +191,4 @@ def read_metrics(path: Path) -> dict[str, Any]:
             f"{path}: damaged: it has no `{metrics['kind']}`, the part with its figures; run the "
             "evaluation again"
         )
-    return dict(metrics)
+    return _Part(metrics, path)

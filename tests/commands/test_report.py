@@ -116,6 +116,16 @@ def test_a_missing_part_of_an_evaluation_is_named() -> None:
         assert "it has no 'statistics'" in done.stderr
 
 
+def test_a_fault_of_the_page_is_not_called_damage_of_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written(Path("one"), ranking({"a": {"m": 0.5}}))
+    monkeypatch.setattr("prism_cli.reporting.ranking.page", lambda _: {}["title"])
+    done = prism("report", "one")
+    assert done.returncode == 1, done.stderr
+    assert "damaged" not in done.stderr
+
+
 def test_a_file_instead_of_a_folder_is_refused() -> None:
     folder = written(Path("one"), quality(0.5))
     done = prism("report", folder / METRICS)

@@ -16,6 +16,8 @@ from prism_cli.errors import LockedError, StorageError
 from prism_cli.shards.file_creation import open_private
 from prism_cli.shards.state import is_network_file_system
 
+_KERNEL_LOCKS = Path("/proc/locks")
+"""The kernel's list of locks and their holders; only Linux has it."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
@@ -76,19 +78,21 @@ def lock_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.lock")
 
 
-def lock_holder(output: Path, locks: str | None = None) -> int:
-    """Return the process that holds the lock of `output`; 0 for none. Takes no lock.
+def lock_holder(output: Path, locks: str | None = None) -> int | None:
+    """Return the process that holds the lock of `output`; 0 for none, None if the system does not
+    tell. Takes no lock.
 
     Args:
         locks: the text of /proc/locks, for tests; read from there by default.
     """
-    path = lock_path(output)
     try:
-        lock = path.stat()
-        if locks is None:
-            locks = Path("/proc/locks").read_text()
-    except OSError:  # no such lock, or a system without /proc
+        lock = lock_path(output).stat()
+    except OSError:
         return 0
+    try:
+        locks = _KERNEL_LOCKS.read_text() if locks is None else locks
+    except OSError:
+        return None
     for line in locks.splitlines():  # 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END
         _, kind, *_, process, place, _, _ = line.split()
         same = kind == "FLOCK" and place.rpartition(":")[2] == str(lock.st_ino)
@@ -101,7 +105,7 @@ def locked_inodes() -> set[int]:
     """Return the inode numbers of the files that processes of this machine have locked, of any file
     system; empty on a system without /proc."""
     try:
-        locks = Path("/proc/locks").read_text()
+        locks = _KERNEL_LOCKS.read_text()
     except OSError:
         return set()
     places = (line.split()[-3] for line in locks.splitlines() if "FLOCK" in line)

@@ -7,6 +7,7 @@ import pytest
 
 from prism_cli.engine.batch.store import LOCK_NAME, NOT_ANSWERED, BatchStore
 from prism_cli.errors import StorageError
+from prism_cli.shards import lock
 from prism_cli.shards.lock import output_lock
 
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
@@ -41,6 +42,16 @@ def test_what_a_live_process_is_about_to_send_is_held(store: BatchStore) -> None
         assert store.holders([A, B], include_uncertain=True) == {A: "one"}
         assert store.holders([A, B]) == {}
     assert store.holders([A, B], include_uncertain=True) == {}  # it was killed
+
+
+def test_without_a_list_of_locks_what_may_be_about_to_be_sent_is_held(
+    store: BatchStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_KERNEL_LOCKS", tmp_path / "proc" / "locks")
+    store.add("one", "lab", "lab/m", 0.5, [A])
+    assert store.holders([A], include_uncertain=True) == {}  # nobody has ever locked it
+    with output_lock(store.path.with_name(LOCK_NAME)):
+        assert store.holders([A], include_uncertain=True) == {A: "one"}
 
 
 def test_a_store_of_an_earlier_version_is_continued(store: BatchStore) -> None:

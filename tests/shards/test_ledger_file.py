@@ -8,9 +8,10 @@ import pytest
 
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.ports import Reply, Usage, request
+from prism_cli.shards import lock
 from prism_cli.shards.ledger import Ledger, Merged
 from prism_cli.shards.ledger_file import Entry, LedgerFile, is_ledger_file, read_entry
-from prism_cli.shards.lock import lock_holder, lock_path, output_lock
+from prism_cli.shards.lock import lock_holder, lock_path, locked_inodes, output_lock
 from tests.fakes import ScriptedCalls
 
 LINE = {
@@ -186,3 +187,13 @@ def test_the_holder_of_a_lock_is_told_without_taking_it(tmp_path: Path) -> None:
     inode = lock_path(out).stat().st_ino
     # The number alone is that of another file system's file: nobody has ours open.
     assert lock_holder(out, line.format(inode)) == 0
+
+
+def test_the_holder_of_a_lock_is_unknown_on_a_system_without_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_KERNEL_LOCKS", tmp_path / "proc" / "locks")
+    out = tmp_path / "out.jsonl"
+    assert (lock_holder(out), locked_inodes()) == (0, set())
+    with output_lock(out):
+        assert (lock_holder(out), locked_inodes()) == (None, set())

@@ -209,7 +209,7 @@ class BatchStore(DurableFile):
 
         Args:
             include_uncertain: also return submissions that may not have become a batch, and those
-                that a live process is about to send.
+                that a live process is about to send (may be, where the system does not tell).
         """
         states = "'open', 'creating', 'intended'" if include_uncertain else "'open'"
         query = (
@@ -217,9 +217,8 @@ class BatchStore(DurableFile):
             f"WHERE status IN ({states}) AND key IN "
         )
         found = list(self._select_keys(query, keys))
-        if any(status == "intended" for *_, status in found) and not lock_holder(
-            self.path.with_name(LOCK_NAME)
-        ):
+        some_intended = any(status == "intended" for *_, status in found)
+        if some_intended and lock_holder(self.path.with_name(LOCK_NAME)) == 0:
             found = [row for row in found if row[2] != "intended"]  # of a process that was killed
         return {key: submission for key, submission, _ in found}
 

@@ -99,7 +99,11 @@ class Provider(_Table):
     batches: bool = Field(False, description="Whether it takes OpenAI's batch files (--batch).")
     concurrency: int = Field(64, ge=1, le=1000, description="Calls in flight, at most.")
     timeout_seconds: float = Field(60.0, gt=0, description="Of one attempt without a reply.")
-    deadline_seconds: float = Field(180.0, gt=0, description="Of one question, retries included.")
+    deadline_seconds: float = Field(
+        180.0,
+        gt=0,
+        description="Of one question, retries included, without waits for the limits above.",
+    )
     models: dict[str, ModelPricing] = Field(default_factory=dict)
 
     @field_validator("base_url")

@@ -164,7 +164,8 @@ class ProviderClient:
             seconds: timeout of one attempt; the provider's timeout_seconds by default.
 
         Raises:
-            ProviderError: no answer within deadline_seconds.
+            ProviderError: no answer within deadline_seconds; waits for a slot and for the limits
+                per minute do not count.
             RefusalError: the provider refused this question for good.
             PrerequisiteError: the provider cannot be used at all.
         """
@@ -201,7 +202,7 @@ class ProviderClient:
         deadline: Deadline,
         seconds: float,
     ) -> Value:
-        async with self.throttle.slot(deadline.at, lambda: lost.paused_until):
+        async with self.throttle.slot(deadline, lambda: lost.paused_until):
             with deadline.postponed():  # the limits per minute are no failure
                 await self._pacer.wait(tokens)
             try:

@@ -1,4 +1,4 @@
-"""Deadline of a question, over all its attempts."""
+"""Deadline of a question, over all its attempts; waits until a call may be sent do not count."""
 
 import time
 from collections.abc import Iterator

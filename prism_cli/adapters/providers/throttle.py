@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from prism_cli.adapters.providers.deadline import Deadline
 from prism_cli.adapters.providers.replies import RetryableError, UnreachableError, printable
 from prism_cli.errors import PrerequisiteError, ProviderError
 
@@ -59,35 +60,38 @@ class Throttle:
 
     @asynccontextmanager
     async def slot(
-        self, give_up_at: float, model_paused_until: Callable[[], float]
+        self, deadline: Deadline, model_paused_until: Callable[[], float]
     ) -> AsyncIterator[None]:
         """Wait for a free slot and the end of a pause; hold the slot for the block.
 
         Args:
-            give_up_at, model_paused_until: times on the monotonic clock.
+            model_paused_until: time on the monotonic clock.
 
         Raises:
-            ProviderError: the pause ends after `give_up_at`.
+            ProviderError: the pause ends after the deadline.
             PrerequisiteError: the provider was dropped.
         """
-        await self._pause_over(give_up_at, model_paused_until)  # without a slot of other models
-        async with self._slot_freed:
-            await self._slot_freed.wait_for(lambda: self._in_flight < int(self._allowed))
-            self._in_flight += 1
+        await self._pause_over(deadline, model_paused_until)  # without a slot of other models
+        with deadline.postponed():  # the calls of others are no failure
+            async with self._slot_freed:
+                await self._slot_freed.wait_for(lambda: self._in_flight < int(self._allowed))
+                self._in_flight += 1
         try:
-            await self._pause_over(give_up_at, model_paused_until)
+            await self._pause_over(deadline, model_paused_until)
             yield
         finally:
             async with self._slot_freed:
                 self._in_flight -= 1
                 self._slot_freed.notify(2)
 
-    async def _pause_over(self, give_up_at: float, model_paused_until: Callable[[], float]) -> None:
+    async def _pause_over(
+        self, deadline: Deadline, model_paused_until: Callable[[], float]
+    ) -> None:
         while not self.down:
             left = max(self._paused_until, model_paused_until()) - time.monotonic()
             if left <= 0:
                 break
-            if time.monotonic() + left > give_up_at:
+            if time.monotonic() + left > deadline.at:
                 raise ProviderError(f"{self._name}: {self._last_error}; gave up")
             await asyncio.sleep(min(left, 1.0))
         if self.down:

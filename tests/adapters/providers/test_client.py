@@ -4,27 +4,37 @@ import asyncio
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
 
 import httpx2
 import pytest
 
-from prism_cli.adapters.providers import deadline, pacing, retrying
+from prism_cli.adapters.providers import client as client_module
+from prism_cli.adapters.providers import deadline, pacing, retrying, throttle
 from prism_cli.adapters.providers.client import LostCalls, ProviderClient
 from prism_cli.adapters.providers.replies import BlockedError, RetryableError, parse_json
 from prism_cli.adapters.providers.secrets import Secrets
 from prism_cli.adapters.providers.throttle import LONGEST_PAUSE, Throttle
 from prism_cli.configs.providers import Provider
 from prism_cli.errors import PrerequisiteError, PrismError, RefusalError
+from tests.fake_clock import FakeClock
 
-Handler = Callable[[httpx2.Request], httpx2.Response]
+Handler = Callable[[httpx2.Request], httpx2.Response | Awaitable[httpx2.Response]]
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClock]:
+    """Return an event loop with the clock of the provider clients."""
+    loop = FakeClock(monkeypatch, client_module, deadline, throttle)
+    yield loop
+    loop.close()
 
 
 def client(handle: Handler | None = None, **settings: object) -> ProviderClient:
@@ -114,6 +124,24 @@ def test_the_wait_for_the_limits_per_minute_is_not_part_of_the_deadline(
     lab = client(replying(httpx2.Response(503), httpx2.Response(503), good()))
     monkeypatch.setattr(lab._pacer, "_requests", SimpleNamespace(acquire=acquire))
     assert asyncio.run(ask(lab)) == "{'answer': 'yes'}"
+
+
+@pytest.mark.parametrize("failures", [3, 9])
+def test_the_wait_for_a_slot_is_not_part_of_the_deadline(failures: int, clock: FakeClock) -> None:
+    replies = replying(*[good()] * 4, *[httpx2.Response(503)] * failures, good())
+
+    async def handle(request: httpx2.Request) -> httpx2.Response:
+        await asyncio.sleep(50)
+        return replies(request)
+
+    async def answers() -> list[object]:
+        lab = client(handle)
+        return await asyncio.gather(*(ask(lab) for _ in range(5)))
+
+    *first, last = clock.run_until_complete(answers())
+    assert first == ["{'answer': 'yes'}"] * 4
+    # It was sent after 200 s, and has 180 s from then.
+    assert "{'answer': 'yes'}" in str(last) if failures == 3 else "gave up" in str(last)
 
 
 def test_a_placeholder_in_place_of_a_key_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,9 @@ class BatchApi:
         parse: Callable[[httpx2.Response], Any] = parse_json,
         seconds: float | None = None,
     ) -> Value:
-        return await self._client.ask(send, read, 0, LostCalls(), parse=parse, seconds=seconds)
+        return await self._client.ask(
+            send, read, lambda: 0, LostCalls(), parse=parse, seconds=seconds
+        )
 
 
 def _id_of(body: Any) -> str:

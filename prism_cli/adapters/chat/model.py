@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from math import ceil
 from typing import Any
 
 import httpx2
@@ -18,6 +19,8 @@ from prism_cli.ports import Usage
 
 _OVERHEAD_TOKENS = 16
 """Tokens of the chat template around two messages."""
+_RECENT_ANSWERS = 32
+"""Answers over which the mean length runs, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,9 @@ class ChatModel:
     def __init__(self, ref: ModelRef) -> None:
         self.ref = ref
         self._client, self._card = ref.client, ref.card
+        self._answer_share, self._answers = 1.0, 1
+        """Running mean of the share that answers take of the longest allowed answer, which counts
+        as the first one, and their number."""
 
     @property
     def fingerprint(self) -> str:
@@ -51,7 +57,8 @@ class ChatModel:
         return self._usage(tokens, self._answer_tokens(prompt, attempt), None)
 
     async def complete(self, prompt: Prompt, attempt: int, lost: LostCalls) -> Completion:
-        """Return the model's answer; count lost calls in `lost`.
+        """Return the model's answer; count lost calls in `lost`. The call is paced by the length of
+        recent answers, and then counts with its own.
 
         Raises:
             ProviderError, RefusalError, PrerequisiteError: as `ProviderClient.ask`.
@@ -62,8 +69,20 @@ class ChatModel:
         def read(reply: Any) -> Completion:
             return self._completion(reply, prompt, attempt, estimate)
 
-        tokens = estimate.input_tokens + estimate.output_tokens
-        return await self._client.ask(send, read, tokens, lost)
+        longest = max(estimate.output_tokens, 1)
+        expected = longest
+
+        def tokens() -> int:
+            nonlocal expected
+            expected = ceil(self._answer_share * longest)
+            return estimate.input_tokens + expected
+
+        completion = await self._client.ask(send, read, tokens, lost)
+        answered = min(completion.usage.output_tokens, longest)
+        self._client.pacer.settle(expected, answered)
+        self._answers = min(self._answers + 1, _RECENT_ANSWERS)
+        self._answer_share += (answered / longest - self._answer_share) / self._answers
+        return completion
 
     def body(self, prompt: Prompt, attempt: int = 0) -> dict[str, Any]:
         """Return the JSON that `complete` sends."""

@@ -71,7 +71,7 @@ class DecisionCalls(ProviderBackend):
 
         tokens = estimate.input_tokens + estimate.output_tokens
         send = partial(self._endpoint.send, decision)
-        return await self._ref.client.ask(send, read, tokens, self._lost)
+        return await self._ref.client.ask(send, read, lambda: tokens, self._lost)
 
     def estimated(self, decision: Decision) -> Usage:
         """Return the estimated tokens and cost of a decision."""

@@ -61,6 +61,7 @@ class ProviderClient:
 
     Attributes:
         idle_http: HTTP clients that the next calls use.
+        pacer: limits per minute.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class ProviderClient:
         self.name = name
         self.keyless = keyless
         self.provider = provider
-        self._pacer = Pacer(provider.requests_per_minute, provider.tokens_per_minute)
+        self.pacer = Pacer(provider.requests_per_minute, provider.tokens_per_minute)
         self._firewall = FirewallCheck()
         # Variables often end with a line break that is not part of the key.
         self.key = os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
@@ -147,7 +148,7 @@ class ProviderClient:
         self,
         send: Send,
         read: Callable[[Any], Value],
-        tokens: int,
+        tokens: Callable[[], int],
         lost: LostCalls,
         *,
         parse: Callable[[httpx2.Response], Any] = parse_json,
@@ -158,7 +159,7 @@ class ProviderClient:
         Args:
             read: raises RetryableError if the reply is unusable, RefusalError if it is a final
                 refusal.
-            tokens: estimated tokens of question and answer, for the limit per minute.
+            tokens: returns the estimated tokens of question and answer, for the limit per minute.
             lost: counts lost attempts.
             parse: turns a reply into the argument of `read`; raises as `parse_json` does.
             seconds: timeout of one attempt; the provider's timeout_seconds by default.
@@ -197,14 +198,14 @@ class ProviderClient:
         self,
         send: Send,
         parse_value: Callable[[httpx2.Response], Value],
-        tokens: int,
+        tokens: Callable[[], int],
         lost: LostCalls,
         deadline: Deadline,
         seconds: float,
     ) -> Value:
         async with self.throttle.slot(deadline, lambda: lost.paused_until):
             with deadline.postponed():  # the limits per minute are no failure
-                await self._pacer.wait(tokens)
+                await self.pacer.wait(tokens)
             try:
                 value = await self._answer(send, parse_value, lost, seconds)
             except RetryableError as error:

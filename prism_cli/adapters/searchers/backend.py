@@ -55,7 +55,7 @@ class SearchBackend(ProviderBackend):
             return Reply({"pages": pages, "retrieved_at": now}, usage=self._usage_of(body, query))
 
         send = partial(self._client.post, "search", self._body(query))
-        return [await self._client.ask(send, read, 0, self._lost)]
+        return [await self._client.ask(send, read, lambda: 0, self._lost)]
 
     def _body(self, query: str) -> dict[str, Any]:
         dialect = self._dialect

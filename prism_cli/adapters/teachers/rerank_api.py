@@ -83,7 +83,7 @@ class RerankTeacher(ProviderBackend):
             return self._scores(body, len(texts)), self._usage_of(body, tokens, searches)
 
         send = partial(self._client.post, "rerank", self._body(query, texts))
-        scores, usage = await self._client.ask(send, read, tokens, self._lost)
+        scores, usage = await self._client.ask(send, read, lambda: tokens, self._lost)
         shares = usage.shared_by(len(scores))
         return [
             Reply({"score": score}, usage=share)

@@ -11,15 +11,17 @@ import pytest
 from prism_cli.adapters.chat.backend import ChatBackend
 from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import client as client_module
-from prism_cli.adapters.providers import retrying, throttle
-from prism_cli.adapters.providers.client import ProviderClient
+from prism_cli.adapters.providers import deadline, pacing, retrying, throttle
+from prism_cli.adapters.providers.client import LostCalls, ProviderClient
 from prism_cli.adapters.providers.keys import check_keys
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.throttle import ProviderDownError
 from prism_cli.configs.providers import ModelPricing, Provider
+from prism_cli.domain.chat import Prompt
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
 from prism_cli.ports import Reply
+from tests.fake_clock import FakeClock
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
 from tests.servers.replies import Answers
@@ -339,3 +341,52 @@ def test_a_key_with_invalid_characters_is_refused(
     ref = ModelRef("lab/judge", client, "judge", ModelPricing())
     with pytest.raises(PrerequisiteError, match="BADKEY: holds characters that no key has"):
         check_keys([ref], "nothing")
+
+
+def seconds_of_answers(
+    monkeypatch: pytest.MonkeyPatch, replies: Sequence[httpx2.Response], answers: int
+) -> float:
+    """Return the seconds that a model takes for its answers, each a call of 2 s, at 1,000 tokens a
+    second, where an answer may take 4,000."""
+    clock = FakeClock(monkeypatch, client_module, deadline, pacing, throttle)
+    left = iter(replies)
+
+    async def handle(_: httpx2.Request) -> httpx2.Response:
+        await asyncio.sleep(2)
+        return next(left)
+
+    provider = Provider.model_validate(
+        {"api": "openai", "base_url": "https://lab.invalid/v1", "tokens_per_minute": 60_000}
+    )
+    client = ProviderClient("lab", provider)
+    for _ in replies:
+        client.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
+    chat = ChatModel(ModelRef("lab/m", client, "m", ModelPricing(answer_tokens=(4000,))))
+
+    async def ask() -> None:
+        prompt = Prompt("You judge.", "Is it?")
+        await asyncio.gather(*(chat.complete(prompt, 0, LostCalls()) for _ in range(answers)))
+
+    clock.run_until_complete(ask())
+    clock.close()
+    return clock.time()
+
+
+def answered(tokens: int) -> httpx2.Response:
+    message = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 20, "completion_tokens": tokens}
+    return httpx2.Response(200, json={"choices": [message], "usage": usage})
+
+
+def test_calls_are_paced_by_the_length_of_answers_and_not_by_the_longest_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert seconds_of_answers(monkeypatch, [answered(30) for _ in range(50)], 50) < 60
+    assert seconds_of_answers(monkeypatch, [answered(4000) for _ in range(50)], 50) > 195
+
+
+def test_a_call_that_was_one_too_many_keeps_the_tokens_that_it_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replies = [httpx2.Response(429, headers={"Retry-After": "0"}), answered(30)]
+    assert seconds_of_answers(monkeypatch, replies, 1) > 5

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -32,7 +31,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClock]:
     """Return an event loop with the clock of the provider clients."""
-    loop = FakeClock(monkeypatch, client_module, deadline, throttle)
+    loop = FakeClock(monkeypatch, client_module, deadline, pacing, throttle)
     yield loop
     loop.close()
 
@@ -53,7 +52,7 @@ async def ask(asked: ProviderClient, text: str = "", lost: LostCalls | None = No
     try:
         body = {"text": text}
         send = partial(asked.post, "ask", body)
-        return await asked.ask(send, str, 9, LostCalls() if lost is None else lost)
+        return await asked.ask(send, str, lambda: 9, LostCalls() if lost is None else lost)
     except (PrismError, RefusalError) as error:
         return error
 
@@ -98,37 +97,51 @@ def test_a_byte_order_mark_before_json_is_skipped() -> None:
     assert parse_json(httpx2.Response(200, content=b'\xef\xbb\xbf{"a": 1}')) == {"a": 1}
 
 
-def test_tokens_per_minute_hold_for_calls_larger_than_their_window(
-    monkeypatch: pytest.MonkeyPatch,
+def test_tokens_per_minute_hold_for_calls_larger_than_their_window(clock: FakeClock) -> None:
+    lab = client(tokens_per_minute=60_000)  # 1,000 a second, 5,000 in the window
+
+    async def calls() -> None:
+        await asyncio.gather(*(lab.pacer.wait(lambda: 50_000) for _ in range(3)))
+
+    clock.run_until_complete(calls())
+    assert clock.time() == pytest.approx(145)
+
+
+def test_tokens_that_a_call_did_not_use_are_free_for_calls_that_wait(clock: FakeClock) -> None:
+    lab = client(tokens_per_minute=60_000)
+
+    async def calls() -> None:
+        await lab.pacer.wait(lambda: 20_000)
+        second = asyncio.create_task(lab.pacer.wait(lambda: 20_000))
+        await asyncio.sleep(1)
+        lab.pacer.settle(20_000, 500)
+        await second
+
+    clock.run_until_complete(calls())
+    assert 15 < clock.time() < 18  # the second waited for no 20,000
+
+
+def test_tokens_that_an_answer_used_beyond_those_expected_delay_the_next_call(
+    clock: FakeClock,
 ) -> None:
-    monkeypatch.setattr(pacing, "_WINDOW_SECONDS", 0.002)
-    lab = client(tokens_per_minute=3_000_000)  # 50 a ms, 100 in the window
-
-    async def calls() -> float:
-        began = time.monotonic()
-        await asyncio.gather(*(lab._pacer.wait(1000) for _ in range(3)))
-        return time.monotonic() - began
-
-    assert asyncio.run(calls()) > 0.055
+    lab = client(tokens_per_minute=60_000)
+    clock.run_until_complete(lab.pacer.wait(lambda: 1000))
+    lab.pacer.settle(1000, 20_000)
+    clock.run_until_complete(lab.pacer.wait(lambda: 1000))
+    assert clock.time() == pytest.approx(16)
 
 
-def test_the_wait_for_the_limits_per_minute_is_not_part_of_the_deadline(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [0.0]
-
-    async def acquire() -> None:
-        now[0] += 500.0
-
-    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    lab = client(replying(httpx2.Response(503), httpx2.Response(503), good()))
-    monkeypatch.setattr(lab._pacer, "_requests", SimpleNamespace(acquire=acquire))
-    assert asyncio.run(ask(lab)) == "{'answer': 'yes'}"
+def test_the_wait_for_the_limits_per_minute_is_not_part_of_the_deadline(clock: FakeClock) -> None:
+    replies = [httpx2.Response(503), httpx2.Response(503), good()]
+    lab = client(replying(*replies), requests_per_minute=0.1)
+    assert clock.run_until_complete(ask(lab)) == "{'answer': 'yes'}"
+    assert clock.time() == pytest.approx(1200)
 
 
 @pytest.mark.parametrize("failures", [3, 9])
 def test_the_wait_for_a_slot_is_not_part_of_the_deadline(failures: int, clock: FakeClock) -> None:
-    replies = replying(*[good()] * 4, *[httpx2.Response(503)] * failures, good())
+    failed = (httpx2.Response(503) for _ in range(failures))
+    replies = replying(*(good() for _ in range(4)), *failed, good())
 
     async def handle(request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(50)

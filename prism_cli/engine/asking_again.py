@@ -1,8 +1,8 @@
-"""Runs over several outputs that ask again (--fresh, --retry-final): the same command after a stop
-goes on, and does not ask again for the outputs that the stopped run has finished.
+"""Runs that make several outputs anew (--overwrite, --fresh, --retry-final): the same command after
+a stop goes on, and does not make the outputs again that the stopped run has finished.
 
-While such a run is unfinished, `again-ID` beside the ledger has the sequence number from which
-replies count for all its outputs.
+While such a run is unfinished, `again-ID` beside the ledger has its mark: the sequence number from
+which replies count for all its outputs; with --overwrite alone, a number at random.
 """
 
 import os
@@ -23,7 +23,7 @@ def run_id(command: str, options: RunOptions, jobs: Sequence[Job]) -> str:
     Args:
         command: identity of the stage and its settings.
     """
-    if len(jobs) == 1 or not (options.fresh or options.retry_final):
+    if len(jobs) == 1 or not options.overwrite:
         return ""
     outputs = sorted(os.path.realpath(job.record_path) for job in jobs)
     words = [command, str(options.fresh), str(options.retry_final), *outputs]
@@ -42,14 +42,14 @@ def mark_paths(options: RunOptions, jobs: Sequence[Job]) -> list[Path]:
 
 
 def read_mark(path: Path | None) -> int | None:
-    """Return the sequence number that an unfinished run has kept."""
+    """Return the mark that an unfinished run has kept."""
     with suppress(OSError, ValueError):
         return int(path.read_bytes()) if path else None
     return None
 
 
 def keep_mark(path: Path | None, take: Callable[[], int]) -> int:
-    """Return the sequence number of the run: the kept one, or a new one, which is kept."""
+    """Return the mark of the run: the kept one, or a new one, which is kept."""
     kept = read_mark(path)
     if kept is not None:
         return kept

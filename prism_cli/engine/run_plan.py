@@ -122,8 +122,7 @@ class RunPlan:
                 except LockedError:
                     return None
             manifest = self._finished(record or self.record(job, listed=listed))
-            since = "fresh_since" if options.fresh else "refused_since"
-            if manifest and options.overwrite and manifest[since] != mark:
+            if manifest and options.overwrite and manifest["overwritten_by"] != mark:
                 return None
             if staged and manifest and not staged.published:  # a killed run made it
                 try:

@@ -37,8 +37,8 @@ _ONE_OUTPUT = (
 )
 
 _GOES_ON = (
-    "prism: an earlier run of this command was stopped: what it asked again and finished is kept; "
-    "remove {} to ask for it once more"
+    "prism: an earlier run of this command was stopped: what it made again and finished is kept; "
+    "remove {} to make it once more"
 )
 
 

@@ -111,6 +111,7 @@ class ShardWorker:
         record.begin(
             partial(self.shared_runner.fresh_start, record) if options.fresh else None,
             partial(self.shared_runner.mark, record) if options.retry_final else None,
+            partial(self.shared_runner.run_mark, record) if options.again else None,
             alone=not may_be_claimed,
         )
         if killed:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from secrets import randbits
 
 from prism_cli.engine.asking_again import keep_mark, mark_path
 from prism_cli.engine.batch.runner import BatchRunner
@@ -60,9 +61,16 @@ class SharedRunner:
         return self.mark(record)
 
     def mark(self, record: RunRecord) -> int:
-        """Return the sequence number from which replies count in a run that asks again."""
+        """Return the mark of a run that asks again: the number from which replies count."""
         take = self.for_output(record).mark
         return keep_mark(mark_path(self._options, record.home), take)
+
+    def run_mark(self, record: RunRecord) -> int:
+        """Return the mark of a run that makes several outputs anew."""
+        if self._options.fresh or self._options.retry_final:
+            return self.mark(record)
+        state_directory(record.home)
+        return keep_mark(mark_path(self._options, record.home), partial(randbits, 53))
 
     def forget_local(self, record: RunRecord) -> None:
         """Delete the replies of models of this process for an output that is finished."""

@@ -58,6 +58,7 @@ class Manifest:
             earlier replies are not used. (Earlier versions: milliseconds since the epoch, which is
             the sequence number of their replies.)
         refused_since: with --retry-final, likewise; earlier final refusals are not used.
+        overwritten_by: mark of the run over several outputs that made this one anew.
         finished: every row is done, and the output is the one recorded here.
         lost: attempts that were killed, since one ended in another way.
         attempt: name of the last attempt that wrote this; "" in earlier versions.
@@ -78,6 +79,7 @@ class Manifest:
     attempts: int = 1
     fresh_since: int | None = None
     refused_since: int | None = None
+    overwritten_by: int | None = None
     finished: bool = False
     lost: int = 0
     attempt: str = field(default_factory=new_attempt)
@@ -183,7 +185,8 @@ def _with_earlier_cuts(content: dict[str, Any]) -> dict[str, Any]:
 
 
 _ADDED: Mapping[str, Any] = {
-    "refused_since": None, "lost": 0, "attempt": "", "outputs": {}, "replaces": {}, "absent": [],
+    "refused_since": None, "overwritten_by": None, "lost": 0, "attempt": "", "outputs": {},
+    "replaces": {}, "absent": [],
 }  # fmt: skip
 """Fields that manifests of earlier versions lack, with their defaults."""
 _KINDS: Mapping[str, type | tuple[type, ...]] = {

@@ -158,6 +158,7 @@ class RunRecord:
         self,
         fresh: Callable[[], int] | None = None,
         retry: Callable[[], int] | None = None,
+        overwriting: Callable[[], int] | None = None,
         *,
         alone: bool = True,
     ) -> None:
@@ -167,6 +168,7 @@ class RunRecord:
             fresh: returns a new sequence number of the ledger; with it, replies from before the
                 first attempt are not used.
             retry: likewise, for final refusals only.
+            overwriting: returns the mark of a run that makes several outputs anew.
             alone: whether a lock excludes other processes. Without, an output that no record tells
                 of may be that of another process whose manifest this one replaces; it is refused
                 when its bytes turn out to be others.
@@ -187,6 +189,7 @@ class RunRecord:
                     self.guard.before[out] = ()
         now.fresh_since = _mark(now.fresh_since, fresh)
         now.refused_since = _mark(now.refused_since, retry)
+        now.overwritten_by = overwriting() if overwriting else None
         self.write()
 
     def _resume(self, previous: Mapping[str, Any], killed: float | None) -> None:

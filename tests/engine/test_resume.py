@@ -501,6 +501,29 @@ def test_what_another_command_asked_again_before_a_stop_does_not_count_later(
         assert len(backend.asked) == asked
 
 
+def test_a_stopped_run_that_overwrites_several_outputs_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        write_jsonl(tmp_path / f"{name}.jsonl", make_pairs(20, document=name))
+    given = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+
+    def computed(**more: Any) -> int:
+        backend = ScriptedBatch()
+        score(backend, given, tmp_path / "out", **more)
+        return sum(map(len, backend.asked))
+
+    whole = computed()
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Here, "work", lambda _, jobs, worker, __: iter([worker.work(jobs[0])]))
+            begun = computed(overwrite=True)
+        assert begun
+        assert begun + computed(overwrite=True) == whole
+    assert computed(overwrite=True) == whole
+    assert not list((tmp_path / "out").rglob("again-*"))
+
+
 def test_a_stop_between_two_outputs_of_a_run_that_asks_again_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,9 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     show_table(console, rows)
     tokens = sum(_queries(row) * config.top_k * row["tokens"] for row in plan)
     pairs = sum(map(_queries, plan)) * config.top_k
-    operations = estimate.operations_per_second() if config.models else 1.0
+    operations = 1.0
+    if config.models:
+        operations = estimate.operations_per_second(config.device, config.dtype)
     for name in config.models:
         parameters = estimate.parameter_count(name)
         if parameters is None:

@@ -44,26 +44,23 @@ def parameter_count(spec: str) -> float | None:
     return None
 
 
-def operations_per_second() -> float:
-    """Measure this machine on a matrix product."""
+def operations_per_second(device: str, dtype: str) -> float:
+    """Measure this machine on a matrix product, as scoring with these settings computes it."""
     import torch
 
-    gpu = torch.cuda.is_available()
-    size = 4096 if gpu else 768
-    kind: Any = {"device": "cuda", "dtype": torch.bfloat16} if gpu else {"dtype": torch.float32}
-    matrix = torch.ones(size, size, **kind)
-    _multiply(matrix)
-    started = time.perf_counter()
-    _multiply(matrix)
-    return 5 * 2.0 * size**3 / max(time.perf_counter() - started, _SECONDS_FLOOR)
+    from prism_cli.modeling.loading import resolve_device, resolve_dtype
+
+    place = resolve_device(device)
+    size = 4096 if place.type == "cuda" else 768
+    matrix = torch.ones(size, size, device=place, dtype=resolve_dtype(dtype, place))
+    seconds = []
+    for _ in range(5):  # the best, as the first is slow and others may wait for a processor
+        started = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # waits for a GPU
+        seconds.append(time.perf_counter() - started)
+    return 2.0 * size**3 / max(min(seconds), _SECONDS_FLOOR)
 
 
 def hours(pairs: int, tokens: int, parameters: float, operations: float) -> float:
     """Return the hours at 2 operations per parameter and token, at half of the measured rate."""
     return pairs * tokens * 2 * parameters / (operations * _EFFICIENCY) / 3600
-
-
-def _multiply(matrix: "Any") -> None:
-    for _ in range(5):
-        product = matrix @ matrix
-    float(product[0, 0])  # waits for a GPU

@@ -89,7 +89,7 @@ def _tensors(parts: list[Adapted]) -> list[Tensor | None]:
 def _parts(tensors: Sequence[Any], scales: list[float]) -> list[Adapted]:
     """Return the parts, their adapters in the dtype of the matrices."""
     dtype = tensors[0].dtype
-    same = [None if tensor is None else tensor.to(dtype) for tensor in tensors]
+    same: list[Any] = [None if tensor is None else tensor.to(dtype) for tensor in tensors]
     return [Adapted(*part) for part in zip(same[::3], same[1::3], same[2::3], scales, strict=True)]
 
 

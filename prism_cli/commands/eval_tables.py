@@ -44,7 +44,10 @@ def print_plan(plan: list[dict[str, Any]], config: "EvalConfig") -> None:
     pairs = sum(map(_queries, plan)) * config.top_k
     operations = 1.0
     if config.models:
-        operations = estimate.operations_per_second(config.device, config.dtype)
+        from prism_cli.modeling.loading import resolve_device, resolve_dtype
+
+        device = resolve_device(config.device)
+        operations = estimate.operations_per_second(device, resolve_dtype(config.dtype, device))
     for name in config.models:
         parameters = estimate.parameter_count(name)
         if parameters is None:

@@ -4,9 +4,12 @@ import re
 import time
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
+
+if TYPE_CHECKING:
+    import torch
 
 _NAMED_SIZE = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z])", re.IGNORECASE)
 _EFFICIENCY = 0.5
@@ -44,15 +47,12 @@ def parameter_count(spec: str) -> float | None:
     return None
 
 
-def operations_per_second(device: str, dtype: str) -> float:
-    """Measure this machine on a matrix product, as scoring with these settings computes it."""
+def operations_per_second(device: "torch.device", dtype: "torch.dtype") -> float:
+    """Measure a matrix product there, in the dtype that scores."""
     import torch
 
-    from prism_cli.modeling.loading import resolve_device, resolve_dtype
-
-    place = resolve_device(device)
-    size = 4096 if place.type == "cuda" else 768
-    matrix = torch.ones(size, size, device=place, dtype=resolve_dtype(dtype, place))
+    size = 4096 if device.type == "cuda" else 768
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
     seconds = []
     for _ in range(5):  # the best, as the first is slow and others may wait for a processor
         started = time.perf_counter()

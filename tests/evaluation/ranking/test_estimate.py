@@ -22,8 +22,10 @@ def test_size_in_a_name(tmp_path: Path) -> None:
     assert parameter_count(str(tmp_path)) is None
 
 
-@pytest.mark.parametrize("name", ["float32", "bfloat16"])
-def test_the_rate_is_of_the_dtype_that_scores(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rate_is_of_the_dtype_that_scores(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made: list[torch.dtype] = []
     ones = torch.ones
 
@@ -32,5 +34,5 @@ def test_the_rate_is_of_the_dtype_that_scores(name: str, monkeypatch: pytest.Mon
         return ones(8, 8, **kind)
 
     monkeypatch.setattr(torch, "ones", spied)
-    assert operations_per_second("cpu", name) > 0
-    assert made == [getattr(torch, name)]
+    assert operations_per_second(torch.device("cpu"), dtype) > 0
+    assert made == [dtype]

@@ -138,7 +138,7 @@ def _earlier_audit_rows(
     """Return the audit rows of --audit-from.
 
     Raises:
-        MissingDataError: no such file, a bad row, or a judge has no vote on its audit rows.
+        MissingDataError: no such file, a bad row, or no audit row of all judges.
     """
     from prism_cli.errors import MissingDataError
     from prism_cli.rows.row import Rejected
@@ -153,20 +153,24 @@ def _earlier_audit_rows(
 
     if not config.audit_from:
         return []
-    read = read_rows(
-        list(config.audit_from),
-        fields=common.field_names,
-        check=check_audit_row,
-        on_reject=refuse,
-    )
-    rows = audit_rows((row for _, row in read), judges)
-    for place, judge in enumerate(judges):
-        if not any(row.pattern[place] for row in rows):
-            raise MissingDataError(
-                f"--audit-from {', '.join(config.audit_from)}: none of {len(rows):,} audit rows of "
-                f"these judges together has a vote of {judge}; name an output of `prism relabel` "
-                "by the same judges"
+    rows, missing = audit_rows(
+        (
+            (row, panel)
+            for name in config.audit_from
+            for panel in [_panel_of_manifest(name)]
+            for _, row in read_rows(
+                [name], fields=common.field_names, check=check_audit_row, on_reject=refuse
             )
+        ),
+        judges,
+    )
+    if not rows:
+        lacks = "; ".join(f"{spec} was not asked on {n:,}" for spec, n in missing.most_common())
+        raise MissingDataError(
+            f"--audit-from {', '.join(config.audit_from)}: expected audit rows on which all judges "
+            f"of this panel were asked, found none ({lacks or 'no audit row at all'}); nothing was "
+            "asked. Name an output of `prism relabel` by the same judges"
+        )
     return rows
 
 
@@ -201,14 +205,11 @@ def _panel_before(inputs: list[str]) -> tuple[str, ...]:
         MissingDataError: there are no votes.
     """
     from prism_cli.errors import MissingDataError
-    from prism_cli.shards.manifest import manifest_path, read_manifest
     from prism_cli.shards.reader import read_rows
 
     for name in inputs:
-        manifest = read_manifest(manifest_path(Path(name))) if name != "-" else None
-        if manifest and manifest["stage"] == "relabel":
-            config = manifest["config"]
-            return (*config["judges"], *config.get("add_judges", ()))
+        if panel := _panel_of_manifest(name):
+            return panel
     for _, row in read_rows(inputs) if "-" not in inputs else ():
         if isinstance(row.get("votes"), dict) and row["votes"]:
             return tuple(row["votes"])
@@ -216,3 +217,13 @@ def _panel_before(inputs: list[str]) -> tuple[str, ...]:
         f"{', '.join(inputs)}: rows have no votes, so there is no panel to add a judge to; "
         "name the panel with --judge"
     )
+
+
+def _panel_of_manifest(name: str) -> tuple[str, ...]:
+    """Return the judges that made a file or folder, by its manifest; () where it has none."""
+    from prism_cli.shards.manifest import manifest_path, read_manifest
+
+    manifest = read_manifest(manifest_path(Path(name))) if name != "-" else None
+    if not manifest or manifest["stage"] != "relabel":
+        return ()
+    return (*manifest["config"]["judges"], *manifest["config"].get("add_judges", ()))

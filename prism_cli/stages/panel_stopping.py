@@ -6,7 +6,8 @@ the replies, and not on the order in which replies come, nor on other shards. Ro
 hash that chooses audit rows, and count as such; a small shard has a larger share of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from math import sqrt
 from typing import NamedTuple
@@ -63,18 +64,28 @@ def check_audit_row(row: Row) -> None:
     scores_field(row, "teacher_scores")
 
 
-def audit_rows(rows: Iterable[Row], judges: Sequence[str]) -> list[AuditRow]:
-    """Return what audit rows of an earlier output tell of these judges; at most MOST_LEARNED.
+def audit_rows(
+    rows: Iterable[tuple[Row, Collection[str]]], judges: Sequence[str]
+) -> tuple[list[AuditRow], Counter[str]]:
+    """Return what audit rows of an earlier output tell of these judges, at most MOST_LEARNED; and
+    on how many others each judge was not asked.
 
-    Rows of a panel without one of them are left out: a judge that was not asked has not abstained.
+    Args:
+        rows: each with the judges that are known to be asked beside those in its `votes`: outputs
+            of earlier versions have no null for an abstention.
     """
     found: list[AuditRow] = []
-    for row in rows:
+    missing: Counter[str] = Counter()
+    for row, panel in rows:
+        if row.get("audit") is not True:
+            continue
         votes = row.get("votes") or {}
-        if row.get("audit") is True and votes.keys() >= set(judges) and len(found) < MOST_LEARNED:
+        lacks = [judge for judge in judges if judge not in votes and judge not in panel]
+        missing.update(lacks)
+        if not lacks and len(found) < MOST_LEARNED:
             pattern = tuple(votes.get(judge) for judge in judges)
             found.append(AuditRow(pattern, counted_score(row, judges), len(found) % FOLDS))
-    return found
+    return found, missing
 
 
 class Stop(NamedTuple):

@@ -157,7 +157,9 @@ class RelabelStage(RowStage):
             decided, stopped = stop.verdict, stop.fields
             self._stopping_counts.update(stop.counts)
         self._verdicts[decided or "undecided"] += 1
-        row["votes"] = self._in_order(poll.votes)
+        row["votes"] = self._in_order(
+            dict.fromkeys(self._order) | poll.votes if audit else poll.votes
+        )
         if probabilities:
             row["vote_probabilities"] = self._in_order(probabilities)
         row["verdict"] = decided

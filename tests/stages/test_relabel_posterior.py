@@ -268,9 +268,16 @@ def test_abstentions_are_no_votes_and_blank_documents_are_not_learned_from() -> 
     run(judges, rows)
     made = read_jsonl(OUT)
     assert {(row["verdict"], row.get("stop")) for row in made[:20]} == {("no", None)}
-    assert not any("p/j0" in row["votes"] for row in made)
+    assert not any(row["votes"].get("p/j0") for row in made)
+    # On audit rows every judge was asked, so that a missing vote is said to be an abstention.
+    for row in (row for row in made if row.get("audit")):
+        assert next(iter(row["votes"].items())) == ("p/j0", None)
+        assert len(row["votes"]) == 5 == row["votes_cast"] + 1
+        assert row["agreement"] == list(row["votes"].values()).count(row["verdict"]) / 4
+    assert {len(row["votes"]) - row["votes_cast"] for row in made if not row.get("audit")} == {0}
+    earlier, missing = audit_rows([(row, ()) for row in made], SPECS)
+    assert (len(earlier), missing) == (audited := sum("audit" in row for row in made), Counter())
     # A judge that says nothing brings nothing: beside audit rows it is asked last.
-    audited = sum(row.get("stop") == "audit" for row in made)
     assert audited <= len(judges[0].asked) < audited + 15
 
 
@@ -306,7 +313,7 @@ def test_fields_of_an_earlier_run_are_replaced() -> None:
 
 def test_audit_rows_of_an_earlier_output_spare_a_small_shard_its_own(undisturbed: Any) -> None:
     Path("made.jsonl").write_bytes(undisturbed[0])
-    earlier = audit_rows(read_jsonl(Path("made.jsonl")), SPECS)
+    earlier, _ = audit_rows([(row, ()) for row in read_jsonl(Path("made.jsonl"))], SPECS)
     assert len(earlier) == LEARNED
     rows = [make_pair(n, document=f"another {n}") for n in range(100)]
     judges = panel()

@@ -134,7 +134,7 @@ def relabel_stage(config: RelabelConfig, common: Paid) -> "RelabelStage":
 
 def _earlier_audit_rows(
     config: RelabelConfig, judges: "Sequence[str]", common: Paid
-) -> "list[AuditRow]":
+) -> "dict[int, AuditRow]":
     """Return the audit rows of --audit-from.
 
     Raises:
@@ -152,7 +152,7 @@ def _earlier_audit_rows(
         )
 
     if not config.audit_from:
-        return []
+        return {}
     rows, missing = audit_rows(
         (
             (row, panel)
@@ -163,6 +163,7 @@ def _earlier_audit_rows(
             )
         ),
         judges,
+        config.seed,
     )
     if not rows:
         lacks = "; ".join(f"{spec} was not asked on {n:,}" for spec, n in missing.most_common())

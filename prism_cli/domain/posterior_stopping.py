@@ -66,6 +66,7 @@ class StoppingRule:
         self.rates = JudgeRates.fit(patterns, judges)
         self.risk = risk
         self._patterns = patterns
+        self.audited = sum(patterns.values())
         self._judges = judges
         self._prices = prices or [1.0] * judges
         self._plans: dict[int | None, _Plan] = {}
@@ -128,7 +129,7 @@ class StoppingRule:
         ranked = np.sort(masses, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             chance = np.nan_to_num((ranked[0] + ranked[1]) / total)
-        margin = _MARGIN + _MARGIN_ROWS / max(1, sum(self._patterns.values()))
+        margin = _MARGIN + _MARGIN_ROWS / max(1, self.audited)
         bound = chance + margin * np.sqrt(chance * (1 - chance) / (total + 1))
         state = np.indices(total.shape)
         voted = ((state == YES) | (state == NO)).any(0)

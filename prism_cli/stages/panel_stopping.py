@@ -65,16 +65,16 @@ def check_audit_row(row: Row) -> None:
 
 
 def audit_rows(
-    rows: Iterable[tuple[Row, Collection[str]]], judges: Sequence[str]
-) -> tuple[list[AuditRow], Counter[str]]:
-    """Return what audit rows of an earlier output tell of these judges, at most MOST_LEARNED; and
-    on how many others each judge was not asked.
+    rows: Iterable[tuple[Row, Collection[str]]], judges: Sequence[str], seed: int = 0
+) -> tuple[dict[int, AuditRow], Counter[str]]:
+    """Return what audit rows of an earlier output tell of these judges, by `_place`: the
+    MOST_LEARNED of the smallest places. And on how many others each judge was not asked.
 
     Args:
         rows: each with the judges that are known to be asked beside those in its `votes`: outputs
             of earlier versions have no null for an abstention.
     """
-    found: list[AuditRow] = []
+    found: dict[int, AuditRow] = {}
     missing: Counter[str] = Counter()
     for row, panel in rows:
         if row.get("audit") is not True:
@@ -82,10 +82,18 @@ def audit_rows(
         votes = row.get("votes") or {}
         lacks = [judge for judge in judges if judge not in votes and judge not in panel]
         missing.update(lacks)
-        if not lacks and len(found) < MOST_LEARNED:
-            pattern = tuple(votes.get(judge) for judge in judges)
-            found.append(AuditRow(pattern, counted_score(row, judges), len(found) % FOLDS))
-    return found, missing
+        if not lacks:
+            place, pattern = _place(row, seed), tuple(votes.get(judge) for judge in judges)
+            new = AuditRow(pattern, counted_score(row, judges), place % FOLDS)
+            found[place] = min(new, found.get(place, new), key=repr)
+        if len(found) >= 2 * MOST_LEARNED:
+            found = dict(nsmallest(MOST_LEARNED, found.items()))
+    return dict(nsmallest(MOST_LEARNED, found.items())), missing
+
+
+def _place(row: Row, seed: int) -> int:
+    """Return the place of a row in the random order in which rows are audited."""
+    return seeded_hash(seed, "audit", query_id(row), doc_id(row))
 
 
 class Stop(NamedTuple):
@@ -111,7 +119,7 @@ class PanelStopping:
         risk: largest accepted chance that the full panel's verdict is another one.
         audit: share of rows that are audited however many there are.
         teacher: whether the teacher's score is a vote that costs nothing.
-        earlier: audit rows of an earlier output, by the same judges.
+        earlier: audit rows of an earlier output, by the same judges and seed; see `audit_rows`.
         judges: specs. A row does not count the score of a teacher that is one of them: it would
             vote twice.
     """
@@ -125,9 +133,9 @@ class PanelStopping:
         audit: float,
         seed: int = 0,
         teacher: bool = False,
-        earlier: Sequence[AuditRow] = (),
+        earlier: Mapping[int, AuditRow] | None = None,
     ) -> None:
-        self._earlier = earlier
+        self._earlier = earlier or {}
         self.prices, self._risk, self._audit, self._seed = prices, risk, audit, seed
         self.judges, self.teacher = judges, teacher
         self._learn_below = self._audit_below = 0
@@ -146,9 +154,10 @@ class PanelStopping:
                 yield self._hash(row)
 
         smallest = nsmallest(MOST_LEARNED, hashes())
+        new = [place for place in smallest if place not in self._earlier]
         missing = max(0, learned_rows(count) - len(self._earlier))
-        wanted = min(MOST_LEARNED, max(missing, round(self._audit * count)))
-        self._learn_below = smallest[wanted - 1] + 1 if 0 < wanted <= len(smallest) else 0
+        chosen = smallest[: round(self._audit * count)], new[:missing]
+        self._learn_below = max((places[-1] + 1 for places in chosen if places), default=0)
         self._audit_below = max(self._learn_below, int(self._audit * 2**64))
         self._rows, self._checked = [], None
 
@@ -168,7 +177,9 @@ class PanelStopping:
     def finish(self) -> str:
         """Learn the rule; return why there is none, one of NO_RULE, or "". The order of the rows,
         which came as their replies did, is not used."""
-        rows = [*self._earlier, *(row for _, row in sorted(self._rows, key=repr))]
+        again = {place for place, _ in self._rows}
+        earlier = [item for item in self._earlier.items() if item[0] not in again]
+        rows = [row for _, row in sorted([*earlier, *self._rows], key=repr)]
         self._checked = CheckedRule(rows, len(self.prices), self._risk, self.prices)
         if self._checked.risk:
             return ""
@@ -179,7 +190,9 @@ class PanelStopping:
         a shard is begun: earlier audit rows, else that judges vote with the majority in
         PANEL_AGREEMENT."""
         if self._reach is None:
-            known = CheckedRule(self._earlier, len(self.prices), self._risk, self.prices)
+            known = CheckedRule(
+                list(self._earlier.values()), len(self.prices), self._risk, self.prices
+            )
             self._reach = known.rule.stopping.reach()
         return self._reach
 
@@ -215,7 +228,7 @@ class PanelStopping:
 
     def _rule_of(self, row: Row) -> LearnedRule:
         assert self._checked is not None, "finish has not been called"
-        if self.learns(row):
+        if self.learns(row) or self._hash(row) in self._earlier:
             return self._checked.without(self._hash(row) % FOLDS)
         return self._checked.rule
 
@@ -223,7 +236,7 @@ class PanelStopping:
         return counted_score(row, self.judges) if self.teacher else None
 
     def _hash(self, row: Row) -> int:
-        return seeded_hash(self._seed, "audit", query_id(row), doc_id(row))
+        return _place(row, self._seed)
 
 
 def stopping_figures(

@@ -329,6 +329,36 @@ def test_audit_rows_of_an_earlier_output_spare_a_small_shard_its_own(undisturbed
     assert sum(model.calls for model in planned.models) == pytest.approx(asked, rel=0.12)
 
 
+def test_any_order_of_a_long_pilot_gives_the_same_random_rows() -> None:
+    pilot: list[tuple[Any, tuple[str, ...]]] = [
+        (make_pair(n, audit=True, votes=dict.fromkeys(SPECS, "yes" if n < 2000 else "no")), ())
+        for n in range(4100)
+    ]
+    earlier, _ = audit_rows(pilot, SPECS)
+    assert len(earlier) == 2000
+    assert audit_rows([*pilot[::-1], *pilot[:5]], SPECS)[0] == earlier
+    assert sum(row.pattern[0] == "yes" for row in earlier.values()) == pytest.approx(976, abs=60)
+
+
+def test_a_row_of_the_pilot_counts_once_and_is_judged_by_a_rule_that_has_not_seen_it() -> None:
+    rows = pairs()
+    pilot = [(row | {"audit": True, "votes": {spec: vote(spec, row["document"]) for spec in SPECS}},
+              ()) for row in rows[:150]]  # fmt: skip
+    earlier, _ = audit_rows(pilot, SPECS)
+    stopping = PanelStopping(SPECS, [1.0] * 5, risk=0.01, audit=0.3, earlier=earlier)
+    stopping.choose(rows)
+    own = [row for row in rows if stopping.learns(row)]
+    for row in own:
+        stopping.learn(row, tuple(vote(spec, row["document"]) for spec in SPECS))
+    stopping.finish()
+    learned = {row["document"] for row in own} | {row["document"] for row in rows[:150]}
+    checked = stopping._checked
+    assert checked is not None
+    assert checked.rule.stopping.audited == len(learned) < len(own) + 150
+    for row in rows:
+        assert (stopping._rule_of(row) is checked.rule) == (row["document"] not in learned)
+
+
 def test_a_forecast_counts_the_votes_on_audit_rows() -> None:
     stopping = PanelStopping(SPECS, [1.0] * 5, risk=0.01, audit=0.02)
     stage = RelabelStage(panel(), audit=0.02, stopping=stopping)

@@ -82,9 +82,17 @@ class JudgeRates:
         return self.rates[:, judges, codes].prod(2)
 
     def right(self) -> list[tuple[float, float]]:
-        """Return sensitivity P(yes | yes) and specificity P(no | no) of each judge."""
-        pairs = zip(self.rates[YES, :, YES].tolist(), self.rates[NO, :, NO].tolist(), strict=True)
-        return list(pairs)
+        """Return sensitivity P(yes | yes) and specificity P(no | no) of each judge, of the votes
+        that it gives."""
+        yes, no = (self.rates[truth, :, truth] / (1 - self.rates[truth, :, SILENT])
+                   for truth in (YES, NO))  # fmt: skip
+        return list(zip(yes.tolist(), no.tolist(), strict=True))
+
+    def silent(self) -> list[float]:
+        """Return the share of rows on which each judge abstains."""
+        yes, no = self.rates[YES, :, SILENT], self.rates[NO, :, SILENT]
+        shares: list[float] = (self.base * yes + (1 - self.base) * no).tolist()
+        return shares
 
     def _yes(self, codes: Any) -> Any:
         yes, no = self.likelihoods(codes)

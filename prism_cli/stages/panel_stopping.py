@@ -283,10 +283,16 @@ def stopping_figures(
             f"{LEVEL:.0%} from": round(low, DECIMALS),
             "to": round(high, DECIMALS),
         }
-        rates = JudgeRates.fit(audited, len(judges)).right()
+        rates = JudgeRates.fit(audited, len(judges))
+        found = zip(judges, rates.right(), rates.silent(), strict=True)
         figures["judges, as their votes on audit rows tell"] = [
-            {"judge": judge, "sensitivity": round(yes, 3), "specificity": round(no, 3)}
-            for judge, (yes, no) in zip(judges, rates, strict=True)
+            {
+                "judge": judge,
+                "sensitivity": round(yes, 3),
+                "specificity": round(no, 3),
+                "abstains": round(silent, 3),
+            }
+            for judge, (yes, no), silent in found
         ]
     return figures
 

@@ -41,12 +41,22 @@ def test_a_judge_that_often_abstains_has_that_rate() -> None:
     assert rates.rates[0, 0, SILENT] < 0.01
 
 
+def test_an_abstention_is_no_error() -> None:
+    """The third judge votes on four rows in ten, and is right in .95 of its votes."""
+    three = counts_of(independent(0.92, 0.92, 0.95), 400_000)
+    silent = counts_of(independent(0.92, 0.92), 600_000)
+    rates = JudgeRates.fit(three | {(*pair, None): rows for pair, rows in silent.items()}, 3)
+    assert rates.right()[2] == pytest.approx((0.95, 0.95), abs=0.01)
+    assert rates.silent() == pytest.approx([0, 0, 0.6], abs=1e-3)
+
+
 def test_without_rows_the_prior_holds() -> None:
     weights = pattern_weights({}, JudgeRates.fit({}, 5))
     share = weights / weights.sum()
     assert weights.shape == (3,) * 5
     assert share[YES, YES, NO, NO, NO] == pytest.approx(share[NO, NO, YES, YES, YES])
-    assert JudgeRates.fit({}, 2).right() == [pytest.approx((0.8217, 0.8217), abs=1e-4)] * 2
+    assert JudgeRates.fit({}, 2).right() == [pytest.approx((0.83, 0.83))] * 2
+    assert JudgeRates.fit({}, 2).silent() == [pytest.approx(0.01)] * 2
 
 
 def test_patterns_of_judges_that_err_together_are_seen() -> None:

@@ -156,6 +156,7 @@ def test_audit_rows_say_what_the_rule_would_have_said(undisturbed: Any) -> None:
     rates = figures["judges, as their votes on audit rows tell"]
     assert [rate["judge"] for rate in rates] == SPECS
     assert all(0.8 < rate["sensitivity"] <= 1 for rate in rates)
+    assert all(rate["abstains"] < 0.01 for rate in rates)
 
 
 def test_bytes_do_not_depend_on_the_order_of_replies(undisturbed: Any) -> None:

@@ -8,5 +8,7 @@ MOST_NEW_TOKENS = 4096
 """Most tokens of one text that a request to a server may ask for."""
 GAMMA_POINT, GAMMA_SFT = 10.0, 1.0
 """Weights of the two parts of the training loss."""
+ATTEMPTS = 3
+"""Requests of a judge, a rater or a generator whose replies cannot be used."""
 LARGEST_LEARNED_PANEL = 7
 """Judges of a panel whose stopping rule is learned: its tables have 4 ** judges entries."""

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from prism_cli.domain.agreement import Pattern
+from prism_cli.domain.defaults import ATTEMPTS
 from prism_cli.domain.panel_model import (
     CODES,
     NO,
@@ -52,8 +53,9 @@ class StoppingRule:
     Args:
         patterns: counts of the votes of the whole panel on audit rows.
         judges: size of the panel, from 2 to `defaults.LARGEST_LEARNED_PANEL`.
-        risk: largest accepted chance of another verdict; 0 asks until the verdict is settled.
-        prices: cost of asking each judge, in any unit; by default equal.
+        risk: largest accepted chance of another verdict; 0 asks in the order of the panel until
+            the verdict is settled.
+        prices: cost of a request to each judge, in any unit; by default equal.
     """
 
     def __init__(
@@ -68,7 +70,10 @@ class StoppingRule:
         self._patterns = patterns
         self.audited = sum(patterns.values())
         self._judges = judges
-        self._prices = prices or [1.0] * judges
+        self._prices = [
+            price * (1 + (ATTEMPTS - 1) * silent)  # a reply that is no vote is requested again
+            for price, silent in zip(prices or [1.0] * judges, self.rates.silent(), strict=True)
+        ]
         self._plans: dict[int | None, _Plan] = {}
 
     def next_judge(self, votes: Sequence[int], prior: float | None = None) -> int | None:
@@ -134,7 +139,11 @@ class StoppingRule:
         state = np.indices(total.shape)
         voted = ((state == YES) | (state == NO)).any(0)
         stop = (chance == 0) | (voted & (bound <= self.risk))
-        return _Plan(_cheapest_order(stop, total, self._prices), masses.argmax(0))
+        if self.risk:
+            ask = _cheapest_order(stop, total, self._prices)
+        else:
+            ask = np.where(stop, -1, (state == UNASKED).argmax(0))
+        return _Plan(ask, masses.argmax(0))
 
     def _shift(self, codes: Any, level: int) -> Any:
         """Return by how much a prior makes each pattern more frequent than the share of yes does:

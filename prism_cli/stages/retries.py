@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+from prism_cli.domain.defaults import ATTEMPTS
 from prism_cli.ports import BatchBackend, CallBackend, Reply, Request, Value, request
 
-ATTEMPTS = 3
 Result = TypeVar("Result")
 
 

@@ -82,6 +82,22 @@ def test_the_cheapest_judges_are_asked_first() -> None:
     assert 4 not in too_dear.replay(("yes",) * 5)[1]
 
 
+def test_without_a_risk_judges_are_asked_in_the_order_of_the_panel() -> None:
+    rule = StoppingRule({}, 5, 0.0, [3, 2, 5, 1, 0.1])
+    assert rule.replay(("yes", "yes", "yes", "no", "no"))[1] == [0, 1, 2]
+    assert rule.replay(("yes", "no", "yes", None, "no"))[1] == [0, 1, 2, 3, 4]
+
+
+def test_a_judge_that_abstains_is_requested_again_and_costs_more() -> None:
+    """Right in .97 of its votes, silent in .3, which makes 1.6 requests a row: a bargain at a tenth
+    of the others' price, and none at .4, at which a single request would make it one."""
+    counts = known(independent(0.92, 0.92, 0.92, 0.92, 0.97), 700_000)
+    for pattern, rows in known(independent(*[0.92] * 4), 300_000).items():
+        counts[*pattern, None] = rows
+    for price, asked in ((0.1, [0, 4]), (0.4, [0, 1])):
+        assert StoppingRule(counts, 5, 0.01, [1, 1, 1, 1, price]).replay(("yes",) * 5)[1] == asked
+
+
 def test_expected_requests_are_those_of_the_panel_it_knows() -> None:
     panel = independent(0.95, 0.9, 0.85, 0.8, 0.75)
     rule = StoppingRule(known(panel), 5, 0.01)

@@ -7,6 +7,8 @@ from the other folds of the rows.
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import product
+from operator import mul
 from typing import NamedTuple
 
 from prism_cli.domain.agreement import Pattern
@@ -22,6 +24,13 @@ _STEPS = (1.0, 0.25, 0.0)
 """Shares of the risk that are tried, until the audit rows do not contradict it."""
 _DOUBT = 0.05
 """Probability of as many changed verdicts below which they contradict the risk."""
+
+_RIGHT = 0.92
+"""How often judges are right of whom nothing is known, where it is asked whether audit rows would
+pay: weaker ones save less, and do not pay in any shard."""
+_OF_FEW_ROWS = 0.6
+"""Share of the saving of a rule that knows the panel which one of 75 to 94 audit rows has: .55 to
+.86 on simulated panels of several prices."""
 
 
 class AuditRow(NamedTuple):
@@ -103,3 +112,25 @@ class CheckedRule:
             rows = [row for row in self._rows if row.fold != fold]
             self._folds[fold] = LearnedRule(rows, self._judges, self.risk, self._prices)
         return self._folds[fold]
+
+
+def expected_saving(
+    rows: Sequence[AuditRow], judges: int, risk: float, prices: Sequence[float]
+) -> tuple[float, float]:
+    """Return what a rule is expected to save on a row, and what an audit row costs more than one
+    that is asked without a rule.
+
+    Args:
+        rows: audit rows of these judges; may be empty.
+        judges, risk, prices: as for `StoppingRule`.
+    """
+    known = Counter(row.pattern for row in rows)
+    for pattern in () if known else product(("yes", "no"), repeat=judges):
+        votes = [pattern.count(vote) for vote in ("yes", "no")]
+        chances = (_RIGHT**right * (1 - _RIGHT) ** (judges - right) for right in votes)
+        known[pattern] = round(1e4 * sum(chances))
+    with_rule, without = (
+        sum(map(mul, prices, StoppingRule(known, judges, least, prices).reach()))
+        for least in (risk, 0.0)
+    )
+    return _OF_FEW_ROWS * (without - with_rule), sum(prices) - without

@@ -19,6 +19,7 @@ from prism_cli.domain.learned_rule import (
     AuditRow,
     CheckedRule,
     LearnedRule,
+    expected_saving,
 )
 from prism_cli.domain.panel_model import CODES, NO, YES, JudgeRates
 from prism_cli.domain.seeded_sample import seeded_hash
@@ -32,6 +33,7 @@ DECIMALS = 4
 NO_RULE = (
     f"fewer than {LEAST_ROWS} audit rows",
     "audit rows on which more verdicts changed than --risk",
+    "too few rows for what further audit rows would cost",
 )
 """Why a shard has no rule: its judges are asked until the verdict is settled."""
 MOST_LEARNED = 2000
@@ -39,8 +41,8 @@ MOST_LEARNED = 2000
 
 
 def learned_rows(rows: int) -> int:
-    """Return the number of rows, of so many, that a rule is learned from: 3 times the square root,
-    at least LEAST_ROWS; 0 where that would be more than a quarter, since it would not pay."""
+    """Return the number of rows, of so many, that a rule is learned from where that pays: 3 times
+    the square root, at least LEAST_ROWS; 0 where that would be more than a quarter."""
     return max(LEAST_ROWS, int(3 * sqrt(rows))) if rows >= 4 * LEAST_ROWS else 0
 
 
@@ -139,6 +141,9 @@ class PanelStopping:
         self.prices, self._risk, self._audit, self._seed = prices, risk, audit, seed
         self.judges, self.teacher = judges, teacher
         self._learn_below = self._audit_below = 0
+        self._pays = True
+        rows = list(self._earlier.values())
+        self._saving = expected_saving(rows, len(prices), risk, prices)
         self._rows: list[tuple[int, AuditRow]] = []
         self._checked: CheckedRule | None = None
         self._reach: list[float] | None = None
@@ -156,6 +161,10 @@ class PanelStopping:
         smallest = nsmallest(MOST_LEARNED, hashes())
         new = [place for place in smallest if place not in self._earlier]
         missing = max(0, learned_rows(count) - len(self._earlier))
+        more = max(0, missing - round(self._audit * count))
+        self._pays = self.teacher or more * self._saving[1] <= (count - missing) * self._saving[0]
+        if not self._pays:
+            missing = 0
         chosen = smallest[: round(self._audit * count)], new[:missing]
         self._learn_below = max((places[-1] + 1 for places in chosen if places), default=0)
         self._audit_below = max(self._learn_below, int(self._audit * 2**64))
@@ -183,7 +192,7 @@ class PanelStopping:
         self._checked = CheckedRule(rows, len(self.prices), self._risk, self.prices)
         if self._checked.risk:
             return ""
-        return NO_RULE[len(rows) >= LEAST_ROWS]
+        return NO_RULE[1] if len(rows) >= LEAST_ROWS else NO_RULE[0 if self._pays else 2]
 
     def reach(self) -> list[float]:
         """Return for each judge the probability that a row is asked of it, by what is known before

@@ -1,13 +1,15 @@
 """Runs that make several outputs anew (--overwrite, --fresh, --retry-final): the same command after
 a stop goes on, and does not make the outputs again that the stopped run has finished.
 
-While such a run is unfinished, `again-ID` beside the ledger has its mark: the sequence number from
-which replies count for all its outputs; with --overwrite alone, a number at random.
+From its start until it comes to its end, `again-ID` beside the ledger has its mark: the sequence
+number from which replies count for all outputs of the command in a folder, also for those that are
+added later; with --overwrite alone, a number at random.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,22 +19,17 @@ from prism_cli.shards.file_creation import create_file, new_attempt
 from prism_cli.shards.state import ledger_path
 
 
-def run_id(command: str, options: RunOptions, jobs: Sequence[Job]) -> str:
-    """Return a name for the runs of the same command; "" if they need none.
-
-    Args:
-        command: identity of the stage and its settings.
-    """
-    if len(jobs) == 1 or not options.overwrite:
-        return ""
-    outputs = sorted(os.path.realpath(job.record_path) for job in jobs)
-    words = [command, str(options.fresh), str(options.retry_final), *outputs]
-    return sha256(os.fsencode("\0".join(words))).hexdigest()[:16]
-
-
 def mark_path(options: RunOptions, home: Path | None) -> Path | None:
     """Return the path of the mark beside the ledger of an output; None if there is none to keep."""
-    return ledger_path(home).with_name(f"again-{options.again}") if options.again else None
+    if not options.again or home is None:
+        return None
+    run = _run_id(options.again, os.path.abspath(home.parent))
+    return ledger_path(home).with_name(f"again-{run}")
+
+
+@cache
+def _run_id(command: str, folder: str) -> str:
+    return sha256(os.fsencode(f"{command} {os.path.realpath(folder)}")).hexdigest()[:16]
 
 
 def mark_paths(options: RunOptions, jobs: Sequence[Job]) -> list[Path]:

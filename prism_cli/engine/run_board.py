@@ -63,7 +63,7 @@ class RunBoard:
         folders = {os.path.dirname(job.record_path) for job in jobs}
         whole = len(folders) == 1 and len(jobs) > 1
         self._path = jobs[0].record_path.with_name(BOARD_NAME) if whole else None
-        self._me = f"{platform.node()} {os.getpid()}"
+        self._me = _own_name()
         self._process = {
             "engine": engine,
             "host": platform.node(),
@@ -183,6 +183,19 @@ def _folder_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _own_name() -> str:
+    return f"{platform.node()} {os.getpid()}"
+
+
+def has_company(folder: Path, command: str) -> bool:
+    """Return whether another process works on outputs of a command in a folder."""
+    processes = (read_board(folder) or {}).get("processes", {})
+    return any(
+        name != _own_name() and process.get("command") == command and is_at_work(process)
+        for name, process in processes.items()
+    )
 
 
 def is_at_work(process: dict[str, Any], forget_ms: int = _FORGET_MS) -> bool:

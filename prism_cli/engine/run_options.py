@@ -28,8 +28,8 @@ class RunOptions:
         shared: other processes work on the same outputs.
         shard_attempts: killed attempts in a row after which an output is left as it is; None for
             any number.
-        again: name of the unfinished runs with `fresh` or `retry_final` that this one continues;
-            set by `plan_run`.
+        again: identity of the command, for the marks of a run with `overwrite` over several
+            outputs; set by `plan_run`.
         if_changed: "redo" makes outputs again whose input or config changed; "refuse" keeps them.
     """
 

@@ -1,6 +1,6 @@
 """Plan of a run, which the forecast and the run share: its jobs, and which of them are finished."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from prism_cli.engine.asking_again import mark_path, mark_paths, read_mark, run_id
+from prism_cli.engine.asking_again import mark_path, mark_paths, read_mark
 from prism_cli.engine.job_record import job_record
 from prism_cli.engine.jobs import Job, Line, plan_jobs, read_lines
 from prism_cli.engine.output_files import SIDE_KINDS, side_path
@@ -165,20 +165,23 @@ class RunPlan:
         summary.add_finished(job.outputs.values(), job.record_path, manifest)
         return True
 
-    def end_asking_again(self, worked: Sequence[Job]) -> None:
-        """If all outputs of a run that asks again are finished, have the same command begin anew.
+    def end_asking_again(self, worked: Sequence[Job], refused: Collection[str]) -> None:
+        """If a run that asks again has come to its end, have the same command begin anew.
 
         Args:
-            worked: jobs that this process was to work; none of them was refused.
+            worked: jobs that this process was to work.
+            refused: names of those that were left as they are.
         """
         marks, own = mark_paths(self.options, self.jobs), {job.number for job in worked}
 
-        def is_finished(job: Job) -> bool:
+        def has_ended(job: Job) -> bool:
+            if job.name in refused:
+                return True
             if job.number in own:
                 return bool((read_manifest(job.manifest_path) or {}).get("finished"))
-            return self.finished(job, listed=True) is not None
+            return self.finished(job) is not None
 
-        if marks and all(map(is_finished, self.jobs)):
+        if marks and all(map(has_ended, self.jobs)):
             for path in marks:
                 path.unlink(missing_ok=True)
 
@@ -199,4 +202,6 @@ def plan_run(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
     """
     jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
     plan = RunPlan(stage, options, jobs, [name for name in inputs if isinstance(name, str)])
-    return replace(plan, options=replace(options, again=run_id(plan.command, options, jobs)))
+    makes_anew = len(jobs) > 1 and options.overwrite
+    again = f"{plan.command} {options.fresh} {options.retry_final}" if makes_anew else ""
+    return replace(plan, options=replace(options, again=again))

@@ -15,7 +15,7 @@ from prism_cli.engine.jobs import Job
 from prism_cli.engine.orphans import outputs_without_input
 from prism_cli.engine.output_files import remove_leftovers
 from prism_cli.engine.progress_display import show_notice
-from prism_cli.engine.run_board import RunBoard
+from prism_cli.engine.run_board import RunBoard, has_company
 from prism_cli.engine.run_options import RunOptions as RunOptions
 from prism_cli.engine.run_plan import RunPlan, plan_run
 from prism_cli.engine.shard_report import ShardReport
@@ -79,8 +79,9 @@ def run_rows(
             stack.callback(shared_runner.close)
             run = _Run(plan, ShardWorker(plan, control, shared_runner), summary)
             jobs = jobs_of_process(plan.jobs, options.part)
-            for path in mark_paths(options, plan.jobs):
-                notify(_GOES_ON.format(path))
+            if not has_company(plan.jobs[0].record_path.parent, plan.command):
+                for path in mark_paths(options, plan.jobs):
+                    notify(_GOES_ON.format(path))
             if options.shared and len(plan.jobs) == 1:
                 notify(_ONE_OUTPUT)
             spread = spread or (Batched(run.survey) if options.batch else Here())
@@ -89,8 +90,8 @@ def run_rows(
             remove_leftovers(jobs)
             summary.inputs_gone = outputs_without_input(stage.name, plan.jobs, inputs)
             summary.refused = run.skipped.error(len(jobs), run.processed)
-            if not summary.refused:
-                plan.end_asking_again(jobs)
+            if not run.skipped.has_unfinished:
+                plan.end_asking_again(jobs, {output.output for output in run.skipped.items})
             if summary.refused and not (run.processed or summary.finished_before):
                 raise summary.refused
             if run.processed:

@@ -93,6 +93,11 @@ class SkippedOutputs:
         self.items.append(SkippedOutput(output, kind, tuple(queries), UsageError.exit_code))
 
     @property
+    def has_unfinished(self) -> bool:
+        """True if another run works on an output, or one lost too many workers."""
+        return any(output.kind in (_LOCKED, _LOST) for output in self.items)
+
+    @property
     def has_other_settings(self) -> bool:
         """True if the folder holds outputs of another command or of other settings."""
         return any(output.kind == _OTHER_SETTINGS for output in self.items)

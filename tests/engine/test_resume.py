@@ -14,6 +14,7 @@ import pytest
 from prism_cli.engine.jobs import Job
 from prism_cli.engine.report import summary_lines
 from prism_cli.engine.run_board import RunBoard
+from prism_cli.engine.run_plan import plan_run
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.shard_report import ShardReport
 from prism_cli.engine.shard_worker import ShardWorker
@@ -484,44 +485,78 @@ def test_a_stopped_run_that_asks_again_over_a_folder_goes_on(tmp_path: Path, opt
     assert not list(out.rglob("again-*"))
 
 
+def fresh_calls(given: list[Path], out: Path, max_cost: float | None = None) -> int:
+    """Return the number of calls of a run with --fresh."""
+    backend = ScriptedCalls(concurrency=1)
+    with suppress(LimitReachedError):
+        score(backend, given, out, max_cost=max_cost, fresh=True, overwrite=True)
+    return len(backend.asked)
+
+
+def letters(folder: Path, names: str) -> list[Path]:
+    """Return files of 9 rows each."""
+    folder.mkdir(exist_ok=True)
+    return [
+        write_jsonl(
+            folder / f"{name}.jsonl", [make_pair(i, document=f"{name}{i}") for i in range(9)]
+        )
+        for name in names
+    ]
+
+
 def test_what_another_command_asked_again_before_a_stop_does_not_count_later(
     tmp_path: Path,
 ) -> None:
-    for name in ("a", "b"):
-        write_jsonl(
-            tmp_path / f"{name}.jsonl", [make_pair(i, document=f"{name}{i}") for i in range(9)]
-        )
-    a, b, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "out"
-    more = {"fresh": True, "overwrite": True}
-    with pytest.raises(LimitReachedError):
-        score(ScriptedCalls(concurrency=1), a, out / "a.jsonl", max_cost=0.005, **more)
-    for asked in (13, 18):
-        backend = ScriptedCalls()
-        score(backend, [a, b], out, **more)
-        assert len(backend.asked) == asked
+    (a, b), out = letters(tmp_path, "ab"), tmp_path / "out"
+    assert fresh_calls([a], out / "a.jsonl", max_cost=0.005) == 5
+    assert [fresh_calls([a, b], out) for _ in range(2)] == [13, 18]
 
 
-def test_a_stopped_run_that_overwrites_several_outputs_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_each_run_that_asks_again_asks_again_although_an_output_is_refused(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    letters(folder, "ab")
+    (folder / "c.jsonl.gz").write_bytes(b"not gzip")
+    assert [fresh_calls([folder], out) for _ in range(3)] == [18, 18, 18]
+    assert fresh_calls([folder], out, max_cost=0.0105) == 11
+    assert fresh_calls([folder], out) == 7
+
+
+def test_a_run_that_asks_again_goes_on_although_its_folder_has_grown(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    letters(folder, "ab")
+    assert fresh_calls([folder], out, max_cost=0.0105) == 11
+    letters(folder, "c")
+    assert fresh_calls([folder], out) == 7 + 9
+
+
+def test_a_run_that_asks_again_goes_on_with_an_output_that_other_outputs_were_begun_with(
+    tmp_path: Path,
 ) -> None:
-    for name in ("a", "b"):
-        write_jsonl(tmp_path / f"{name}.jsonl", make_pairs(20, document=name))
-    given = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    (a, b, c), out = letters(tmp_path, "abc"), tmp_path / "out"
+    assert fresh_calls([a, b], out, max_cost=0.0105) == 11
+    assert fresh_calls([a, b, c], out, max_cost=0.0105) == 11
+    assert [fresh_calls([a, b, c], out) for _ in range(2)] == [5, 27]
 
-    def computed(**more: Any) -> int:
-        backend = ScriptedBatch()
-        score(backend, given, tmp_path / "out", **more)
-        return sum(map(len, backend.asked))
 
-    whole = computed()
-    for _ in range(2):
-        with monkeypatch.context() as patch:
-            patch.setattr(Here, "work", lambda _, jobs, worker, __: iter([worker.work(jobs[0])]))
-            begun = computed(overwrite=True)
-        assert begun
-        assert begun + computed(overwrite=True) == whole
-    assert computed(overwrite=True) == whole
-    assert not list((tmp_path / "out").rglob("again-*"))
+def test_only_a_run_that_was_stopped_is_said_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, out = letters(tmp_path, "ab"), tmp_path / "out"
+    fresh_calls(given, out, max_cost=0.0105)
+    options = RunOptions(out, fresh=True, overwrite=True, max_cost=0.001)
+
+    def goes_on() -> bool:
+        with pytest.raises(LimitReachedError):
+            run_rows(ScoreStage(ScriptedCalls(concurrency=1)), list(map(str, given)), options)
+        return "an earlier run of this command was stopped" in capsys.readouterr().err
+
+    assert goes_on()
+    stage = ScoreStage(ScriptedCalls())
+    plan = plan_run(stage, list(map(str, given)), options)
+    with monkeypatch.context() as patch:
+        patch.setattr("prism_cli.engine.run_board._own_name", lambda: "another process")
+        RunBoard(stage.name, "here", plan.jobs, plan.command).save(now=True)
+    assert not goes_on()
 
 
 def test_a_stop_between_two_outputs_of_a_run_that_asks_again_is_one(

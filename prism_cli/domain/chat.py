@@ -76,6 +76,7 @@ def read_reply(
 ) -> dict[str, Any]:
     """Return the task's value, or {"unusable": reason}.
 
+    An error of the parser makes the reply unusable, too: it is paid for, and must be stored.
     A thought at the beginning of the reply is removed: it opens with `<think>`, or the chat
     template has opened it and only its end is in the reply. `_answers` decides whether an end of a
     thought is text. A value is unusable if it has NUL, half of a surrogate pair, or the character
@@ -90,7 +91,12 @@ def read_reply(
         return {"unusable": unfinished}
 
     def read(answer: str) -> dict[str, Any]:
-        value = task.read(payload, answer)
+        try:
+            value = task.read(payload, answer)
+        except UnusableReplyError:
+            raise
+        except (ValueError, ArithmeticError, RecursionError) as error:
+            raise UnusableReplyError(f"a reply that cannot be parsed: {error!r:.120}") from error
         for part in value.values():
             if isinstance(part, str) and (fault := _fault(part, prompt.user)):
                 raise UnusableReplyError(fault)

@@ -4,7 +4,6 @@ After arXiv 2604.23734: evidence keeps every fact that the query asks for, adds 
 self-contained; an unusable answer is retried at a higher temperature. The wording is our own.
 """
 
-import html
 import re
 from hashlib import sha256
 from typing import Any
@@ -13,7 +12,7 @@ from prism_cli.domain.chat import THOUGHT, THOUGHT_END, Prompt, UnusableReplyErr
 from prism_cli.domain.evidence_text import says_something, shares_words
 from prism_cli.domain.fencing import fenced_texts, restored
 from prism_cli.domain.languages import language_difference
-from prism_cli.domain.markup import unescaped, without_cdata
+from prism_cli.domain.markup import html_unescaped, unescaped, without_cdata
 from prism_cli.domain.sentences import sentences
 from prism_cli.domain.targets import parse_text
 from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, cut_to_estimate, estimate_tokens
@@ -89,7 +88,7 @@ class EvidenceTask:
         query, title, document = payload
         source = _titled(title, document)
         contribution, evidence = _parts(text, f"{source}\n{query}")
-        plain = html.unescape(source)
+        plain = html_unescaped(source)
         if THOUGHT_END not in plain:
             contribution, evidence = map(_without_thought_end, (contribution, evidence))
         for part, text in (("contribution", contribution), ("evidence", evidence)):
@@ -129,7 +128,7 @@ def _parts(text: str, source: str) -> tuple[str, str]:
     text = without_cdata(text, source)
     parsed = parse_text(text)
     if parsed.contribution is None and parsed.evidence is None:
-        text = without_cdata(html.unescape(text), source)
+        text = without_cdata(html_unescaped(text), source)
         parsed = parse_text(text)
     parts = {"contribution": parsed.contribution, "evidence": parsed.evidence}
     for name, part in parts.items():

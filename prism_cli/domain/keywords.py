@@ -60,6 +60,8 @@ _JOINERS = "\u200c\u200d"
 """Invisible characters of the orthography of Persian, Hindi and others."""
 _LIST_MARK = re.compile(r"([-*+•·‣▪●○–—]|\(?1[.)]|#{1,6}|>)\s+(?=\S)")
 """A mark before an answer: of a list item, a heading or a quotation."""
+_MOST_MARKS = 16
+"""From so many list marks and pairs of signs on, an answer is unusable."""
 _SKIP = "SKIP"
 _LABEL = re.compile(r"([^:：]{1,30})[:：]")
 _MARKS = re.compile(r"<{3,}|>{3,}|</?[a-z|]")
@@ -124,16 +126,29 @@ class RewriteTask:
 def _unwrapped(line: str, query: str) -> str:
     """Return `line` without surrounding quotes or emphasis, trailing commas, and a leading list
     mark that is not a word of the query."""
-    line = line.strip(_BLANKS).rstrip(_COMMAS)
-    mark = _LIST_MARK.match(line)
-    if mark and mark[1] not in query.split():
-        return _unwrapped(line[mark.end() :], query)
+    for _ in range(_MOST_MARKS):
+        line = line.strip(_BLANKS).rstrip(_COMMAS)
+        mark = _LIST_MARK.match(line)
+        if mark and mark[1] not in query.split():
+            line = line[mark.end() :]
+        elif (inner := _inside_a_pair(line)) is not None:
+            line = inner
+        else:
+            return line
+    raise UnusableReplyError(f"expected keywords, found {_MOST_MARKS} marks around them")
+
+
+def _inside_a_pair(line: str) -> str | None:
+    """Return what stands between two signs of a pair, if neither occurs inside, except at the
+    ends; else None."""
     for pair in _PAIRS:
         first, last = (pair[0], pair[1]) if len(set(pair)) == 2 else (pair, pair)
         inner = line.removeprefix(first).removesuffix(last)
-        if len(inner) == len(line) - len(first + last) and not {first, last} & set(inner):
-            return _unwrapped(inner, query)
-    return line
+        inside = inner.strip(first + last)
+        apart = first not in inside and last not in inside
+        if apart and len(inner) == len(line) - len(first + last):
+            return inner
+    return None
 
 
 def _fault(keywords: str, query: str) -> str | None:

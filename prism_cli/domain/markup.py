@@ -10,15 +10,23 @@ import unicodedata
 from html.entities import html5
 
 _ENTITY = re.compile(
-    r"&(?:amp;)*(?:#[0-9]{1,32}|#[xX][0-9a-fA-F]{1,32}|[A-Za-z][A-Za-z0-9]{1,31});"
+    r"&((?:amp;)*)((?:#[0-9]{1,32}|#[xX][0-9a-fA-F]{1,32}|[A-Za-z][A-Za-z0-9]{1,31});)"
 )
-_LAYERED = re.compile(r"&amp;(.+;)")
+_MOST_LAYERS = 8
+"""Layers of an entity that are removed one after the other; more are removed at once."""
+_REFERENCE = re.compile(r"&#0*([0-9]{1,8})[0-9]*")
+"""A decimal reference; eight digits without leading zeros are beyond Unicode, as more are."""
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _NONE = "\ufffd"
 """Replacement for a numeric reference to no character, as in HTML: NUL, half of a surrogate pair,
 beyond Unicode, a control character or none. A reply with it is unusable, see `read_reply`."""
 _AROUND = 4
 """Characters on either side by which an entity is located in a source that has both forms."""
+
+
+def html_unescaped(text: str) -> str:
+    """Return `html.unescape(text)`, which fails at a reference of more than 4,300 digits."""
+    return html.unescape(_REFERENCE.sub(r"&#\1", text)) if "&" in text else text
 
 
 def unescaped(text: str, source: str) -> str:
@@ -33,7 +41,7 @@ def unescaped(text: str, source: str) -> str:
     def plain(match: re.Match[str]) -> str:
         before = text[max(0, match.start() - _AROUND) : match.start()]
         after = text[match.end() : match.end() + _AROUND]
-        forms = _forms(match[0], source)
+        forms = _forms(match, source)
         kept = [form for form in forms if f"{before}{form}{after}" in source]
         kept += [form for form in forms[:-1] if form in source]
         return kept[0] if kept else forms[-1]
@@ -46,11 +54,10 @@ def without_cdata(text: str, source: str) -> str:
     return _CDATA.sub(lambda match: match[0] if match[0] in source else match[1], text)
 
 
-def _forms(entity: str, source: str) -> list[str]:
+def _forms(entity: re.Match[str], source: str) -> list[str]:
     """Return an entity with fewer and fewer layers; the last form is a character, if any."""
-    forms = [entity]
-    while layered := _LAYERED.fullmatch(forms[-1]):
-        forms.append(f"&{layered[1]}")
+    fewer = range(min(len(entity[1]) // len("amp;") - 1, _MOST_LAYERS), -1, -1)
+    forms = [entity[0], *(f"&{'amp;' * layers}{entity[2]}" for layers in fewer)]
     if forms[-1][1] == "#":
         character = html.unescape(forms[-1])
         if unicodedata.category(character or _NONE) == "Cc" and character not in "\t\n\r":

@@ -7,7 +7,7 @@ such as Russian, Arabic and Hindi, are not read.
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal, localcontext
+from decimal import MAX_EMAX, Decimal, localcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -108,7 +108,7 @@ def han_value(numerals: str) -> str:
     """Return the value of Chinese numerals, or of digits with Chinese or Korean scales."""
     if not re.search(HAN_SCALE, numerals):
         return "".join(str(_HAN_DIGITS.get(char, char)) for char in numerals)
-    with localcontext(prec=len(numerals) + 20):
+    with localcontext(prec=len(numerals) + 20, Emax=MAX_EMAX):
         return f"{_sum(numerals).normalize():f}"
 
 

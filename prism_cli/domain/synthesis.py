@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 from prism_cli.domain.chat import Prompt, UnusableReplyError
@@ -41,6 +42,8 @@ TEMPERATURES = (0.8, 0.6, 1.0)
 EXACT, NEAR = "the same as an earlier one", "nearly the same as an earlier one"
 """Reasons for dropping a query, within a row and over all rows."""
 
+_MOST_ARRAYS = 8
+"""Opening brackets of a reply at which its array is looked for."""
 _TAG = re.compile(r"</?[A-Za-z|][^<>]*>|<\|")
 _MARKDOWN = re.compile(r"```|\*\*\S|^#+ |^[-*•] |\]\(")
 _QUESTION_MARKS = ("?", "？", "؟")
@@ -150,24 +153,30 @@ class SynthesisTask:
         )
 
     def read(self, payload: Any, text: str) -> dict[str, Any]:
-        """Return {"queries": [str]} with entities unescaped: the first JSON array, whatever
-        surrounds it.
+        """Return {"queries": [str]} with entities unescaped: the first JSON array of strings that
+        is not empty, whatever surrounds it.
 
         Raises:
-            UnusableReplyError: no such array, an empty one, or one of other values than strings.
+            UnusableReplyError: none of the first _MOST_ARRAYS brackets opens such an array; says
+                what the first one opens.
         """
-        start = text.find("[")
-        if start < 0:
-            raise UnusableReplyError("expected a JSON array of strings, found none")
-        try:
-            entries, _ = json.JSONDecoder().raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
-            entries = None
-        if not entries:
-            raise UnusableReplyError("expected a JSON array of strings, found an empty or torn one")
-        for entry in entries:
-            if not isinstance(entry, str):
-                raise UnusableReplyError(f"expected strings in the array, found {json_type(entry)}")
+        reasons: list[str] = []
+        for bracket in islice(re.finditer(r"\[", text), _MOST_ARRAYS):
+            try:
+                entries, _ = json.JSONDecoder().raw_decode(text, bracket.start())
+            except (ValueError, RecursionError):  # ValueError: also a number of 4,301 digits
+                entries = []
+            others = [entry for entry in entries if not isinstance(entry, str)]
+            if entries and not others:
+                break
+            reasons.append(
+                f"expected strings in the array, found {json_type(others[0])}"
+                if others
+                else "expected a JSON array of strings, found an empty or torn one"
+            )
+        else:
+            none = "expected a JSON array of strings, found none"
+            raise UnusableReplyError(reasons[0] if reasons else none)
         plain = (unescaped(query, question(payload)) for query in entries)
         return {"queries": [_LONE_SURROGATE.sub(_REPLACED, query) for query in plain]}
 

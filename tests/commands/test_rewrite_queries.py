@@ -2,13 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from prism_cli.domain.keywords import RewriteTask
+from prism_cli.engine.batch import client
 from tests.door import prism
 from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
+from tests.servers.batches import BatchPlan
 from tests.servers.fault_server import FaultServer
 from tests.servers.replies import Answers
+from tests.servers.script import Settings
 
 WORDS = ("rewrite-queries", "in.jsonl", "-o", "out.jsonl", "--generator", "lab/writer")
 
@@ -115,3 +120,32 @@ def test_the_extractive_rewriter_needs_no_model_and_counts_skipped_queries() -> 
     before = Path("out.jsonl").read_bytes()
     assert prism(*words, "--overwrite", "--fresh").returncode == 0
     assert Path("out.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("batches", ["false", "true"])
+def test_a_reply_on_which_the_parser_fails_is_paid_for_thrice_and_never_again(
+    batches: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(task: RewriteTask, payload: str, text: str) -> dict[str, Any]:
+        return {"keywords": "item kind"} if text == "fine" else {"keywords": str(int("1" * 5000))}
+
+    monkeypatch.setattr(RewriteTask, "read", read)
+    monkeypatch.setattr(client, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.02)
+    write_jsonl(Path("in.jsonl"), make_pairs(4))
+    answers = Answers(chat=lambda model, text: "hostile" if "item 2\n" in text else "fine")
+    with FaultServer(answers=answers, settings=Settings(batch=BatchPlan(polls=1))) as server:
+        file = provider_file(server)
+        file.write_text(file.read_text().replace("api =", f"batches = {batches}\napi ="))
+        words = (*WORDS, "--provider-file", file, "--fraction", "1", "--json")
+        batch = ("--batch",) if batches == "true" else ()
+        done = prism(*words, *batch)
+        assert done.returncode == 0, done.stderr
+        kind = "batch_line" if batch else "chat"
+        assert len([call for call in server.calls if call.kind == kind]) == 3 + 3
+        calls = len(server.calls)
+        assert prism(*words, *batch, "--overwrite").returncode == 0
+        assert len(server.calls) == calls
+    figures = json.loads(done.stdout)["figures"]["queries"]
+    counts = {figure["outcome"]: figure["queries"] for figure in figures}
+    assert (counts["rewritten"], counts["refused"]) == (3, 1)

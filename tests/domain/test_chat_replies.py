@@ -1,8 +1,10 @@
 """The answer in a chat model's reply."""
 
+import decimal
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from prism_cli.domain.chat import ChatTask, read_reply
@@ -204,3 +206,20 @@ def test_a_reply_cut_behind_its_first_paragraph_is_an_answer(
     prompt = task.prompt(reading, 0)
     assert read_reply(task, reading, prompt, text, unfinished="cut", cut=64) == value
     assert read_reply(task, reading, prompt, text, unfinished="a tool") == {"unusable": "a tool"}
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("\ud800" * 500), RecursionError("too deep"), decimal.Overflow()],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["yes", "yes</think>no", "<think>a</think>yes"])
+def test_an_error_of_a_parser_makes_a_reply_unusable(
+    error: Exception, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> dict[str, Any]:
+        raise error
+
+    task = JudgeTask()
+    monkeypatch.setattr(task, "read", fail)
+    value = read(task, PAIR, text)
+    assert value["unusable"].startswith("a reply that cannot be parsed: ")
+    assert len(orjson.dumps(value)) < 200  # as stored in the ledger

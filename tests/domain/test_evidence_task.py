@@ -1,6 +1,7 @@
 """The prompt of the evidence task, and its accepted replies."""
 
 import html
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from prism_cli.domain.evidence_task import (
     CONTRIBUTION_TOKENS,
     EvidenceTask,
 )
-from prism_cli.domain.markup import unescaped
+from prism_cli.domain.markup import html_unescaped, unescaped
 from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, estimate_tokens
 
 TASK = EvidenceTask()
@@ -175,3 +176,23 @@ def test_the_token_limit_of_an_answer_covers_the_whole_document() -> None:
     prompt = TASK.prompt(("q?", "", "word " * 60_000), 0)
     assert (prompt.answer_tokens or 0) < 2 * MAX_DOCUMENT_TOKENS
     assert estimate_tokens(prompt.user) < MAX_DOCUMENT_TOKENS + 100
+
+
+@pytest.mark.parametrize("digits", ["0" * 5000 + "65", "1" * 5000], ids=["zeros", "ones"])
+def test_a_reference_of_thousands_of_digits_is_a_character(digits: str) -> None:
+    number = f"&#{digits};"
+    query, title, document = PAYLOAD
+    assert TASK.read((query, title, f"{document} {number}"), reply())
+    assert html_unescaped(f"{number} &lt; &#65 &#0") == f"{html_unescaped(number)} < A \ufffd"
+    assert html_unescaped(number) == ("A" if digits.endswith("65") else "\ufffd")
+    assert why(f"&lt;contribution&gt;{number}") == "reply without <contribution>…</contribution>"
+
+
+def test_an_entity_of_many_layers_takes_little_memory() -> None:
+    entity = f"&{'amp;' * 20_000}lt;"
+    tracemalloc.start()
+    try:
+        assert unescaped(f"a {entity} b", "a b") == "a < b"
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from prism_cli.domain import number_words
 from prism_cli.domain import quantities as module
 from prism_cli.domain.dates import dates, named_dates
 from prism_cli.domain.fact_source import FactSource
@@ -167,3 +168,8 @@ def test_work_in_a_run_of_scales_grows_with_its_length(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "_form", counted)
     assert FactSource("The river is long. " + "million " * 500).spelled is not None
     assert calls < 500 * 12
+
+
+def test_a_chinese_numeral_of_a_million_digits_has_a_value() -> None:
+    digits = "9" * 1_000_005
+    assert number_words.han_value(f"{digits}万") == digits + "0000"

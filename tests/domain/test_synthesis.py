@@ -35,6 +35,7 @@ ASK = Ask("Questions a nurse asks about wound care", "", "question", 3)
         ('["say \\"ah\\"", "伤口怎么护理"]', ['say "ah"', "伤口怎么护理"]),
         ('["AT&amp;T &lt;3", "R&amp;D"]', ["AT&T <3", "R&D"]),
         ('["a \\ud83d cut emoji"]', ["a \ufffd cut emoji"]),
+        ('Here are 3 queries [English], as of [2026]:\n["a", "b"]', ["a", "b"]),
     ],
 )
 def test_the_first_array_of_strings_counts(reply: str, queries: list[str]) -> None:
@@ -54,6 +55,8 @@ def test_the_first_array_of_strings_counts(reply: str, queries: list[str]) -> No
         ("[1, 2]", "found number 1"),
         ("[" * 100_000, "torn"),
         ("[one, two]", "torn"),
+        (f"[{'1' * 5000}]", "torn"),
+        ("[x] " * 8 + '["a"]', "torn"),
     ],
 )
 def test_other_replies_are_unusable(reply: str, why: str) -> None:

@@ -80,7 +80,8 @@ def with_half_an_emoji(line: dict[str, Any]) -> list[Any]:
 def among_other_lines(line: dict[str, Any]) -> list[Any]:
     stranger = line | {"custom_id": "00" * 32}
     strange = line | {"response": {"status_code": 2**63}}
-    return [None, [], {"custom_id": 5}, {"custom_id": "zz"}, stranger, strange, line]
+    deep = stranger | {"response": {"status_code": 200, "body": json.loads("[" * 300 + "]" * 300)}}
+    return [None, [], {"custom_id": 5}, {"custom_id": "zz"}, stranger, strange, deep, line]
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,10 @@ def _replies(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
         response, error = line.get("response"), line.get("error")
         status = response.get("status_code") if isinstance(response, dict) else None
         if isinstance(status, int) and 100 <= status < 600:
-            yield key, status, orjson.dumps(response.get("body"))
+            try:
+                body = orjson.dumps(response.get("body"))
+            except orjson.JSONEncodeError:
+                status, body = 0, b"a reply that is nested too deeply"
+            yield key, status, body
         elif isinstance(error, dict):
             yield key, 0, str(error.get("message") or error.get("code")).encode()

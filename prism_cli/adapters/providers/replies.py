@@ -122,7 +122,8 @@ def parse_json(response: httpx2.Response) -> Any:
         embedded = body.get("error") if isinstance(body, dict) else None
         if not embedded:
             return body
-        code = str(embedded.get("code")) if isinstance(embedded, dict) else ""
+        code = embedded.get("code") if isinstance(embedded, dict) else None
+        code = str(code) if isinstance(code, str | int) else ""
         status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
     error = _error(response)
     message = _error_message(error)
@@ -242,7 +243,7 @@ def _codes(error: Any) -> set[str]:
         [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
     )
     codes = [error.get("code"), error.get("type"), *(item.get("reason") for item in details)]
-    return {str(code).lower() for code in codes if code is not None}
+    return {str(code).lower() for code in codes if isinstance(code, str | int)}
 
 
 def _filtered(error: Any, codes: set[str]) -> bool:
@@ -253,8 +254,11 @@ def _filtered(error: Any, codes: set[str]) -> bool:
 
 def _error_message(error: Any) -> str:
     if isinstance(error, dict):
-        error = error.get("message") or error.get("error") or orjson.dumps(error).decode()
-    return _plain(str(error))
+        error = error.get("message") or error.get("error") or error
+    try:
+        return _plain(error if isinstance(error, str) else orjson.dumps(error).decode())
+    except orjson.JSONEncodeError:
+        return "an error that is nested too deeply"
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,6 @@ stored or reported.
 """
 
 import codecs
-import html
 import re
 import unicodedata
 from base64 import b32encode, b64encode
@@ -16,6 +15,8 @@ from urllib.parse import unquote_plus
 
 import httpx2
 import orjson
+
+from prism_cli.domain.markup import html_unescaped
 
 KEY = "[key]"
 WITHHELD = "[withheld: it repeats a key]"
@@ -172,10 +173,6 @@ def _of_url(text: str) -> str:
     return unquote_plus(text) if "%" in text or "+" in text else text
 
 
-def _of_html(text: str) -> str:
-    return html.unescape(text) if "&" in text else text
-
-
 def _unbroken(text: str) -> str:
     """Remove line breaks (base64 in mails), the NULs of UTF-16, and zero-width characters."""
     text = text.replace("\n", "").replace("\r", "").replace("\0", "")
@@ -184,7 +181,7 @@ def _unbroken(text: str) -> str:
     return "".join(char for char in text if unicodedata.category(char) not in ("Cf", "Mn"))
 
 
-_DECODERS = (_unescaped, _of_url, _of_html, _unbroken)
+_DECODERS = (_unescaped, _of_url, html_unescaped, _unbroken)
 
 
 def _of_numbers(text: str) -> str:

@@ -456,3 +456,12 @@ def test_a_line_of_a_batch_must_be_finished_too() -> None:
     body = orjson.dumps(said("length", content="solar panel efficien"))
     reply = chat.read_batch(("solar panels in winter", 0), 200, body)
     assert reply.value == {"unusable": "cut at the bound of 64 tokens"}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("place", ["code", "message", "type"])
+def test_an_error_that_is_nested_deeply_is_reported(status: int, place: str) -> None:
+    deep = b"[" * 990 + b"]" * 990
+    reply = httpx2.Response(status, content=b'{"error": {"%s": %s}}' % (place.encode(), deep))
+    with pytest.raises(RetryableError if status == 200 else RefusalError, match="too deeply"):
+        parse_json(reply)

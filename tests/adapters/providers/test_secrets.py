@@ -187,3 +187,14 @@ def test_a_word_in_place_of_a_key_is_a_placeholder(key: str) -> None:
 @pytest.mark.parametrize("key", ["hunter22", "Passphrase", "correct-horse-battery", "x" * 20])
 def test_what_may_be_a_key_is_no_placeholder(key: str) -> None:
     assert not is_placeholder(key)
+
+
+@pytest.mark.parametrize("body", ["page &#" + "9" * 5000, '{"text": "&#' + "0" * 5000 + '"}'])
+def test_a_reference_of_thousands_of_digits_is_kept(body: str) -> None:
+    reply = Secrets([LONG]).masked_reply(httpx2.Response(200, content=body.encode()))
+    assert reply.text == body
+
+
+def test_a_key_in_references_with_many_zeros_is_masked() -> None:
+    body = "".join(f"&#{'0' * 5000}{ord(char)};" for char in LONG)
+    assert Secrets([LONG]).masked(body) == WITHHELD

@@ -1,5 +1,6 @@
 """Isolation of tests: a separate home, no network, and quiet libraries."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ settings.load_profile("prism")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run slow tests first, so that no worker waits for another one's slow test at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the collection loaded out of garbage collections: all of it stays to the end, and
+    each training would search it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

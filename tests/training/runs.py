@@ -51,11 +51,22 @@ SERVER.set_forkserver_preload(
     [
         "prism_cli.training.run",
         "prism_cli.commands.train",
-        "peft",
+        "prism_cli.commands.train_plan",
+        "prism_cli.commands.wiring",
+        "prism_cli.configs.load",
+        "prism_cli.configs.recipes",
+        "prism_cli.configs.stages",
+        "prism_cli.engine.progress_display",
+        "prism_cli.reporting.svg",
+        "ir_measures",
+        "matplotlib.backends.backend_svg",
         "matplotlib.pyplot",
-        "torch.distributed.fsdp",
+        "peft.utils.transformers_weight_conversion",
+        "scipy.stats",
         "torch.distributed.checkpoint.state_dict",
+        "torch.distributed.fsdp",
         __name__,
+        "tests.training.warmed",
     ]
 )
 

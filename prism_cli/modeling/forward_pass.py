@@ -5,9 +5,10 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from prism_cli.errors import ModelError
+from prism_cli.modeling.architectures import layer_kinds
 from prism_cli.modeling.dense_pass import DensePass, is_dense
 from prism_cli.modeling.encode import PromptEncoder
-from prism_cli.modeling.hybrid_pass import HybridPass, layer_kinds
+from prism_cli.modeling.hybrid_pass import HybridPass
 
 ForwardPass = DensePass | HybridPass
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionLayer
 
-from prism_cli.errors import ModelError
+from prism_cli.modeling.architectures import layer_kinds
 from prism_cli.modeling.prefix_cache import (
     BatchCache,
     PrefixCache,
@@ -26,25 +26,6 @@ from prism_cli.modeling.prefix_cache import (
     visible_keys,
 )
 from prism_cli.modeling.varlen_attention import PaddedRows, uses_varlen
-
-_KNOWN_LAYERS = {"full_attention", "linear_attention"}
-
-
-def layer_kinds(config: Any) -> list[str]:
-    """Return the kind of each layer of a text model: full_attention or linear_attention.
-
-    Raises:
-        ModelError: a layer of another kind (sliding windows, convolutions), which is not supported.
-    """
-    window = getattr(config, "sliding_window", None)
-    plain = ["sliding_attention" if window else "full_attention"] * config.num_hidden_layers
-    kinds: list[str] = getattr(config, "layer_types", None) or plain
-    if unknown := set(kinds) - _KNOWN_LAYERS:
-        raise ModelError(
-            f"model of type {config.model_type}: layers of kind {', '.join(sorted(unknown))} "
-            "cannot share a prefix here; expected full or linear attention (Llama, Qwen)"
-        )
-    return kinds
 
 
 class HybridPass:

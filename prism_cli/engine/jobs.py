@@ -213,6 +213,7 @@ def _refuse_among_inputs(output: Path, inputs: Sequence[str | Source]) -> None:
     for name in inputs:
         if not isinstance(name, str):
             continue
+        name = local_name(name)
         folder = os.fspath(staged_path(name, state_directory(None))) if is_url(name) else name
         if (folder != name or os.path.isdir(name)) and real.of(folder) == parent:
             raise UsageError(
@@ -251,7 +252,7 @@ def _checked(jobs: list[Job], folder: Path | None = None) -> list[Job]:
                     "there; name one file with -o to merge them"
                 )
             taken[place] = job.inputs[0].name
-    for place in taken.keys() & sides.keys():
+    for place in filter(sides.__contains__, taken):
         raise UsageError(
             f"{StagedPath(place)}: the output of {taken[place]} would be written there, where a "
             f"file beside the output of {sides[place]} is; give each an output of its own with -o. "

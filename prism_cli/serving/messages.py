@@ -74,8 +74,8 @@ class RerankBody(BaseModel):
     input: list[Any] | None = None
     rank_fields: list[str] | None = None
     model: str = ""
+    top_k: Count = None  # first, so that its fault is not told of top_n, which has its value
     top_n: Count = None
-    top_k: Count = None
     return_documents: bool | None = None
     return_input: bool | None = None
     return_text: bool = False

@@ -80,7 +80,7 @@ def states_near(path: Path) -> list[Path]:
 def _state_folder(output: Path | None) -> Path:
     chosen = os.environ.get("PRISM_STATE")
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))  # also of a user who is unknown here
     project = project_file()
     if project:
         return project.parent / ".prism"

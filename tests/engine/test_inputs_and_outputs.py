@@ -99,6 +99,20 @@ def test_a_glob_run_twice_does_not_eat_its_own_outputs(tmp_path: Path) -> None:
     assert (again.outputs, len(again.finished_before)) == ([], 2)
 
 
+def test_an_output_in_an_input_that_is_a_url_is_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", make_pairs(2))
+    with pytest.raises(UsageError, match="would be read as one of its files by the next"):
+        echo([tmp_path.as_uri()], tmp_path / "all.jsonl")
+
+
+def test_the_first_of_several_names_that_collide_is_told(tmp_path: Path) -> None:
+    names = [f"{n}.jsonl{side}" for n in range(9) for side in ("", ".rejects.jsonl")]
+    (tmp_path / "in").mkdir()
+    given = [write_jsonl(tmp_path / "in" / name, make_pairs(1)) for name in names]
+    with pytest.raises(UsageError, match=r"out/0\.jsonl\.rejects\.jsonl: the output of"):
+        echo(given, typed_path(f"{tmp_path}/out/"))
+
+
 def test_a_directory_gives_a_directory_and_side_files_are_no_shards(tmp_path: Path) -> None:
     shards = tmp_path / "shards"
     shards.mkdir()

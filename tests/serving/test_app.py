@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from prism_cli import query_texts
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.token_estimate import estimate_tokens
-from prism_cli.errors import MissingDataError
+from prism_cli.errors import ArgumentError, MissingDataError
 from prism_cli.ports import Reply, Usage
 from prism_cli.ranking import Ranking
 from prism_cli.rows.caller_documents import caller_documents
@@ -107,6 +107,11 @@ def test_top_n_zero_and_null_mean_all(served: Served, all_of_them: Any) -> None:
     for name in ("top_n", "top_k"):
         assert len(served.post(YES | {name: all_of_them}).json()["results"]) == 3
         assert len(served.post(YES | {name: 2}).json()["results"]) == 2
+
+
+def test_the_fault_of_top_k_is_told_of_top_k() -> None:
+    with pytest.raises(ArgumentError, match="^top_k: "):
+        read_call(YES | {"top_k": "many"}, {})
 
 
 def test_the_number_of_a_request_is_before_the_servers() -> None:

@@ -228,6 +228,13 @@ def test_the_home_in_prism_state_is_that_of_the_user(
     assert state.state_directory(None) == isolated_home / "state"
 
 
+def test_the_home_of_nobody_in_prism_state_is_a_folder_of_that_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PRISM_STATE", "~no-such-user/state")
+    assert state.ledger_path(None).parent == Path("~no-such-user/state")
+
+
 def test_sqlite_was_built_to_be_shared_by_threads() -> None:
     assert sqlite3.threadsafety == 3  # commits run in a thread of their own
     assert os.name == "posix"

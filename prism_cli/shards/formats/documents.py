@@ -20,8 +20,12 @@ EMPTY = "empty document"
 NO_UTF8 = "its name is not UTF-8, as ids, rows and manifests are; rename the file"
 """Reason for rejecting a file."""
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S.*)$|^(\S.*)\n(?:=+|-{3,})[ \t\r]*$", re.M)
-_CODE = re.compile(r"^ {0,3}(`{3,}+(?!.*`)|~{3,}+)(?s:.*?)(?:^ {0,3}\1[`~]*[ \t\r]*$|\Z)", re.M)
-"""A fenced block of code, with an end or without."""
+_CODE = re.compile(
+    r"^ {0,3}((?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}+(?!.*`)|~{3,}+)(?s:.*?)"
+    r"(?:^(?(1)[ \t]*+| {0,3})\2[`~]*[ \t\r]*$|(?(1)(?=\n\S)|(?!))|\Z)",
+    re.M,
+)
+"""A fenced block of code, with an end or without; one in a list ends with its item."""
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.M | re.S)
 
 

@@ -23,6 +23,10 @@ from prism_cli.rows.fields import TAKEN_AS_HEADER, is_header
 _OTHERS = (",", ";", "|")
 """Separators of columns besides tabs."""
 Numbered = tuple[int, bytes]
+_AMBIGUOUS = (
+    "{} lines from one quote to another, each with all cells: one record, or one each? Quote all "
+    "cells, or write the rows as JSON lines"
+)
 _SEPARATOR = re.compile(r"""(?i)\s*"?sep=(.)"?[ \r\n]*""")
 """Line that a spreadsheet may write before the header."""
 
@@ -35,7 +39,8 @@ def table_lines(
     Cells are strings, and empty ones are omitted; see `cell_value` for fields of other types. If
     the header of a CSV file has no comma, the separator is a semicolon, tab or bar; a line such as
     `sep=;` before it names the separator, and blank lines before it are skipped. Between tabs, a
-    cell with a quote may be quoted or not, as in MS MARCO; see `_is_unquoted`.
+    cell with a quote may be quoted or not, as in MS MARCO: a record that is not well quoted is one
+    line of text, and where the file has had one, so is each of several lines with all cells.
 
     Args:
         name: name of the file, for messages.
@@ -74,6 +79,7 @@ def table_lines(
         )
     source.taken_lines()
     columns = [(column, ours.get(column, column)) for column in header]
+    has_stray_quote = False
     odd_header = not is_header(contract for _, contract in columns)
     while True:
         start, problem, cells = source.number + 1, "", []
@@ -88,38 +94,33 @@ def table_lines(
             problem = str(error)
         end = source.number
         lines = source.taken_lines()
-        if delimiter == "\t" and (problem or cells) and _is_unquoted(lines, cells, len(columns)):
-            source.return_lines(lines[1:])
-            lines, problem = lines[:1], ""
-            cells = lines[0].decode(errors="surrogateescape").rstrip("\r\n").split("\t")
+        raw = b"".join(lines)
+        if delimiter == "\t" and (problem or b'"' in raw) and not is_cut(lines[0]):
+            ambiguous = _may_be_several(lines, len(columns))
+            if len(cells) != len(columns) or (ambiguous and has_stray_quote):
+                has_stray_quote = True
+                source.return_lines(lines[1:])
+                raw, problem = lines[0], ""
+                cells = raw.decode(errors="surrogateescape").rstrip("\r\n").split("\t")
+            elif ambiguous:
+                yield start, Unreadable(raw, "", _AMBIGUOUS.format(len(lines)))
+                continue
         if problem and (end > start or "unexpected end" in problem):
             raise MissingDataError(
                 f"{name}:{start}: a quoted cell goes on to line {end}, and its end is unknown "
                 f"({problem}); nothing was published. Close the quote, or write a quote inside a "
                 "cell twice"
             )
-        raw = b"".join(lines)
         if problem:
             yield start, Unreadable(raw, "", f"not CSV: {problem}")
         elif cells:
             yield start, _line(columns, cells, raw, odd_header)
 
 
-def _is_unquoted(lines: list[bytes], cells: list[str], columns: int) -> bool:
-    """Return whether the first line of a record of a TSV file is a record without quoting.
-
-    It is if the record is not well quoted, has other cells than the header, or has several lines
-    of which each has all cells; a quoted cell of several lines leaves lines with fewer.
-
-    Args:
-        lines: lines that were read for the record.
-        cells: its cells; [] if it is not well quoted.
-        columns: number of columns of the header.
-    """
-    if is_cut(lines[0]):
-        return False
-    complete = all(line.count(b"\t") + 1 == columns for line in lines)
-    return len(cells) != columns or (complete and len(lines) > 1 and columns > 1)
+def _may_be_several(lines: list[bytes], columns: int) -> bool:
+    """Return whether the lines of a record of a TSV file may be a record each, without quoting: a
+    quoted cell of several lines mostly leaves lines with fewer cells."""
+    return len(lines) > 1 < columns and all(line.count(b"\t") + 1 == columns for line in lines)
 
 
 def _header(reader: Iterator[list[str]], name: str) -> list[str]:

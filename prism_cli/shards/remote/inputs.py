@@ -92,14 +92,16 @@ def find_remote_shards(url: str, *, plain: bool) -> list[Shard]:
     """
     name = parse_url(url)
     import_library(name)
-    if not name.key.endswith("/") and name.key and (state := object_state(name)):
-        found, problem = [(name, state)], ""
-    elif is_pattern(name.key):
+    if is_pattern(name.key):  # without a look at the key, which takes the right to list as well
         matches = _pattern(name.key).fullmatch
         folder = re.split(r"[*?\[]", name.key, maxsplit=1)[0].rpartition("/")[0]
         objects = objects_below(name._replace(key=folder))
-        found = _row_objects(name, ((key, state) for key, state in objects if matches(key)))
+        named = {key: state for key, state in objects if key == name.key or matches(key)}
+        exact = named.get(name.key)
+        found = [(name, exact)] if exact else _row_objects(name, named.items())
         problem = f"no object matches this pattern; {expected()}"
+    elif not name.key.endswith("/") and name.key and (state := object_state(name)):
+        found, problem = [(name, state)], ""
     else:
         files = objects_in(name)
         _check_complete(name, files)

@@ -72,6 +72,8 @@ def test_each_file_of_a_folder_is_a_document(tmp_path: Path) -> None:
         ("```sh\n# comment\n```\n# Real\ntext", "Real", "```sh\n# comment\n```\ntext"),
         ("~~~\n```\n# comment\n~~~~ \r\n# Real\n", "Real", "~~~\n```\n# comment\n~~~~ \r\n"),
         ("````\n```\n# comment", "name", "````\n```\n# comment"),
+        ("- ```sh\n  # comment\n  ```\n# Real\ntext", "Real", "- ```sh\n  # comment\n  ```\ntext"),
+        ("1. ```sh\n   # comment\n\n# Real\ntext", "Real", "1. ```sh\n   # comment\n\ntext"),
         ("```inline``` code\n# Real\ntext", "Real", "```inline``` code\ntext"),
     ],
 )
@@ -83,7 +85,9 @@ def test_the_first_heading_is_the_title_and_not_in_the_text(
     assert rows["name.md"] == {"doc_id": "name.md", "title": title, "document": document}
 
 
-@pytest.mark.parametrize("run", [" ", "#", "` ", "`", "```\n", "# ", "=", "# a\n=\r", "---\n"])
+@pytest.mark.parametrize(
+    "run", [" ", "#", "` ", "`", "```\n", "# ", "=", "# a\n=\r", "---\n", "- ```\n", "- "]
+)
 def test_long_runs_of_marks_take_no_time(tmp_path: Path, run: str) -> None:
     for start in ("# a", "a\n", "```", "---\n"):
         text = start + run * (100_000 // len(run)) + "b\n"

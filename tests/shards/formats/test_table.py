@@ -162,7 +162,6 @@ def test_lines_that_a_quote_joins_to_a_record_of_other_cells_are_counted() -> No
     [
         ('"cat food', "q"),  # nothing closes the quote
         ('"cat food', 'a "word"'),  # a quote that closes nothing
-        ('"cat food', 'a screen of 15"'),  # one that could close it
         ('"best" cat food', "q"),
         ('a screen of 15"', '"cat'),
     ],
@@ -173,6 +172,15 @@ def test_tsv_without_quoting_keeps_its_quotes(first: str, last: str) -> None:
     rows, refused = read("id\tquery\tdocument\n" + text, tabs=True)
     assert not refused
     assert [row["query"] for row in rows.values()] == queries
+
+
+def test_lines_of_tsv_that_may_be_one_record_or_several_are_set_aside() -> None:
+    text = 'id\tdocument\n1\t"Prices:\napples\t3"\n2\tlast\n'
+    rows, refused = read(text, tabs=True)
+    assert rows == {4: {"id": "2", "document": "last"}}
+    assert refused[2][1].startswith("2 lines from one quote to another, each with all cells")
+    stray = 'id\tdocument\n0\ta "word"\n1\t"cat\n2\ta screen of 15"\n'
+    assert read(stray.replace('a "word"', '"a" word'), tabs=True)[0].keys() == {2, 3, 4}
 
 
 def test_a_quote_across_cells_of_one_line_is_text_in_tsv() -> None:

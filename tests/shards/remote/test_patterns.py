@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_cli.shards.remote.inputs import _pattern
+from prism_cli.shards.remote import inputs
+from prism_cli.shards.remote.inputs import _pattern, find_remote_shards
+from prism_cli.shards.remote.store import ObjectState
 
 KEYS = [
     f"{folder}{name}"
@@ -39,3 +41,14 @@ def test_a_pattern_matches_what_a_path_matches(
     found = {path.relative_to(tree).as_posix() for path in tree.glob(pattern) if path.is_file()}
     matches = _pattern(pattern).fullmatch
     assert {key for key in KEYS if matches(key)} == found
+
+
+def test_objects_that_match_are_found_without_a_look_at_the_pattern_as_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inputs, "import_library", lambda _: None)
+    monkeypatch.setattr(inputs, "object_state", lambda name: pytest.fail(f"looked at {name}"))
+    objects = [("in/a.jsonl", ObjectState(1, "e")), ("in/b.txt", ObjectState(1, "e"))]
+    monkeypatch.setattr(inputs, "objects_below", lambda _: iter(objects))
+    (found,) = find_remote_shards("s3://bucket/in/*.jsonl", plain=False)
+    assert found.name == "s3://bucket/in/a.jsonl"

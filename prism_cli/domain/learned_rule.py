@@ -25,7 +25,7 @@ _STEPS = (1.0, 0.25, 0.0)
 _DOUBT = 0.05
 """Probability of as many changed verdicts below which they contradict the risk."""
 
-_RIGHT = 0.92
+_RIGHT = 0.95
 """How often judges are right of whom nothing is known, where it is asked whether audit rows would
 pay: weaker ones save less, and do not pay in any shard."""
 _OF_FEW_ROWS = 0.6

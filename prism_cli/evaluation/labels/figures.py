@@ -80,18 +80,18 @@ class LabelFigures:
         """Count one row."""
         votes, score, verdict = row.get("votes") or {}, row.get("teacher_score"), row.get("verdict")
         label = _source_vote(row)
-        audit = row.get("audit") is True
-        cast = {vote for vote in votes.values() if vote}
-        if cast:
+        judged = row.get("votes") is not None
+        audit = judged and row.get("audit") is True
+        cast = sum(vote is not None for vote in votes.values())
+        if cast or audit:
             self._panel.add(votes, audit, label)
-            self._counts["votes"] += 1
+            self._counts["votes"] += cast > 0
             self._counts["audit"] += audit
-            self._counts["cast"] += len(votes)
+            self._counts["cast"] += cast
             if audit and "early_verdict" in row:
                 self._counts["early"] += 1
                 self._counts["early cast"] += row.get("early_votes_cast") or 0
                 self._counts["changed"] += row["early_verdict"] != verdict
-        judged = row.get("votes") is not None
         outcome = verdict or ("undecided" if judged else "unlabelled")
         self._counts[outcome] += 1
         source = self._source(row.get("source") or "")

@@ -92,16 +92,16 @@ class PanelVotes:
         patterns: Counter[Pattern] = Counter()
         for (audit, votes, label), count in self._counts.items():
             by_judge = dict(votes)
-            if (audit or not audit_only) and any(by_judge.values()):
+            if audit if audit_only else any(by_judge.values()):
                 patterns[(*(by_judge.get(judge) for judge in judges), label)] += count
         return patterns
 
     def _basis(self, judges: Sequence[str], cast: Counter[Pattern]) -> Basis:
+        audited = self._patterns(judges, audit_only=True)
+        if judges and audited:
+            return Basis("audit", audited, frozenset(range(len(judges))))
         if not cast:
             return Basis("none", {}, frozenset(), _NO_VOTES)
-        audited = self._patterns(judges, audit_only=True)
-        if audited:
-            return Basis("audit", audited, frozenset(range(len(judges))))
         always = frozenset(
             place for place in range(len(judges)) if all(pattern[place] for pattern in cast)
         )

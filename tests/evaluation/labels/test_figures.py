@@ -231,3 +231,20 @@ def test_scores_of_teachers_outside_their_scale_change_no_order() -> None:
     rows = [labelled(n, "yy", teacher_score=1.0) for n in range(2)]
     rows += [labelled(2, "nn", teacher_score=1.0, teacher_scores={"a": 1e308, "b": 1e308})]
     assert content_of(rows)["labels"]["teacher_auc"] == 0.5
+
+
+def test_audit_rows_without_a_vote_are_counted() -> None:
+    early = {"audit": True, "early_verdict": "yes", "early_votes_cast": 2}
+    silent = [labelled(n, "---", **early) for n in range(30)]
+    nulls = [labelled(n, "", **early) for n in range(30, 40)]
+    for row in nulls:
+        row["votes"] = dict.fromkeys(JUDGES)
+    content = content_of([*silent, *nulls, *(labelled(n, "yyy", **early) for n in range(40, 100))])
+    labels, counts = content["labels"], content["statistics"]["counts"]
+    assert (labels["audit_rows"], labels["rows_with_votes"], labels["votes_per_row"]) == (
+        100, 60, 3,
+    )  # fmt: skip
+    assert labels["abstention_rate"] == dict.fromkeys(JUDGES, 0.4)
+    assert (labels["changed_verdicts"], counts["changed_verdicts"]) == (0.4, 100)
+    nobody = content_of([row | {"votes": {}} for row in silent])
+    assert nobody["statistics"]["basis"]["kind"] == "none"

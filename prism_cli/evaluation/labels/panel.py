@@ -76,7 +76,7 @@ class PanelVotes:
         cast = self._patterns(judges, audit_only=False)
         basis = self._basis(judges, cast)
         figures = _Figures(judges, basis, seed)
-        figures.rates(cast)
+        figures.rates(cast, self._asked())
         figures.pairs()
         figures.others()
         figures.labels(pair_agreement(verdicts, 0, 1, seed=seed))
@@ -95,6 +95,22 @@ class PanelVotes:
             if audit if audit_only else any(by_judge.values()):
                 patterns[(*(by_judge.get(judge) for judge in judges), label)] += count
         return patterns
+
+    def _asked(self) -> Counter[str]:
+        """Return the number of audit rows on whose panel each judge was.
+
+        A row's panel is the judges that it names, and those that other audit rows name beside all
+        of them: outputs of earlier versions name no judge that abstained.
+        """
+        rows: Counter[frozenset[str]] = Counter()
+        for (audit, votes, _), count in self._counts.items():
+            if audit:
+                rows[frozenset(dict(votes))] += count
+        asked: Counter[str] = Counter()
+        for named, count in rows.items():
+            for judge in frozenset[str]().union(*(panel for panel in rows if named <= panel)):
+                asked[judge] += count
+        return asked
 
     def _basis(self, judges: Sequence[str], cast: Counter[Pattern]) -> Basis:
         audited = self._patterns(judges, audit_only=True)
@@ -134,8 +150,8 @@ class _Figures:
             "words": {},
         }
 
-    def rates(self, cast: Mapping[Pattern, int]) -> None:
-        """Shares of yes and of abstentions, by judge."""
+    def rates(self, cast: Mapping[Pattern, int], asked: Mapping[str, int]) -> None:
+        """Shares of yes, by judge, and of abstentions on the audit rows of its panel."""
         for name, patterns, places in (
             ("yes_rate", self.basis.patterns, self.basis.indices),
             ("yes_rate_all_votes", cast, frozenset(range(len(self.judges)))),
@@ -144,7 +160,7 @@ class _Figures:
                 votes, rate = yes_rate(patterns, place) if place in places else (0, None)
                 self._share(name, judge, round((rate or 0) * votes), votes)
         for place, judge in enumerate(self.judges):
-            rows = self.basis.rows if self.basis.kind == "audit" else 0
+            rows = asked[judge] if self.basis.kind == "audit" else 0
             votes = yes_rate(self.basis.patterns, place)[0] if rows else 0
             self._share("abstention_rate", judge, rows - votes, rows)
 

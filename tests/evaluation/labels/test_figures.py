@@ -120,6 +120,19 @@ def test_abstentions_are_those_of_audit_rows() -> None:
     assert labels["abstention_rate"] == {"a/one": 0, "a/two": 0, "a/three": 0.1}
 
 
+def test_judges_of_another_panel_have_not_abstained() -> None:
+    rows = [labelled(number, "yn", audit=True) for number in range(10)]
+    rows += [labelled(number, "y-", audit=True) for number in range(10, 15)]
+    others = {"a/two": "no", "b/one": "yes", "b/two": None}
+    rows += [make_pair(number, audit=True, votes=others) for number in range(15, 20)]
+    content = content_of([*rows, make_pair(20, audit=True, votes=others | {"b/two": "no"})])
+    labels, counts = content["labels"], content["statistics"]["counts"]
+    assert labels["abstention_rate"] == {
+        "a/one": 0, "a/two": 5 / 21, "b/one": 0, "b/two": 5 / 6,
+    }  # fmt: skip
+    assert counts["abstention_rate"] == {"a/one": 15, "a/two": 21, "b/one": 6, "b/two": 6}
+
+
 def test_the_corpus_label_is_compared() -> None:
     rows = [
         labelled(0, "yyy", audit=True, source_label=2),

@@ -13,6 +13,8 @@ from typing import Any
 
 RESAMPLES = 9_999
 LEVEL = 0.95
+_SAME = 1e-12
+"""Figures so close are equal, but for rounding."""
 
 FEW_ROWS = 30
 """Below this number of rows, agreement is not described in words."""
@@ -33,7 +35,8 @@ class PairAgreement:
         rows: number of those rows.
         share: share of them with the same vote, from 0 to 1; None without rows.
         kappa: Cohen's, from -1 to 1; None without rows, or where all votes are the same.
-        low, high: percentiles of kappa over resampled rows, at LEVEL; None where kappa is None.
+        low, high: percentiles of kappa over resampled rows, at LEVEL; None where kappa is None, or
+            the same in every resample.
     """
 
     rows: int
@@ -47,9 +50,9 @@ class PairAgreement:
         """Describe kappa, as far as the number of rows allows."""
         if self.rows < FEW_ROWS:
             return "too few rows to tell"
-        if self.kappa is None or self.low is None:
+        if self.kappa is None:
             return "always the same vote"
-        if self.low <= 0:
+        if (self.kappa if self.low is None else self.low) <= 0:
             return "no better than chance"
         return next((word for top, word in _BANDS if self.kappa <= top), "almost perfect")
 
@@ -61,7 +64,8 @@ class Alpha:
     Attributes:
         rows: rows with at least two votes; others say nothing about agreement.
         value: 1 for full agreement, 0 for agreement by chance; None where all votes are the same.
-        low, high: percentiles over resampled rows; None where `value` is None.
+        low, high: percentiles over resampled rows; None where `value` is None, or the same in every
+            resample.
     """
 
     rows: int
@@ -133,10 +137,13 @@ def _kappas(votes: Any) -> Any:
         return (same - chance) / (rows * rows - chance)
 
 
-def percentile_interval(values: Any) -> tuple[float, float]:
-    """Return the percentiles at LEVEL of the values that are not NaN."""
+def percentile_interval(values: Any) -> tuple[float, float] | tuple[None, None]:
+    """Return the percentiles at LEVEL of the values that are not NaN; None where these are all
+    equal: few rows that agree do not make a figure certain."""
     import numpy as np
 
+    if np.nanmax(values) - np.nanmin(values) <= _SAME:
+        return None, None
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)

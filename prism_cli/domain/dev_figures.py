@@ -24,12 +24,14 @@ KNOWS_NOTHING = {
 """Figure -> description of its baseline."""
 
 
-def auc_interval(auc: float, yes: int, no: int) -> tuple[float, float]:
+def auc_interval(auc: float, yes: int, no: int) -> tuple[float, float] | None:
     """Return the 95 % interval of an area under the curve over so many rows of each kind, in [0,
-    1].
+    1]; None for an area of 0 or 1, of which the formula knows no spread.
 
     Source: Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve".
     """
+    if auc in (0, 1):
+        return None
     both_yes, both_no = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     variance = auc * (1 - auc)
     variance += (yes - 1) * (both_yes - auc * auc) + (no - 1) * (both_no - auc * auc)
@@ -76,11 +78,10 @@ def collapse(logits: Sequence[float], relevant: Sequence[bool], auc: float) -> s
     spread = pstdev(logits)
     if spread < MIN_SPREAD:
         signs.append(f"its logits are all but equal (standard deviation {spread:.2g})")
-    low, high = auc_interval(auc, yes, no)
-    if low <= 0.5:
-        signs.append(
-            f"its AUC of {auc:.3f} (95 % {low:.3f} to {high:.3f}) is no better than chance"
-        )
+    interval = auc_interval(auc, yes, no)
+    if (interval[0] if interval else auc) <= 0.5:
+        words = " (95 % {:.3f} to {:.3f})".format(*interval) if interval else ""
+        signs.append(f"its AUC of {auc:.3f}{words} is no better than chance")
     if not signs:
         return None
     rows = f"{len(logits):,} rows, {yes:,} of them yes"

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from prism_cli.domain.agreement import RESAMPLES, percentile_interval
+from prism_cli.domain.significance import wilson_interval
 
 _BATCH_VALUES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its percentile interval at LEVEL; None where undefined."""
+    """A figure and its interval at LEVEL; None where undefined, or the same in every resample."""
 
     value: float | None
     low: float | None = None
@@ -28,14 +29,21 @@ def compare_ratings(
     the shares of rows with equal ratings (less than half a point apart) and with ratings within one
     point.
 
-    A resample in which a figure is undefined is ignored.
+    A resample in which a figure is undefined is ignored. A share of 0 or 1 has Wilson's interval.
 
     Args:
         people, judge: one rating per row, in the same order; means of several people may be
             fractions.
     """
     rows = np.array([people, judge], float).T
-    return {name: _estimate(rows, figure, seed, resamples) for name, figure in _COMPARISONS.items()}
+    found = {
+        name: _estimate(rows, figure, seed, resamples) for name, figure in _COMPARISONS.items()
+    }
+    for name in _SHARES:
+        value = found[name].value
+        if value in (0, 1):
+            found[name] = Estimate(value, *wilson_interval(value * len(rows), len(rows)))
+    return found
 
 
 def ordinal_alpha(
@@ -125,3 +133,4 @@ _COMPARISONS: dict[str, Callable[[Any], Any]] = {
     "within_one": lambda drawn: (_apart(drawn) <= 1).mean(1),
 }
 COMPARISONS = tuple(_COMPARISONS)
+_SHARES = ("same", "within_one")

@@ -82,7 +82,7 @@ def with_holm(comparisons: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def bootstrap_interval(
     values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Return `ratio_interval` of the mean of one value per query."""
     return ratio_interval(values, [1] * len(values), seed=seed, resamples=resamples)
 
@@ -122,14 +122,14 @@ def ratio_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
     share: bool = True,
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Return the interval at LEVEL of the mean over rows, Σ sums / Σ counts, sampling queries.
 
     BCa bootstrap (Efron 1987), with acceleration from the jackknife; the percentile interval where
     BCa is undefined (the bootstrap lies on one side of the mean). From `NORMAL_FROM` queries on the
     normal interval by the delta method, to which BCa converges. Where all queries have the same
-    mean, the interval is that point; for a share of 0 or 1 it is Wilson's interval for that many
-    queries, since none of 20 does not mean never. (0, 0) without rows.
+    mean, or there is one, there is none; for a share of 0 or 1 it is Wilson's interval for that
+    many queries, since none of 20 does not mean never. None without rows.
 
     Args:
         sums, counts: sum and number of the rows of each query, in the same order; queries without
@@ -142,7 +142,7 @@ def ratio_interval(
     rows = rows[rows[:, 1] > 0]
     size = len(rows)
     if size == 0:
-        return 0.0, 0.0
+        return None
     total, count = rows.sum(axis=0)
     ratio = total / count
     means = rows[:, 0] / rows[:, 1]
@@ -151,7 +151,7 @@ def ratio_interval(
     if means.min() == means.max():
         point = float(means[0])
         ends = share and point in (0.0, 1.0)
-        return wilson_interval(point * size, size) if ends else (point, point)
+        return wilson_interval(point * size, size) if ends else None
     if size >= NORMAL_FROM:
         squares = ((rows[:, 0] - ratio * rows[:, 1]) ** 2).sum() * size / (size - 1)
         bounds = ratio + deviates * np.sqrt(squares) / count

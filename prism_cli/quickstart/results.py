@@ -132,10 +132,12 @@ def evidence(metrics: Mapping[str, Any]) -> str:
 
 def _measured(figure: Figure) -> str:
     """Format a value with its interval."""
-    if figure.value is None or not figure.interval:
+    if figure.value is None:
         return "unknown"
-    value, low, high = (round(number, 2) + 0.0 for number in (figure.value, *figure.interval))
-    return f"{value:.2f}, {low:.2f} – {high:.2f}"
+    value, *interval = (
+        round(number, 2) + 0.0 for number in (figure.value, *(figure.interval or ()))
+    )
+    return f"{value:.2f}, {' – '.join(f'{end:.2f}' for end in interval) or 'no interval'}"
 
 
 def _table(metrics: Mapping[str, Any]) -> Table:
@@ -146,9 +148,9 @@ def _table(metrics: Mapping[str, Any]) -> Table:
     for name in ("system", MEASURE, "95 % interval", "vs untrained", "p"):
         table.add_column(name, justify="left" if name == "system" else "right")
     for figure in figures:
-        low, high = figure.interval or (0.0, 0.0)
+        interval = " – ".join(f"{end:.3f}" for end in figure.interval or ())
         name = _NAMES.get(figure.system, figure.system)
-        cells = [name, f"{figure.value:.3f}", f"{low:.3f} – {high:.3f}"]
+        cells = [name, f"{figure.value:.3f}", interval or "–"]
         if figure.system in _COMPARED:
             test = comparison(metrics, "hf:smollm2", figure.system)
             cells += [f"{test['difference']:+.3f}", f"{test['p']:.2g}"]

@@ -115,9 +115,10 @@ def figure_warnings(metrics: Mapping[str, Any]) -> list[str]:
 
 def test_words(test: Mapping[str, Any]) -> str:
     """Return a paired test in one line."""
+    interval = span(test["interval"], 3) or "no interval"
     return (
         f"{CONTEXTS[test['context']]} against {CONTEXTS[test['against']]}: F1 "
-        f"{_signed(test['difference'])} ({span(test['interval'], 3)}), {test['win']} won, "
+        f"{_signed(test['difference'])} ({interval}), {test['win']} won, "
         f"{test['tie']} tied, {test['loss']} lost, p = {test['p']:.4g}, after Holm "
         f"{test['p_holm']:.4g}"
     )

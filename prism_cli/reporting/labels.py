@@ -306,7 +306,8 @@ def short_names(judges: Sequence[str]) -> dict[str, str]:
 
 
 def _with_interval(figure: Figure) -> str:
-    return f"{number(figure.value, 3)} (95 %: {span(figure.interval, 3)})"
+    interval = span(figure.interval, 3)
+    return f"{number(figure.value, 3)} ({f'95 %: {interval}' if interval else 'no interval'})"
 
 
 def _rows_of(figure: Figure) -> str:

@@ -106,7 +106,8 @@ def _figures(logits: NDArray[Any], losses: NDArray[Any], rows: TokenizedRows) ->
         auc = area_under_curve(logits[judged], relevant)
         if not isnan(auc):
             figures["auc"] = auc
-            figures["auc_interval"] = list(auc_interval(auc, yes, no))
+            if interval := auc_interval(auc, yes, no):
+                figures["auc_interval"] = list(interval)
             baseline["auc"] = 0.5
             query_ids = rows.column("query_id")
             figures["nDCG@10"] = _ndcg(logits, verdict, query_ids)

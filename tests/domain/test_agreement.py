@@ -92,6 +92,16 @@ def test_votes_that_never_vary_have_no_figure() -> None:
     assert yes_rate({(None,): 3}, 0) == (0, None)
 
 
+@pytest.mark.parametrize(
+    "patterns",
+    [{("yes", "no"): 1}, {("yes", "yes"): 2, ("no", "no"): 1}, {("no", "yes"): 40}],
+)
+def test_where_all_resamples_are_equal_there_is_no_interval(patterns: Any) -> None:
+    pair, alpha = pair_agreement(patterns, 0, 1), krippendorff_alpha(patterns)
+    assert None not in (pair.kappa, alpha.value)
+    assert (pair.low, pair.high, alpha.low, alpha.high) == (None,) * 4
+
+
 def test_the_interval_contains_alpha_narrows_with_rows_and_is_reproducible() -> None:
     small, large = simulated(100, [0.9] * 5, abstain=0.1), simulated(10_000, [0.9] * 5)
     few, many = krippendorff_alpha(small), krippendorff_alpha(large)
@@ -160,6 +170,8 @@ def test_the_interval_of_kappa_has_its_nominal_coverage() -> None:
         (0.5, 0.1, 60, "moderate"),
         (0.7, 0.1, 60, "substantial"),
         (0.85, 0.1, 60, "almost perfect"),
+        (1.0, None, 60, "almost perfect"),
+        (0.0, None, 60, "no better than chance"),
     ],
 )
 def test_labels_of_kappa(kappa: float | None, low: float | None, rows: int, words: str) -> None:

@@ -63,7 +63,7 @@ def test_alpha_equals_krippendorffs_example() -> None:
 def test_undefined_figures_are_none() -> None:
     flat = compare_ratings([3, 3, 3], [3, 3, 3], resamples=20)
     assert (flat["kappa"].value, flat["spearman"].value) == (None, None)
-    assert (flat["same"].value, flat["same"].low) == (1, 1)
+    assert (flat["people_mean"].low, flat["people_mean"].high) == (None, None)
     assert compare_ratings([], [], resamples=20)["people_mean"].value is None
     assert ordinal_alpha([[3, 3], [3, 3]], resamples=20).value is None
     assert ordinal_alpha([[1, None], [None, 2]], resamples=20).value is None
@@ -75,3 +75,11 @@ def test_intervals_are_reproducible() -> None:
     first, two = (compare_ratings(people, judge, seed=4, resamples=300) for _ in range(2))
     assert first == two
     assert first != compare_ratings(people, judge, seed=5, resamples=300)
+
+
+def test_shares_of_nothing_and_all_have_wilsons_interval() -> None:
+    found = compare_ratings([1, 2, 3, 4], [2, 3, 4, 5])
+    assert (found["within_one"].value, found["within_one"].high) == (1, 1)
+    assert found["within_one"].low == pytest.approx(0.5101, abs=1e-4)
+    assert (found["same"].value, found["same"].low) == (0, 0)
+    assert found["same"].high == pytest.approx(0.4899, abs=1e-4)

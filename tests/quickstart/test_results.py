@@ -113,7 +113,7 @@ def test_a_weak_panel_is_called_weak_with_its_figures() -> None:
     assert "on 60 rows" in text
     assert text.count("(kappa") == 2  # not that of the two with each other
     assert "source:2 moderate (kappa 0.50, 0.3" in text
-    assert "source:9 no better than chance (kappa 0.00, 0.00 – 0.00)" in text
+    assert "source:9 no better than chance (kappa 0.00, no interval)" in text
     assert "Labels of such a panel: unreliable (Krippendorff's alpha 0." in text
 
 

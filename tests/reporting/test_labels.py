@@ -106,3 +106,8 @@ def test_a_stopped_panel_has_no_words_of_kappa_and_its_shares_are_named() -> Non
     assert found.sections[0].words == ""
     (bars,) = parts_of(found, Bars)
     assert bars.title == "Share of yes by judge: all votes cast"
+
+
+def test_agreement_of_few_rows_that_all_agree_has_no_interval() -> None:
+    found = page_of([labelled(n, *(("yes", "no")[n % 2],) * 3, audit=True) for n in range(3)])
+    assert "alpha is 1.000 (no interval) on 3 rows" in found.headline

@@ -100,7 +100,7 @@ class AnswersFigures:
             tests.append(
                 {"measure": "f1", "context": pair[0], "against": pair[1]}
                 | paired_comparison(first, second, seed=self._seed)
-                | {"interval": list(interval)}
+                | {"interval": interval and list(interval)}
             )
         return with_holm(tests)
 

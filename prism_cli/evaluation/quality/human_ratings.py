@@ -49,9 +49,10 @@ class HumanRatings:
         for name, estimates in self._estimates.items():
             people, _ = self._rated_by_both(name)
             for measure, estimate in estimates.items():
+                if estimate.value is not None:
+                    counts[f"people.{name}.{measure}"] = len(people)
                 if estimate.low is not None:
                     intervals[f"people.{name}.{measure}"] = [estimate.low, estimate.high]
-                    counts[f"people.{name}.{measure}"] = len(people)
         return {"intervals": intervals, "counts": counts}
 
     @cached_property

@@ -47,10 +47,11 @@ class QuerySums:
             if any(counts)
         }
 
-    def interval(self, measure: str, seed: int, *, share: bool = True) -> list[float]:
-        """Return the interval of the mean, with queries as the sample.
+    def interval(self, measure: str, seed: int, *, share: bool = True) -> list[float] | None:
+        """Return the interval of the mean, with queries as the sample; None where it has none.
 
         Args:
             share: True if values are in [0, 1].
         """
-        return list(ratio_interval(*self._sums[measure], seed=seed, share=share))
+        found = ratio_interval(*self._sums[measure], seed=seed, share=share)
+        return found and list(found)

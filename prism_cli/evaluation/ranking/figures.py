@@ -113,7 +113,7 @@ class RankingFigures:
             "method": {
                 "intervals": f"BCa bootstrap of the mean over queries, {RESAMPLES} resamples, "
                 f"level {LEVEL}; normal from {NORMAL_FROM} queries on; Wilson's where all are "
-                "0 or 1",
+                "0 or 1, none where all have another value",
                 "test": f"paired permutation test, two-sided, {PERMUTATIONS} sign flips "
                 "(all of them where there are fewer)",
                 "correction": "Holm, over all comparisons listed",
@@ -128,7 +128,7 @@ class RankingFigures:
         return {
             dataset: {
                 system: {
-                    measure: list(bootstrap_interval(values, seed=self.seed))
+                    measure: bootstrap_interval(values, seed=self.seed)
                     for measure, values in by_measure.items()
                 }
                 for system, by_measure in systems.items()

@@ -5,11 +5,11 @@ rows on which every judge was asked, chosen at random: where a panel stops early
 votes are the disputed ones.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 RESAMPLES = 9_999
 LEVEL = 0.95
@@ -25,6 +25,7 @@ RELIABLE_ALPHA, LEAST_ALPHA = 0.8, 0.667
 
 Pattern = tuple[Any, ...]
 """One row's votes in the order of the panel's judges; None where a judge gave none."""
+Kind = TypeVar("Kind", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +86,33 @@ class Alpha:
         return "for tentative conclusions" if self.value >= LEAST_ALPHA else "unreliable"
 
 
-def yes_rate(patterns: Mapping[Pattern, int], judge: int) -> tuple[int, float | None]:
+def effective_counts(counts: Mapping[tuple[float | None, Kind], int]) -> dict[Kind, float]:
+    """Return counts by kind of row, given by (share of the rows that was drawn there, kind).
+
+    Each row stands for 1 / share rows. The sum is the size of a sample of one share that tells as
+    much: (Σw)² / Σw² (Kish 1965). Rows of one share, or if a share is unknown, count one each.
+    """
+    shares = {share for share, _ in counts}
+    equal = len(shares) < 2 or not all(shares)
+    weights = {share: 1 / share if share and not equal else 1.0 for share in shares}
+    rows = sorted(counts.items(), key=repr)  # sums must not depend on the order of the rows
+    whole = sum(count * weights[share] for (share, _), count in rows)
+    squares = sum(count * weights[share] ** 2 for (share, _), count in rows)
+    found: defaultdict[Kind, float] = defaultdict(float)
+    for (share, kind), count in rows:
+        found[kind] += count * weights[share] * whole / squares
+    return dict(found)
+
+
+def yes_rate(patterns: Mapping[Pattern, float], judge: int) -> tuple[float, float | None]:
     """Return the votes of the judge at this index, and its share of yes; None without votes."""
-    votes: Counter[Any] = Counter()
-    for pattern, count in patterns.items():
-        votes[pattern[judge]] += count
-    del votes[None]
-    return votes.total(), votes["yes"] / votes.total() if votes.total() else None
+    votes = sum(count for pattern, count in patterns.items() if pattern[judge] is not None)
+    yes = sum(count for pattern, count in patterns.items() if pattern[judge] == "yes")
+    return votes, yes / votes if votes else None
 
 
 def pair_agreement(
-    patterns: Mapping[Pattern, int],
+    patterns: Mapping[Pattern, float],
     first: int,
     second: int,
     *,
@@ -108,20 +125,21 @@ def pair_agreement(
     """
     import numpy as np
 
-    both: Counter[tuple[Any, Any]] = Counter()
+    both: defaultdict[tuple[Any, Any], float] = defaultdict(float)
     for pattern, count in patterns.items():
         if pattern[first] is not None and pattern[second] is not None:
             both[pattern[first], pattern[second]] += count
-    rows = both.total()
+    size = sum(both.values())
+    rows = round(size)
     if not rows:
         return PairAgreement(0, None, None)
     kinds = sorted({vote for pair in both for vote in pair})
     votes = np.array([[both[row, column] for column in kinds] for row in kinds], float)
-    share = float(votes.trace() / rows)
+    share = float(votes.trace() / size)
     kappa = _kappas(votes[None])[0]
     if np.isnan(kappa):
         return PairAgreement(rows, share, None)
-    drawn = np.random.default_rng(seed).multinomial(rows, votes.ravel() / rows, size=resamples)
+    drawn = np.random.default_rng(seed).multinomial(rows, votes.ravel() / size, size=resamples)
     low, high = percentile_interval(_kappas(drawn.reshape(-1, *votes.shape)))
     return PairAgreement(rows, share, float(kappa), low, high)
 
@@ -150,7 +168,7 @@ def percentile_interval(values: Any) -> tuple[float, float] | tuple[None, None]:
 
 
 def krippendorff_alpha(
-    patterns: Mapping[Pattern, int], *, seed: int = 0, resamples: int = RESAMPLES
+    patterns: Mapping[Pattern, float], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Alpha:
     """Return alpha over all judges; votes may be missing (Krippendorff 2011, nominal metric).
 
@@ -160,13 +178,14 @@ def krippendorff_alpha(
     import numpy as np
 
     kinds = sorted({vote for pattern in patterns for vote in pattern if vote is not None})
-    units: Counter[tuple[int, ...]] = Counter()
+    units: defaultdict[tuple[int, ...], float] = defaultdict(float)
     for pattern, count in patterns.items():
         votes = Counter(pattern)
         unit = tuple(votes[kind] for kind in kinds)
         if sum(unit) > 1:
             units[unit] += count
-    rows = units.total()
+    size = sum(units.values())
+    rows = round(size)
     order = sorted(units)  # the interval must not depend on the order of the rows
     counts = np.array([units[unit] for unit in order], float)
     if not rows:
@@ -174,7 +193,7 @@ def krippendorff_alpha(
     value = _alphas(order, counts[None, :])[0]
     if np.isnan(value):
         return Alpha(rows, None, None, None)
-    drawn = np.random.default_rng(seed).multinomial(rows, counts / rows, size=resamples)
+    drawn = np.random.default_rng(seed).multinomial(rows, counts / size, size=resamples)
     return Alpha(rows, float(value), *percentile_interval(_alphas(order, drawn)))
 
 
@@ -195,10 +214,17 @@ def _alphas(units: Sequence[tuple[int, ...]], counts: Any) -> Any:
 
 
 def audit_figures(
-    audited: Mapping[Pattern, int], judges: Sequence[str], seed: int
+    counts: Mapping[tuple[float | None, Pattern], int], judges: Sequence[str], seed: int
 ) -> dict[str, object]:
     """Return the agreement of `judges`, in that order, on the audit rows. Elsewhere the rows with
-    all votes are the disputed ones."""
+    all votes are the disputed ones.
+
+    Args:
+        counts: as `effective_counts` takes them.
+    """
+    audited = effective_counts(counts)
+    tell = round(sum(audited.values()))
+    differ = tell != sum(counts.values())
     rates = [yes_rate(audited, index) for index in range(len(judges))]
     pairs = [
         (first, second, pair_agreement(audited, first, second, seed=seed))
@@ -206,8 +232,9 @@ def audit_figures(
     ]
     alpha = krippendorff_alpha(audited, seed=seed)
     return {
+        **({"audit rows of one share that would tell as much": tell} if differ else {}),
         "yes-rates on audit rows": [
-            {"judge": spec, "votes": votes, "yes": _rounded(rate)}
+            {"judge": spec, "votes": round(votes), "yes": _rounded(rate)}
             for spec, (votes, rate) in zip(judges, rates, strict=True)
         ],
         "kappa on audit rows": [

@@ -54,7 +54,7 @@ class JudgeRates:
         return cls(0.5, np.repeat(each[:, None, :], judges, 1))
 
     @classmethod
-    def fit(cls, patterns: Mapping[Pattern, int], judges: int) -> "JudgeRates":
+    def fit(cls, patterns: Mapping[Pattern, float], judges: int) -> "JudgeRates":
         """Return the most probable rates given counts of full vote patterns, and the prior."""
         import numpy as np
 

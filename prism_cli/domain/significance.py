@@ -87,7 +87,7 @@ def bootstrap_interval(
     return ratio_interval(values, [1] * len(values), seed=seed, resamples=resamples)
 
 
-def wilson_interval(successes: float, count: int) -> tuple[float, float]:
+def wilson_interval(successes: float, count: float) -> tuple[float, float]:
     """Return the interval of a share at LEVEL (Wilson 1927), within [0, 1], valid at both ends.
 
     Args:
@@ -104,7 +104,7 @@ def wilson_interval(successes: float, count: int) -> tuple[float, float]:
     return low, 1.0 if successes == count else middle + half
 
 
-def exact_interval(successes: int, count: int) -> tuple[float, float]:
+def exact_interval(successes: float, count: float) -> tuple[float, float]:
     """Return the interval of a share at LEVEL (Clopper and Pearson 1934): it covers the true share
     at least so often, also for very small shares. Arguments as for `wilson_interval`."""
     from scipy.stats import beta

@@ -100,6 +100,10 @@ def _judges(figures: Groups, statistics: Mapping[str, Any]) -> Section:
     if basis["kind"] in _BASIS:
         words = f"Computed on {counted(basis['rows'], *_BASIS[basis['kind']])}; intervals treat "
         words += "these rows as the sample. "
+        audit_rows = int(figures[""]["audit_rows"].value or 0)
+        if basis["kind"] == "audit" and audit_rows != basis["rows"]:
+            words += f"Of {audit_rows:,} audit rows, drawn with different shares, each counts by "
+            words += "1 / share; so many drawn with one share would tell as much. "
     if alpha.value is not None:
         words += (
             f"Krippendorff's alpha measures how far all judges agree beyond chance: 1 is full "

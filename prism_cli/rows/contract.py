@@ -90,7 +90,7 @@ _KINDS: Mapping[str, tuple[str, Check]] = {
     ),
     **_kinds(
         "a number", _is_number, "score", "logit", "fused_score", "agreement", "posterior",
-        "teacher_prior",
+        "teacher_prior", "audit_share",
     ),
     **_kinds(
         "a whole number", _is_integer, "rank", "votes_cast", "early_votes_cast", "windows"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from prism_cli.domain.voting import Vote
 from prism_cli.rows.row import Row, document_text
 from prism_cli.shards.paid_rows import PaidRows, PaidValue
+from prism_cli.stages.panel_stopping import STOPPING_FIELDS
 
 
 class KnownVote(NamedTuple):
@@ -69,3 +70,16 @@ class KnownVotes:
                 known[spec] = KnownVote(spec, vote.value, value, vote.origin)
         verdict = paid.get(("verdict", "")) if self._takes_verdicts and not known else None
         return Known([known[spec] for spec in self._judges if spec in known], verdict)
+
+
+def remove_old_labels(row: Row) -> dict[str, str]:
+    """Remove what an earlier panel wrote; return the entries of `reused` for other fields."""
+    for name in ("vote_probabilities", "audit", "audit_share", *STOPPING_FIELDS):
+        row.pop(name, None)
+    before = row.pop("reused", None)
+    origins = before.items() if isinstance(before, dict) else ()
+    return {
+        name: origin
+        for name, origin in origins
+        if name != "verdict" and not name.startswith("votes.")
+    }

@@ -12,7 +12,7 @@ from heapq import nsmallest
 from math import sqrt
 from typing import NamedTuple
 
-from prism_cli.domain.agreement import Pattern
+from prism_cli.domain.agreement import Pattern, effective_counts
 from prism_cli.domain.learned_rule import (
     FOLDS,
     LEAST_ROWS,
@@ -141,6 +141,7 @@ class PanelStopping:
         self.prices, self._risk, self._audit, self._seed = prices, risk, audit, seed
         self.judges, self.teacher = judges, teacher
         self._learn_below = self._audit_below = 0
+        self.audit_share = audit
         self._pays = True
         rows = list(self._earlier.values())
         self._saving = expected_saving(rows, len(prices), risk, prices)
@@ -168,6 +169,10 @@ class PanelStopping:
         chosen = smallest[: round(self._audit * count)], new[:missing]
         self._learn_below = max((places[-1] + 1 for places in chosen if places), default=0)
         self._audit_below = max(self._learn_below, int(self._audit * 2**64))
+        drawn = sum(place < self._learn_below for place in smallest)
+        self.audit_share = self._audit
+        if drawn > round(self._audit * count):
+            self.audit_share = drawn / count
         self._rows, self._checked = [], None
 
     def learns(self, row: Row) -> bool:
@@ -250,7 +255,8 @@ class PanelStopping:
 
 def stopping_figures(
     counts: Mapping[str, int],
-    audited: Mapping[Pattern, int],
+    audited: Mapping[tuple[float | None, Pattern], int],
+    replays: Mapping[tuple[float | None, tuple[int, int]], int],
     judges: Sequence[str],
     *,
     teacher: bool,
@@ -261,17 +267,20 @@ def stopping_figures(
     without it.
 
     Args:
-        audited: counts of vote patterns of audit rows.
+        audited: counts of vote patterns of audit rows, as `effective_counts` takes them.
+        replays: counts of (1 if the verdict changed, judges asked) of audit rows, likewise.
     """
     stops = {stop: counts.get(stop, 0) for stop in ("risk", "settled", "audit")}
     asked = {stop: counts.get(f"{stop} asked", 0) for stop in stops}
-    rows, audit_rows = sum(stops.values()), stops["audit"]
+    early = effective_counts(replays)
+    rows, audit_rows, replayed = sum(stops.values()), stops["audit"], sum(early.values())
+    asked_early = sum(count * judges for (_, judges), count in early.items())
     figures: dict[str, object] = {
         "rows by what ended the asking": stops,
         "judgements a row": {
             "all rows": _share(sum(asked.values()), rows),
             "without audit rows": _share(asked["risk"] + asked["settled"], rows - audit_rows),
-            "audit rows, as the rule asks": _share(counts.get("early asked", 0), audit_rows),
+            "audit rows, as the rule asks": _share(asked_early, replayed),
         },
     }
     if without := {reason: counts[reason] for reason in NO_RULE if counts.get(reason)}:
@@ -283,16 +292,16 @@ def stopping_figures(
             "the share of yes": rows - with_score,
         }
     if audit_rows:
-        changed = counts.get("changed", 0)
-        low, high = exact_interval(changed, audit_rows)
+        changed = sum(count * moved for (moved, _), count in early.items())
+        low, high = exact_interval(changed, replayed)
         figures["changed verdicts on audit rows"] = {
             "rows": audit_rows,
-            "changed": changed,
-            "share": _share(changed, audit_rows),
+            "changed": counts.get("changed", 0),
+            "share": _share(changed, replayed),
             f"{LEVEL:.0%} from": round(low, DECIMALS),
             "to": round(high, DECIMALS),
         }
-        rates = JudgeRates.fit(audited, len(judges))
+        rates = JudgeRates.fit(effective_counts(audited), len(judges))
         found = zip(judges, rates.right(), rates.silent(), strict=True)
         figures["judges, as their votes on audit rows tell"] = [
             {
@@ -306,5 +315,5 @@ def stopping_figures(
     return figures
 
 
-def _share(part: int, rows: int) -> float | None:
+def _share(part: float, rows: float) -> float | None:
     return round(part / rows, DECIMALS) if rows else None

@@ -30,8 +30,8 @@ from prism_cli.rows.row import (
 )
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, note_origins
-from prism_cli.stages.known_votes import KnownVotes
-from prism_cli.stages.panel_stopping import STOPPING_FIELDS, PanelStopping, stopping_figures
+from prism_cli.stages.known_votes import KnownVotes, remove_old_labels
+from prism_cli.stages.panel_stopping import PanelStopping, stopping_figures
 from prism_cli.stages.retries import gather, request_with_retries
 from prism_cli.stages.silent_judges import count_reason, shown_reasons, silent_judges
 
@@ -65,7 +65,10 @@ class RelabelStage(RowStage):
     """
 
     name = "relabel"
-    counted = ("_verdicts", "_votes", "_audited", "_silent", "_taken", "_blank", "_stopping_counts")
+    counted = (
+        "_verdicts", "_votes", "_audited", "_early", "_silent", "_taken", "_blank",
+        "_stopping_counts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -94,7 +97,8 @@ class RelabelStage(RowStage):
         self.learns_first = self.needs_first_pass_per_shard = stopping is not None
         self._verdicts: Counter[str] = Counter()
         self._votes: dict[str, Counter[str]] = {judge.spec: Counter() for judge in judges}
-        self._audited: Counter[Pattern] = Counter()
+        self._audited: Counter[tuple[float | None, Pattern]] = Counter()
+        self._early: Counter[tuple[float | None, tuple[int, int]]] = Counter()
         self._silent: Counter[tuple[str, str]] = Counter()
         self._taken = self._blank = 0
 
@@ -147,7 +151,9 @@ class RelabelStage(RowStage):
             self._votes[spec][answer.vote or "abstained"] += 1
             if answer.refusal is not None:
                 count_reason(self._silent, spec, answer.refusal)
-        others = _remove_old_labels(row)
+        others = remove_old_labels(row)
+        audit_share = self.stopping.audit_share if self.stopping is not None else self._audit
+        audit_share = float(f"{audit_share:.4g}")
         stopped: dict[str, object] = {}
         decided = mean_verdict(probabilities, self._order) if self._soft else poll.verdict
         if self.stopping is not None:
@@ -156,6 +162,9 @@ class RelabelStage(RowStage):
             )
             decided, stopped = stop.verdict, stop.fields
             self._stopping_counts.update(stop.counts)
+            if audit:
+                early = (stop.counts["changed"], stop.counts["early asked"])
+                self._early[audit_share, early] += 1
         self._verdicts[decided or "undecided"] += 1
         row["votes"] = self._in_order(
             dict.fromkeys(self._order) | poll.votes if audit else poll.votes
@@ -166,8 +175,8 @@ class RelabelStage(RowStage):
         row["votes_cast"] = len(poll.votes)
         row["agreement"] = poll.agreement_with(decided)
         if audit:
-            self._audited[self._pattern(poll)] += 1
-            row["audit"] = True
+            self._audited[audit_share, self._pattern(poll)] += 1
+            row |= {"audit": True, "audit_share": audit_share}
         row |= stopped
         votes = {f"votes.{spec}": origin for spec, origin in origins.items()}
         note_origins(row, others | votes)
@@ -279,8 +288,9 @@ class RelabelStage(RowStage):
             figures |= audit_figures(self._audited, self._order, self._seed)
         if self.stopping is not None:
             figures |= stopping_figures(
-                self._stopping_counts, self._audited, self._order, teacher=self.stopping.teacher
-            )
+                self._stopping_counts, self._audited, self._early, self._order,
+                teacher=self.stopping.teacher,
+            )  # fmt: skip
         return figures
 
     def _is_open(self, row: Row) -> bool:
@@ -304,7 +314,7 @@ class RelabelStage(RowStage):
 
     def _without_votes(self, row: Row, verdict: str, origins: Mapping[str, str]) -> Row:
         self._verdicts[verdict] += 1
-        others = _remove_old_labels(row)
+        others = remove_old_labels(row)
         row |= {"votes": {}, "verdict": verdict, "votes_cast": 0, "agreement": None}
         note_origins(row, {**others, **origins})
         return row
@@ -315,16 +325,3 @@ class RelabelStage(RowStage):
         return self._audit > 0 and is_sampled(
             self._audit, self._seed, "audit", query_id(row), doc_id(row)
         )
-
-
-def _remove_old_labels(row: Row) -> dict[str, str]:
-    """Remove what an earlier panel wrote; return the entries of `reused` for other fields."""
-    for name in ("vote_probabilities", "audit", *STOPPING_FIELDS):
-        row.pop(name, None)
-    before = row.pop("reused", None)
-    origins = before.items() if isinstance(before, dict) else ()
-    return {
-        name: origin
-        for name, origin in origins
-        if name != "verdict" and not name.startswith("votes.")
-    }

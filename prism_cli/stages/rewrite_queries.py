@@ -13,7 +13,7 @@ from prism_cli.stages.retries import request_with_retries
 
 LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
-    "agreement", "audit", "posterior", "teacher_prior", "stop", "early_verdict",
+    "agreement", "audit", "audit_share", "posterior", "teacher_prior", "stop", "early_verdict",
     "early_votes_cast", "reused", "contribution", "evidence", "generator", "generation_error",
     "objectives", "labels_from", "rank", "model", "truncated", "results", "disagreement",
     "source_score", "source_rank", *PREDICTIONS.values(),

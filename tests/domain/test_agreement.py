@@ -10,6 +10,7 @@ from prism_cli.domain.agreement import (
     Alpha,
     PairAgreement,
     Pattern,
+    effective_counts,
     krippendorff_alpha,
     pair_agreement,
     yes_rate,
@@ -190,3 +191,14 @@ def test_labels_of_alpha(alpha: float | None, words: str) -> None:
 def test_alpha_of_few_rows_has_no_label() -> None:
     assert Alpha(29, 0.95, 0.9, 1.0).in_words == "too few rows to tell"
     assert Alpha(30, 0.95, 0.9, 1.0).in_words == "reliable"
+
+
+def test_rows_that_were_drawn_with_different_shares_count_by_what_they_stand_for() -> None:
+    counts = {(0.25, "yes"): 60, (0.25, "no"): 15, (0.03, "yes"): 60, (0.03, "no"): 240}
+    found = effective_counts(counts)
+    assert found["yes"] / sum(found.values()) == pytest.approx((240 + 2000) / (300 + 10_000))
+    squares = 75 * 4**2 + 300 / 0.03**2
+    assert sum(found.values()) == pytest.approx((300 + 10_000) ** 2 / squares)
+    assert effective_counts({(0.25, "yes"): 60, (0.25, "no"): 15}) == {"yes": 60, "no": 15}
+    assert effective_counts({(0.25, "yes"): 60, (None, "yes"): 15}) == {"yes": 75}
+    assert effective_counts({}) == {}

@@ -166,7 +166,7 @@ def test_audit_rows_have_every_vote_and_are_marked() -> None:
     audited = [row for row in rows if row.get("audit")]
     assert 60 < len(audited) < 140
     assert summary.figures["audit rows"] == len(audited)
-    assert {row["votes_cast"] for row in audited} == {5}
+    assert {(row["votes_cast"], row["audit_share"]) for row in audited} == {(5, 0.25)}
     assert {row["votes_cast"] for row in rows if "audit" not in row} == {3}
     assert {row["verdict"] for row in rows} == {"yes"}
 

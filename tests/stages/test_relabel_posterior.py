@@ -223,7 +223,23 @@ def test_shards_do_not_depend_on_each_other() -> None:
     for number in range(2):
         (made,) = Path("both").glob(f"{number}.*jsonl")
         assert made.read_bytes() == Path(f"alone{number}.jsonl").read_bytes()
-    assert stage.summary()["rows by what ended the asking"]["audit"] == 76  # type: ignore[index]
+        shares = {row["audit_share"] for row in read_jsonl(made) if "audit" in row}
+        assert shares == {(0.25, 0.02)[number]}
+    figures: Any = stage.summary()
+    assert figures["rows by what ended the asking"]["audit"] == figures["audit rows"] == 76
+    # One row stands for 50, 75 rows for 4 each.
+    tell = round((75 * 4 + 50) ** 2 / (75 * 4**2 + 50**2))
+    assert figures["audit rows of one share that would tell as much"] == tell == 33
+    assert {pair["rows"] for pair in figures["kappa on audit rows"]} == {33}
+    found = figures["changed verdicts on audit rows"]
+    changed = [
+        (row["early_verdict"] != row["verdict"]) / row["audit_share"]
+        for made in Path("both").glob("*.jsonl")
+        for row in read_jsonl(made)
+        if "audit" in row
+    ]
+    assert (found["rows"], found["changed"]) == (76, sum(map(bool, changed)))
+    assert found["share"] == pytest.approx(sum(changed) / 350, abs=1e-4)
 
 
 def test_few_rows_are_asked_as_ever() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from prism_cli.domain.agreement import effective_counts
 from prism_cli.domain.grades import ImplausibleGradeError
 from prism_cli.domain.score_figures import ScoreFigures, score_bin
 from prism_cli.domain.scoring import answer_of
@@ -48,6 +49,7 @@ class LabelFigures:
         self._judges: set[str] = set()
         self._teachers_on_panel: set[str] = set()
         self._counts: Counter[str] = Counter()
+        self._early: Counter[tuple[float | None, tuple[bool, int]]] = Counter()
         self._scores = ScoreFigures()
         self._buckets = {verdict: [0] * BUCKETS for verdict in _VERDICTS}
         self._sources: dict[str, Counter[str]] = {}
@@ -69,6 +71,7 @@ class LabelFigures:
             raise RowError("verdict", f'expected "yes", "no" or null, found {actual}')
         if not isinstance(row.get("audit"), bool | None):
             raise RowError("audit", f"expected true or false, found {json_type(row['audit'])}")
+        number_field(row, "audit_share", 0, 1)
         check_kinds(row, ("early_verdict", "early_votes_cast"))
         _source_vote(row)
         new = votes_field(row).keys() - self._judges
@@ -84,14 +87,14 @@ class LabelFigures:
         audit = judged and row.get("audit") is True
         cast = sum(vote is not None for vote in votes.values())
         if cast or audit:
-            self._panel.add(votes, audit, label)
+            share = row.get("audit_share") or None
+            self._panel.add(votes, audit, label, share)
             self._counts["votes"] += cast > 0
             self._counts["audit"] += audit
             self._counts["cast"] += cast
             if audit and "early_verdict" in row:
-                self._counts["early"] += 1
-                self._counts["early cast"] += row.get("early_votes_cast") or 0
-                self._counts["changed"] += row["early_verdict"] != verdict
+                early = row["early_verdict"] != verdict, row.get("early_votes_cast") or 0
+                self._early[share, early] += 1
         outcome = verdict or ("undecided" if judged else "unlabelled")
         self._counts[outcome] += 1
         source = self._source(row.get("source") or "")
@@ -124,9 +127,12 @@ class LabelFigures:
         intervals["verdict_yes_rate"] = _interval(self._counts["yes"], rows)
         intervals["teacher_agreement"] = _interval(agreed, judged)
         counts["verdict_yes_rate"], counts["teacher_agreement"] = rows, judged
-        early, changed = self._counts["early"], self._counts["changed"]
+        by_kind = effective_counts(self._early)
+        early = sum(by_kind.values())
+        changed = sum(count for (moved, _), count in by_kind.items() if moved)
+        early_cast = sum(count * votes for (_, votes), count in by_kind.items())
         intervals["changed_verdicts"] = list(exact_interval(changed, early)) if early else None
-        counts["changed_verdicts"] = early
+        counts["changed_verdicts"] = round(early)
         labels = {
             "rows": sum(source["rows"] for source in self._sources.values()),
             "rows_with_votes": self._counts["votes"],
@@ -141,7 +147,7 @@ class LabelFigures:
             **panel,
             "votes_per_row": _share(self._counts["cast"], self._counts["votes"]),
             "changed_verdicts": _share(changed, early),
-            "early_votes_per_row": _share(self._counts["early cast"], early),
+            "early_votes_per_row": _share(early_cast, early),
             "teacher_agreement": _share(agreed, judged),
             "teacher_auc": scores.get("AUC"),
             "teacher_auc_error": scores.get("AUC error", 0.0),
@@ -237,7 +243,7 @@ def _cut(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[:characters] + " …"
 
 
-def _share(part: int, whole: int) -> float | None:
+def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 

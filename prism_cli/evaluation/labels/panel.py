@@ -4,7 +4,7 @@ Agreement is computed only on rows on which a judge was asked whatever the other
 audit rows, or else all rows, among the judges that voted on every one.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,12 +13,15 @@ from typing import Any
 from prism_cli.domain.agreement import (
     PairAgreement,
     Pattern,
+    effective_counts,
     krippendorff_alpha,
     pair_agreement,
     yes_rate,
 )
 from prism_cli.domain.significance import wilson_interval
 
+Votes = tuple[tuple[tuple[str, str | None], ...], str | None]
+"""Votes by judge, and the corpus's own vote."""
 VERDICT = "verdict"
 """Name of the panel beside its judges, in comparisons with the corpus's own label."""
 _BY_JUDGE = ("yes_rate", "yes_rate_all_votes", "abstention_rate", "with_others", "with_majority")
@@ -36,33 +39,43 @@ class Basis:
 
     Attributes:
         kind: "audit", "full panel", "part of the panel" or "none".
-        patterns: votes in the order of the judges, then the vote of the corpus's own label.
+        patterns: votes in the order of the judges, then the vote of the corpus's own label; with
+            effective counts.
         indices: of the judges that have figures on these rows.
         warning: why figures are missing and what to do; "" if none are.
     """
 
     kind: str
-    patterns: Mapping[Pattern, int]
+    patterns: Mapping[Pattern, float]
     indices: frozenset[int]
     warning: str = ""
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
-        return sum(self.patterns.values())
+        """Number of rows; of one share, if rows were drawn with several, that tell as much."""
+        return round(sum(self.patterns.values()))
 
 
 class PanelVotes:
     """Counts rows with votes: call `add` for each, then `figures`. Memory grows with the judges."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[bool, tuple[tuple[str, str | None], ...], str | None]] = (
-            Counter()
-        )
+        self._counts: Counter[Votes] = Counter()
+        self._audited: Counter[tuple[float | None, Votes]] = Counter()
 
-    def add(self, votes: Mapping[str, str | None], audit: bool, label: str | None) -> None:
-        """Count one row: votes by judge, whether it is an audit row, the corpus's own vote."""
-        self._counts[audit, tuple(votes.items()), label] += 1
+    def add(
+        self,
+        votes: Mapping[str, str | None],
+        audit: bool,
+        label: str | None,
+        share: float | None = None,
+    ) -> None:
+        """Count one row: votes by judge, whether it is an audit row, the corpus's own vote, and the
+        share of rows that was drawn for audit, if known."""
+        key = tuple(votes.items()), label
+        self._counts[key] += 1
+        if audit:
+            self._audited[share, key] += 1
 
     def figures(
         self, seed: int, verdicts: Mapping[Pattern, int]
@@ -72,11 +85,13 @@ class PanelVotes:
         Args:
             verdicts: counts of (verdict, vote of the corpus's label) over rows that have both.
         """
-        judges = self._judges()
-        cast = self._patterns(judges, audit_only=False)
-        basis = self._basis(judges, cast)
+        judges, audited = self._judges(), effective_counts(self._audited)
+        cast = _patterns(
+            judges, {key: n for key, n in self._counts.items() if any(dict(key[0]).values())}
+        )
+        basis = _basis(judges, _patterns(judges, audited), cast)
         figures = _Figures(judges, basis, seed)
-        figures.rates(cast, self._asked())
+        figures.rates(cast, _asked(audited))
         figures.pairs()
         figures.others()
         figures.labels(pair_agreement(verdicts, 0, 1, seed=seed))
@@ -85,55 +100,57 @@ class PanelVotes:
 
     def _judges(self) -> list[str]:
         """Return the judges in the panel's order, taken from the rows with most votes."""
-        most_first = sorted((votes for _, votes, _ in self._counts), key=len, reverse=True)
+        most_first = sorted((votes for votes, _ in self._counts), key=len, reverse=True)
         return list(dict.fromkeys(judge for votes in most_first for judge, _ in votes))
 
-    def _patterns(self, judges: Sequence[str], *, audit_only: bool) -> Counter[Pattern]:
-        patterns: Counter[Pattern] = Counter()
-        for (audit, votes, label), count in self._counts.items():
-            by_judge = dict(votes)
-            if audit if audit_only else any(by_judge.values()):
-                patterns[(*(by_judge.get(judge) for judge in judges), label)] += count
-        return patterns
 
-    def _asked(self) -> Counter[str]:
-        """Return the number of audit rows on whose panel each judge was.
+def _patterns(judges: Sequence[str], counts: Mapping[Votes, float]) -> dict[Pattern, float]:
+    patterns: defaultdict[Pattern, float] = defaultdict(float)
+    for (votes, label), count in counts.items():
+        by_judge = dict(votes)
+        patterns[(*(by_judge.get(judge) for judge in judges), label)] += count
+    return dict(patterns)
 
-        A row's panel is the judges that it names, and those that other audit rows name beside all
-        of them: outputs of earlier versions name no judge that abstained.
-        """
-        rows: Counter[frozenset[str]] = Counter()
-        for (audit, votes, _), count in self._counts.items():
-            if audit:
-                rows[frozenset(dict(votes))] += count
-        asked: Counter[str] = Counter()
-        for named, count in rows.items():
-            for judge in frozenset[str]().union(*(panel for panel in rows if named <= panel)):
-                asked[judge] += count
-        return asked
 
-    def _basis(self, judges: Sequence[str], cast: Counter[Pattern]) -> Basis:
-        audited = self._patterns(judges, audit_only=True)
-        if judges and audited:
-            return Basis("audit", audited, frozenset(range(len(judges))))
-        if not cast:
-            return Basis("none", {}, frozenset(), _NO_VOTES)
-        always = frozenset(
-            place for place in range(len(judges)) if all(pattern[place] for pattern in cast)
-        )
-        if len(always) == len(judges):
-            return Basis("full panel", cast, always)
-        rest = ", ".join(judge for place, judge in enumerate(judges) if place not in always)
-        why = (
-            "No row is marked `audit`, and the panel stopped early or some judges abstained: "
-            f"{rest} did not vote on all of the rows. The rows where they did are those that the "
-            "judges before them left open, so agreement told from them would be too low"
-        )
-        if len(always) > 1:
-            kept = ", ".join(judge for place, judge in enumerate(judges) if place in always)
-            limits = f"; figures are given only among {kept}, who voted on every row. To have all, "
-            return Basis("part of the panel", cast, always, f"{why}{limits}{REMEDY}.")
-        return Basis("none", {}, frozenset(), f"{why}; no figure is given. To have them, {REMEDY}.")
+def _asked(audited: Mapping[Votes, float]) -> dict[str, float]:
+    """Return the number of audit rows on whose panel each judge was.
+
+    A row's panel is the judges that it names, and those that other audit rows name beside all of
+    them: outputs of earlier versions name no judge that abstained.
+    """
+    rows: defaultdict[frozenset[str], float] = defaultdict(float)
+    for (votes, _), count in audited.items():
+        rows[frozenset(dict(votes))] += count
+    asked: defaultdict[str, float] = defaultdict(float)
+    for named, count in rows.items():
+        for judge in frozenset[str]().union(*(panel for panel in rows if named <= panel)):
+            asked[judge] += count
+    return asked
+
+
+def _basis(
+    judges: Sequence[str], audited: Mapping[Pattern, float], cast: Mapping[Pattern, float]
+) -> Basis:
+    if judges and audited:
+        return Basis("audit", audited, frozenset(range(len(judges))))
+    if not cast:
+        return Basis("none", {}, frozenset(), _NO_VOTES)
+    always = frozenset(
+        place for place in range(len(judges)) if all(pattern[place] for pattern in cast)
+    )
+    if len(always) == len(judges):
+        return Basis("full panel", cast, always)
+    rest = ", ".join(judge for place, judge in enumerate(judges) if place not in always)
+    why = (
+        "No row is marked `audit`, and the panel stopped early or some judges abstained: "
+        f"{rest} did not vote on all of the rows. The rows where they did are those that the "
+        "judges before them left open, so agreement told from them would be too low"
+    )
+    if len(always) > 1:
+        kept = ", ".join(judge for place, judge in enumerate(judges) if place in always)
+        limits = f"; figures are given only among {kept}, who voted on every row. To have all, "
+        return Basis("part of the panel", cast, always, f"{why}{limits}{REMEDY}.")
+    return Basis("none", {}, frozenset(), f"{why}; no figure is given. To have them, {REMEDY}.")
 
 
 class _Figures:
@@ -150,7 +167,7 @@ class _Figures:
             "words": {},
         }
 
-    def rates(self, cast: Mapping[Pattern, int], asked: Mapping[str, int]) -> None:
+    def rates(self, cast: Mapping[Pattern, float], asked: Mapping[str, float]) -> None:
         """Shares of yes, by judge, and of abstentions on the audit rows of its panel."""
         for name, patterns, places in (
             ("yes_rate", self.basis.patterns, self.basis.indices),
@@ -158,11 +175,11 @@ class _Figures:
         ):
             for place, judge in enumerate(self.judges):
                 votes, rate = yes_rate(patterns, place) if place in places else (0, None)
-                self._share(name, judge, round((rate or 0) * votes), votes)
+                self._rate(name, judge, rate, votes)
         for place, judge in enumerate(self.judges):
             rows = asked[judge] if self.basis.kind == "audit" else 0
             votes = yes_rate(self.basis.patterns, place)[0] if rows else 0
-            self._share("abstention_rate", judge, rows - votes, rows)
+            self._share("abstention_rate", judge, round(rows - votes, 9), rows)
 
     def pairs(self) -> None:
         """Kappa of each pair of judges, alpha of all judges."""
@@ -173,7 +190,7 @@ class _Figures:
             key = f"{self.judges[first]} | {self.judges[second]}"
             self._kappa("kappa", "same_vote", key, agreement)
         everyone = len(self.basis.indices) == len(self.judges) > 1
-        patterns: Counter[Pattern] = Counter()
+        patterns: defaultdict[Pattern, float] = defaultdict(float)
         for votes, count in self.basis.patterns.items() if everyone else ():
             patterns[votes[:-1]] += count
         alpha = krippendorff_alpha(patterns, seed=self._seed)
@@ -185,7 +202,7 @@ class _Figures:
     def others(self) -> None:
         """Agreement of each judge with the others, one by one, and with their majority."""
         for place, judge in enumerate(self.judges):
-            same = both = agreed = decided = 0
+            same = both = agreed = decided = 0.0
             measurable = place in self.basis.indices
             for votes, count in self._measurable_votes() if measurable else ():
                 vote = votes[place]
@@ -210,18 +227,18 @@ class _Figures:
         for name, agreement in [*agreements.items(), (VERDICT, verdict)]:
             self._kappa("kappa_with_source_label", "with_source_label", name, agreement)
 
-    def disputed(self, cast: Mapping[Pattern, int]) -> None:
+    def disputed(self, cast: Mapping[Pattern, float]) -> None:
         """Share of rows with differing votes, among rows with at least two votes."""
         complete = self.basis.patterns if self.basis.kind in ("audit", "full panel") else {}
         for name, patterns in (("disputed", complete), ("disputed_all_votes", cast)):
-            rows = disputed = 0
+            rows = disputed = 0.0
             for pattern, count in patterns.items():
                 votes = [vote for vote in pattern[:-1] if vote]
                 rows += count * (len(votes) > 1)
                 disputed += count * (len(set(votes)) > 1)
             self._share(name, "", disputed, rows)
 
-    def _measurable_votes(self) -> Iterator[tuple[Pattern, int]]:
+    def _measurable_votes(self) -> Iterator[tuple[Pattern, float]]:
         """Yield patterns without the votes of judges that have no figures on these rows."""
         for pattern, count in self.basis.patterns.items():
             votes = (
@@ -236,11 +253,18 @@ class _Figures:
         statistics, pair = self.statistics, pair or PairAgreement(0, None, None)
         self._put(name, key, pair.kappa, _span(pair.low, pair.high), pair.rows)
         statistics["words"].setdefault(name, {})[key] = pair.in_words
-        self._share(shares, key, round((pair.share or 0) * pair.rows), pair.rows)
+        self._rate(shares, key, pair.share, pair.rows)
 
-    def _share(self, name: str, key: str, part: int, rows: int, *, interval: bool = True) -> None:
-        span = list(wilson_interval(part, rows)) if rows and interval else None
-        self._put(name, key, part / rows if rows else None, span, rows)
+    def _share(
+        self, name: str, key: str, part: float, rows: float, *, interval: bool = True
+    ) -> None:
+        self._rate(name, key, part / rows if rows else None, rows, interval=interval)
+
+    def _rate(
+        self, name: str, key: str, rate: float | None, rows: float, *, interval: bool = True
+    ) -> None:
+        span = list(wilson_interval(rate * rows, rows)) if rate is not None and interval else None
+        self._put(name, key, rate, span, round(rows))
 
     def _put(
         self, name: str, key: str, value: float | None, span: list[float] | None, rows: int

@@ -211,6 +211,7 @@ def test_top_disagreements_do_not_depend_on_the_order_of_rows() -> None:
         ({"audit": 1}, "audit"),
         ({"early_verdict": ["yes"]}, "early_verdict"),
         ({"early_votes_cast": "two"}, "early_votes_cast"),
+        ({"audit_share": 2}, "audit_share"),
         ({"teacher_score": 1.5}, "teacher_score"),
         ({"source": 3}, "source"),
         ({"source_label": "1767225600"}, "source_label"),
@@ -261,3 +262,27 @@ def test_audit_rows_without_a_vote_are_counted() -> None:
     assert (labels["changed_verdicts"], counts["changed_verdicts"]) == (0.4, 100)
     nobody = content_of([row | {"votes": {}} for row in silent])
     assert nobody["statistics"]["basis"]["kind"] == "none"
+
+
+def test_audit_rows_count_by_the_share_with_which_they_were_drawn() -> None:
+    def shard(votes: str, share: float, rows: int, early: str) -> list[dict[str, Any]]:
+        drawn = {"audit": True, "audit_share": share, "early_votes_cast": 2}
+        return [labelled(n, votes, early_verdict=early, **drawn) for n in range(rows)]
+
+    rows = [*shard("yny", 0.25, 75, "no"), *shard("nn-", 0.03, 300, "no")]
+    content = content_of(rows)
+    labels, statistics = content["labels"], content["statistics"]
+    assert labels["audit_rows"] == 375
+    assert labels["yes_rate"]["a/one"] == pytest.approx(300 / 10_300)
+    assert labels["with_majority"]["a/two"] == pytest.approx(10_000 / 10_300)
+    assert labels["disputed"] == labels["changed_verdicts"] == pytest.approx(300 / 10_300)
+    assert labels["abstention_rate"] == {
+        "a/one": 0, "a/two": 0, "a/three": pytest.approx(10_000 / 10_300),
+    }  # fmt: skip
+    tell = round(10_300**2 / (75 * 4**2 + 300 / 0.03**2))
+    assert statistics["basis"]["rows"] == statistics["counts"]["changed_verdicts"] == tell == 317
+    low, high = statistics["intervals"]["yes_rate"]["a/one"]
+    assert low < 300 / 10_300 < high < 0.06
+    for row in rows[:75]:
+        row["audit_share"] = None  # unknown: of an earlier version
+    assert content_of(rows)["labels"]["yes_rate"]["a/one"] == 0.2

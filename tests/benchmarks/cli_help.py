@@ -3,6 +3,7 @@
 python tests/benchmarks/cli_help.py
 """
 
+import argparse
 import os
 import platform
 import subprocess
@@ -23,6 +24,7 @@ def seconds(words: list[str]) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"prism-cli {version('prism-cli')}, typer {version('typer')}"

@@ -1,7 +1,7 @@
 """Pairs a second of `--engine vllm` on a folder, as one line of JSON; gpu_check starts it."""
 
+import argparse
 import json
-import sys
 import time
 
 from prism_cli.adapters.runtimes.vllm_runtime import load_vllm_reranker
@@ -13,8 +13,11 @@ QUERIES, DOCUMENTS, LENGTHS = 40, 20, (60, 250, 1000)
 
 def main() -> None:
     """Print the figures by length of documents."""
-    spec, name = sys.argv[1:]
-    ours = load_vllm_reranker(spec, max_tokens=4096, gpu_memory_utilization=0.6)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("spec", help="the model's folder")
+    parser.add_argument("name", help="in the output")
+    options = parser.parse_args()
+    ours = load_vllm_reranker(options.spec, max_tokens=4096, gpu_memory_utilization=0.6)
     results = []
     for length in LENGTHS:
         pairs = make_pairs(ours.encoder, QUERIES + 2, [length] * DOCUMENTS)
@@ -24,7 +27,8 @@ def main() -> None:
         started = time.perf_counter()
         ours.answer(rest)
         speed = len(rest) / (time.perf_counter() - started)
-        results.append({"model": name, "document_tokens": length, "pairs_per_second": speed})
+        figures = {"document_tokens": length, "pairs_per_second": speed}
+        results.append({"model": options.name, **figures})
     print(json.dumps(results))
 
 

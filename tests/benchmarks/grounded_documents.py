@@ -8,8 +8,8 @@ facts that the document lacks, citations that differ from what they
 cite by more than white space, and milliseconds a text.
 """
 
+import argparse
 import random
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -64,5 +64,7 @@ def measure(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or [str(CORPUS / "test")]:
-        measure(Path(name))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folders", metavar="BEIR_DIR", type=Path, nargs="*")
+    for folder in parser.parse_args().folders or [CORPUS / "test"]:
+        measure(folder)

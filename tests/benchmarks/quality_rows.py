@@ -6,6 +6,7 @@ Default: 20,000 rows, and one process for each core; a million rows for the memo
 the processor time of a row.
 """
 
+import argparse
 import resource
 import sys
 import tempfile
@@ -61,7 +62,8 @@ def main(count: int, processes: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 20_000,
-        int(sys.argv[2]) if len(sys.argv) > 2 else None,
-    )
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rows", type=int, nargs="?", default=20_000)
+    parser.add_argument("processes", type=int, nargs="?", help="default: one for each core")
+    options = parser.parse_args()
+    main(options.rows, options.processes)

@@ -6,7 +6,7 @@ ROWS: output of `prism rerank` without --skip-repeats; GOLD: people's answers as
 quality`. An answer is kept where some evidence of its query holds it.
 """
 
-import sys
+import argparse
 from collections import defaultdict
 
 from prism_cli.domain.repeats import SaidBefore
@@ -64,4 +64,8 @@ def main(rows: str, gold: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rows", help="output of `prism rerank` without --skip-repeats")
+    parser.add_argument("gold", help="people's answers as for `prism eval quality`")
+    options = parser.parse_args()
+    main(options.rows, options.gold)

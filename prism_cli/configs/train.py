@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Interval, Len
 
 from prism_cli.configs.base import BeforeValidation, Option, Section, StageConfig
 from prism_cli.configs.shared import as_list, as_names
-from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT
+from prism_cli.domain.defaults import GAMMA_POINT, GAMMA_SFT, MAX_TRAINING_TOKENS
 
 ATTENTION_AND_MLP = (
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
@@ -104,7 +104,9 @@ class TrainConfig(StageConfig):
     tokens_per_batch: Annotated[
         int, Ge(1), _key("Padded tokens that go through the model together.")
     ] = 16_384
-    max_tokens: Annotated[int, Ge(32), _key("Longest prompt; longer documents are cut.")] = 8_192
+    max_tokens: Annotated[int, Ge(32), _key("Longest prompt; longer documents are cut.")] = (
+        MAX_TRAINING_TOKENS
+    )
     learning_rate: Annotated[float, Gt(0), _key("Peak learning rate of AdamW.")] = 1e-5
     schedule: Annotated[
         Literal["cosine", "linear", "constant"],

@@ -1,7 +1,9 @@
 """Defaults that settings, the Python interface, and the code behind both share."""
 
 MAX_TOKENS = 10_240
-"""Prompt tokens at inference, as published (training: 8,192)."""
+"""Prompt tokens at inference, as published."""
+MAX_TRAINING_TOKENS = 8_192
+"""Prompt tokens in training, as published."""
 MAX_NEW_TOKENS = 512
 """Tokens of one text."""
 MOST_NEW_TOKENS = 4096

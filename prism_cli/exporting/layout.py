@@ -9,7 +9,6 @@ import torch
 import transformers
 
 from prism_cli.domain.chat_template import chat_template
-from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.modeling.encode import PromptEncoder
 
 MINIMUM_SENTENCE_TRANSFORMERS = "5.6.0"
@@ -17,24 +16,18 @@ MINIMUM_SENTENCE_TRANSFORMERS = "5.6.0"
 _LOGIT_SCORE = "1_LogitScore"
 
 
-def save_tokenizer(encoder: PromptEncoder, config: Any, folder: Path) -> int:
+def save_tokenizer(encoder: PromptEncoder, folder: Path) -> None:
     """Save the tokenizer with the profile as its chat template, and left padding.
 
-    Args:
-        config: of the model; its positions limit the prompt.
-
-    Returns:
-        Maximum tokens of a prompt, to which other tools truncate.
+    Other tools truncate prompts to the encoder's maximum.
     """
     tokenizer = encoder.tokenizer
-    positions = getattr(config, "max_position_embeddings", None) or MAX_TOKENS
-    tokenizer.model_max_length = min(MAX_TOKENS, positions)
+    tokenizer.model_max_length = encoder.max_tokens
     tokenizer.padding_side = "left"
     tokenizer.chat_template = chat_template(encoder.profile)
     for name in ("is_local", "local_files_only", "name_or_path"):  # of this machine
         tokenizer.init_kwargs.pop(name, None)
     tokenizer.save_pretrained(folder)
-    return int(tokenizer.model_max_length)
 
 
 def add_earlier_keys(folder: Path) -> None:

@@ -129,11 +129,11 @@ class _Export:
         cast(loaded.model, self._request.dtype, source.model.base.path)
         self._check_room(weights_bytes(loaded.model))
         save_model(loaded.model, self._encoder, folder)
-        max_tokens = save_tokenizer(self._encoder, loaded.model.config, folder)
+        save_tokenizer(self._encoder, folder)
         return expected, {
             "name": source.name,
             "architecture": type(loaded.model).__name__,
-            "max_tokens": max_tokens,
+            "max_tokens": self._encoder.max_tokens,
             "parameters": sum(weight.numel() for weight in loaded.model.parameters()),
             "warnings": warnings,
         }

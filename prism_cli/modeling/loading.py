@@ -30,6 +30,7 @@ from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
 from prism_cli.modeling.model_folder import TOKENIZER_FILES, ModelFolder, resolve_model
 from prism_cli.modeling.peft_folder import merge_adapter
+from prism_cli.modeling.prompt_limit import prompt_limit
 from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.modeling.varlen_attention import VARLEN, use_varlen
 
@@ -70,11 +71,13 @@ def load_encoder(
 
     Raises:
         ModelError: no such model, or an unsuitable tokenizer.
-        UsageError: no such profile.
+        UsageError: no such profile, or as `prompt_limit`.
     """
     folder = resolve_model(model, weights=False)
     tokenizer = load_tokenizer(folder.tokenizer_path)
-    return PromptEncoder(tokenizer, folder.profile(tokenizer, profile), max_tokens)
+    config = load_config(folder.base.path)
+    limit = prompt_limit(max_tokens, config, folder.spec, folder.defaults)
+    return PromptEncoder(tokenizer, folder.profile(tokenizer, profile), limit)
 
 
 def load_model(

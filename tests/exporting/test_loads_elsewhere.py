@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,8 +129,7 @@ def test_models_with_more_positions_cut_where_prism_does(
     model: Callable[[str], Path], tmp_path: Path
 ) -> None:
     encoder = load_encoder(str(model("llama")))
-    config = SimpleNamespace(max_position_embeddings=4 * MAX_TOKENS)
-    assert save_tokenizer(encoder, config, tmp_path) == MAX_TOKENS
+    save_tokenizer(PromptEncoder(encoder.tokenizer, encoder.profile), tmp_path)
     assert AutoTokenizer.from_pretrained(tmp_path).model_max_length == MAX_TOKENS
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prism_cli.adapters.runtimes.batch_plan import plan_batches
 from prism_cli.domain.chat import WORD_TOKENS, ChatTask, Prompt, read_reply
+from prism_cli.domain.defaults import MAX_TOKENS
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.chat_encode import ChatEncoder
 from prism_cli.modeling.decoding import Generation, StopRule, decode, stop_ids
@@ -23,6 +24,7 @@ from prism_cli.modeling.loading import (
 )
 from prism_cli.modeling.model_folder import resolve_model
 from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache
+from prism_cli.modeling.prompt_limit import readable_tokens
 from prism_cli.ports import Reply, Usage
 
 CPU_BATCH_TOKENS = 2048
@@ -96,8 +98,7 @@ class LocalModel:
 
     def room(self, prompt: Prompt) -> int:
         """Return the maximum tokens of the prompt that leave room for the answer."""
-        context: int = self.model.get_decoder().config.max_position_embeddings
-        return context - answer_tokens(prompt)
+        return (readable_tokens(self.model.config) or MAX_TOKENS) - answer_tokens(prompt)
 
     def plan(self, encoded: Sequence[EncodedPrompt | str]) -> list[list[int]]:
         """Return batches of prompts of similar length; refused prompts form the last batch."""

@@ -30,6 +30,7 @@ from prism_cli.modeling.loading import LoadedModel, load_model
 from prism_cli.modeling.memory_errors import is_out_of_memory
 from prism_cli.modeling.model_folder import ModelFolder
 from prism_cli.modeling.prefix_cache import BatchCache, PrefixCache, gather_rows
+from prism_cli.modeling.prompt_limit import prompt_limit
 from prism_cli.ports import Reply, RerankTask, Usage, Value
 
 WRITING_BATCHES = 4
@@ -57,6 +58,7 @@ class TransformersReranker:
 
     Raises:
         ModelError: tokenizer or architecture is not supported.
+        ArgumentError: as `prompt_limit`.
     """
 
     def __init__(
@@ -69,8 +71,9 @@ class TransformersReranker:
     ) -> None:
         self.loaded = loaded
         self.defaults = loaded.defaults
-        self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, max_tokens)
         model: Any = loaded.model
+        limit = prompt_limit(max_tokens, model.config, spec, self.defaults)
+        self.encoder = PromptEncoder(loaded.tokenizer, loaded.profile, limit)
         require_reranker(model.config, self.encoder)
         self._attention = str(model.config._attn_implementation)
         self._pass = forward_pass(model)

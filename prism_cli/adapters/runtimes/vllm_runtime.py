@@ -9,7 +9,6 @@ verdict from the cached prompt.
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from prism_cli.adapters.runtimes.text_writer import CLOSINGS, stop_rules
@@ -19,8 +18,9 @@ from prism_cli.errors import MissingPackageError, ModelError, RowError, first_li
 from prism_cli.generator_drivers import in_step
 from prism_cli.modeling.decoding import tokenizer_stops
 from prism_cli.modeling.encode import EncodedPrompt, PromptEncoder
-from prism_cli.modeling.loading import load_tokenizer
+from prism_cli.modeling.loading import load_config, load_tokenizer
 from prism_cli.modeling.model_folder import resolve_model
+from prism_cli.modeling.prompt_limit import prompt_limit
 from prism_cli.ports import Reply, RerankTask, Usage
 
 BATCH_PAIRS = 512
@@ -191,6 +191,7 @@ def load_vllm_reranker(
     Raises:
         MissingPackageError: vllm is not installed.
         ModelError: there is no such model, it is an adapter, or vLLM cannot load it.
+        ArgumentError: as `prompt_limit`.
     """
     try:
         import vllm  # noqa: F401
@@ -207,12 +208,11 @@ def load_vllm_reranker(
         )
     tokenizer = load_tokenizer(folder.path)
     room = max_new_tokens + 1
-    longest = _longest(folder.path)
-    if longest is not None:
-        max_tokens = min(max_tokens, longest - room)
+    config = load_config(folder.path)
+    max_tokens = prompt_limit(max_tokens, config, spec, folder.defaults, room=room)
     encoder = PromptEncoder(tokenizer, folder.profile(tokenizer, profile), max_tokens)
     try:
-        llm, config = kind.start(
+        llm, started = kind.start(
             model=str(folder.path),
             dtype=dtype,
             max_model_len=max_tokens + room,
@@ -222,7 +222,7 @@ def load_vllm_reranker(
         )
     except (OSError, ValueError, RuntimeError, TypeError, ImportError) as error:
         raise ModelError(f"model {spec}: vLLM cannot load it: {first_line(error)}") from error
-    number_type = str(config.dtype).removeprefix("torch.")
+    number_type = str(started.dtype).removeprefix("torch.")
     figures = {
         "engine": f"vllm {version_of_vllm()}", "dtype": number_type, "max_tokens": max_tokens,
     }  # fmt: skip
@@ -235,12 +235,3 @@ def version_of_vllm() -> str:
     import vllm
 
     return str(getattr(vllm, "__version__", None) or version("vllm"))
-
-
-def _longest(path: Path) -> int | None:
-    """Return the maximum number of positions of the model; None if unknown."""
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(path, trust_remote_code=False).get_text_config()
-    positions = getattr(config, "max_position_embeddings", None)
-    return int(positions) if positions else None

@@ -4,7 +4,7 @@ All problems are reported at once, each with its file and key; unknown keys with
 """
 
 import os
-import tomllib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
@@ -23,7 +23,7 @@ from prism_cli.configs.problems import (
 )
 from prism_cli.configs.recipes import find_recipe
 from prism_cli.configs.stages import STAGES, config_class
-from prism_cli.configs.toml import parse_toml, value_problems
+from prism_cli.configs.toml import parse_toml, typed_value, value_problems
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.text import read_text
@@ -33,6 +33,9 @@ PROJECT_FILE = "prism.toml"
 DEFAULTS = "defaults"
 """Table of prism.toml whose keys apply to every stage that has them."""
 RESERVED = {"PRISM_STATE", "PRISM_TRACEBACK", "PRISM_CRASH_AT", LIMIT_VARIABLE}
+_TEXTS = (str, Path)
+_SERVICE_PORT = re.compile("PRISM_PORT=(tcp|udp|sctp)://.*")
+"""Variable that Kubernetes sets in the pods beside a Service called prism; it is no setting."""
 
 
 def load_config(
@@ -91,15 +94,16 @@ def load_with_origins(
         layers.append((str(path), content))
     layers.append((ENVIRONMENT, _environment(cls, problems)))
     given: dict[str, Any] = {}
+    texts = set(key_paths(cls, kinds=_TEXTS))
     for item in sets:
         key, equals, text = item.partition("=")
         if not equals or not key.strip():
             problems.append(f"--set {item}: expected KEY=VALUE, such as --set lora.r=16")
             continue
         try:
-            _put(given, key.strip(), _toml_value(text))
+            _put(given, key.strip(), typed_value(text, is_text=key.strip() in texts))
         except ValueError as error:
-            problems.append(f"--set {key.strip()}: {_without_name(error)}")
+            problems.append(f"--set {key.strip()}: {error}")
     for key, value in (flags or {}).items():
         if value is not None:
             _put(given, key, value)
@@ -166,13 +170,13 @@ def unknown_keys(cls: type[Section], layer: Mapping[str, Any], where: str) -> li
     return problems
 
 
-def key_paths(cls: type[Section], prefix: str = "") -> Iterator[str]:
-    """Yield every setting of `cls`, those of tables with dots."""
+def key_paths(cls: type[Section], prefix: str = "", kinds: tuple[type, ...] = ()) -> Iterator[str]:
+    """Yield every setting of `cls`, or those of these types; those of tables with dots."""
     for name, field in settings_of(cls).items():
         section = _section(field.type)
         if section:
-            yield from key_paths(section, f"{prefix}{name}.")
-        else:
+            yield from key_paths(section, f"{prefix}{name}.", kinds)
+        elif not kinds or plain_type(field.type) in kinds:
             yield prefix + name
 
 
@@ -229,33 +233,18 @@ def _put(target: dict[str, Any], dotted: str, value: object) -> None:
     target[last] = value
 
 
-def _toml_value(text: str) -> object:
-    """Return a value parsed as TOML, else the text itself.
-
-    Raises:
-        ValueError: the TOML value cannot be a setting.
-    """
-    try:
-        content = parse_toml(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return text
-    return content["value"] if content.keys() == {"value"} else text
-
-
-def _without_name(error: ValueError) -> str:
-    """Return a problem without the name and line that `_toml_value` gives to a single value."""
-    return str(error).removeprefix("value: ").removesuffix(" (at line 1)")
-
-
 def _environment(cls: type[Section], problems: list[str]) -> dict[str, Any]:
     layer: dict[str, Any] = {}
+    texts = set(key_paths(cls, kinds=_TEXTS))
     for path in key_paths(cls):
         name = variable(path)
-        if name in os.environ and name not in RESERVED:
-            try:
-                _put(layer, path, _toml_value(os.environ[name]))
-            except ValueError as error:
-                problems.append(f"{name}: {_without_name(error)}")
+        value = os.environ.get(name)
+        if value is None or name in RESERVED or _SERVICE_PORT.fullmatch(f"{name}={value}"):
+            continue
+        try:
+            _put(layer, path, typed_value(value, is_text=path in texts))
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
     return layer
 
 

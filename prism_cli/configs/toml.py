@@ -38,6 +38,29 @@ def parse_toml(text: str) -> dict[str, Any]:
     return content
 
 
+def typed_value(text: str, *, is_text: bool) -> object:
+    """Return the value that a user typed for one setting: TOML, else the text itself.
+
+    Args:
+        is_text: the setting is a text: only a TOML string is taken as TOML, so that `1.50` and
+            `1234e56` stay as they are.
+
+    Raises:
+        ValueError: the TOML value cannot be a setting.
+    """
+    try:
+        content = parse_toml(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    except ValueError as error:
+        if is_text:
+            return text
+        problem = str(error).removeprefix("value: ").removesuffix(" (at line 1)")
+        raise ValueError(problem) from error
+    value = content["value"] if content.keys() == {"value"} else text
+    return text if is_text and not isinstance(value, str) else value
+
+
 def value_problems(settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line, with the key, for each value that cannot be a setting of any key."""
     waiting: list[tuple[str, object, int]] = [("", dict(settings), 0)]

@@ -14,7 +14,7 @@ from prism_cli.domain.rating_task import TEMPERATURES
 from prism_cli.domain.token_estimate import MAX_DOCUMENT_TOKENS, cut_to_estimate, estimate_tokens
 
 ANSWER_TOKENS = 64
-_VERSION = "reading 2"
+_VERSION = "reading 3"
 """Changes with the format of the prompt around the texts, and with the parser of answers."""
 _SHORT = (
     "Answer in the fewest words possible, such as a name, a number, a date, yes or no: no "
@@ -31,7 +31,8 @@ FROM_MEMORY = f"""\
 You answer questions from what you know. {_SHORT} If you do not know the answer, reply: no answer"""
 _QUESTION = "Question: {}\nAnswer in a few words:"
 """Last in the prompt: small models answer what they read last."""
-_NO_ANSWER = re.compile(r"\W*no[\s_-]+answer\b", re.IGNORECASE)
+_NO_ANSWER = re.compile(r"\W*no[\s_-]+answer(\W*|[*_]*[.!;。！；]\W.*)", re.IGNORECASE | re.DOTALL)
+"""Without further words, except after the end of the sentence: a title may begin with these two."""
 _LABEL = re.compile(r"(?:the )?answer(?: to the query)?(?::| is\b:?)\s*", re.IGNORECASE)
 _AROUND = " \t\r\n\"'`*“”«»"
 
@@ -114,4 +115,4 @@ class ReadingTask:
         answer, *_ = re.split(r"\n\s*\n", answer, maxsplit=1)
         if not answer:
             raise UnusableReplyError("an empty reply")
-        return {"answer": "" if _NO_ANSWER.match(answer) else " ".join(answer.split())}
+        return {"answer": "" if _NO_ANSWER.fullmatch(answer) else " ".join(answer.split())}

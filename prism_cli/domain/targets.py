@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from prism_cli.errors import RowError
 from prism_cli.rows.texts import stripped
 
-_OWN_TAG = re.compile(r"<(/?(?:contribution|evidence))>")
+_OWN_TAG = re.compile(r"(?<!<)(<*+)(/?)(<*+)(contribution|evidence)(>++)")
+"""An own tag in any number of brackets, before its slash or behind it."""
 _PAIRS = {
     tag: re.compile(f"<{tag}>((?:(?!</?{tag}>).)*)</{tag}>", re.DOTALL)
     for tag in ("contribution", "evidence")
@@ -51,10 +52,17 @@ def render_target(verdict: str, contribution: str | None, evidence: str | None) 
 
 def plain_text(text: str | None) -> str:
     """Return `text` for a target: stripped, and without the brackets of a target's own tags."""
-    text = text or ""
-    while _OWN_TAG.search(text):
-        text = _OWN_TAG.sub(r"\1", text)
-    return stripped(text)
+    return stripped(_OWN_TAG.sub(_without_brackets, text or ""))
+
+
+def _without_brackets(tag: re.Match[str]) -> str:
+    """Return a tag without its pairs of brackets, from the inner ones to the outer ones."""
+    outer, slash, inner, name, closing = tag.groups()
+    pairs = min(len(inner), len(closing))
+    if pairs == len(inner):
+        more = min(len(outer), len(closing) - pairs)
+        return f"{outer[more:]}{slash}{name}{closing[pairs + more :]}"
+    return f"{outer}{slash}{inner[pairs:]}{name}{closing[pairs:]}"
 
 
 def parse_text(text: str) -> ParsedText:

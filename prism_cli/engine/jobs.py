@@ -19,7 +19,7 @@ from prism_cli.files.urls import StagedPath, is_url, local_name, staged_path
 from prism_cli.shards.file_creation import new_attempt
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.folder import SIDE_FILES, line_suffix
-from prism_cli.shards.formats import format_of, stem_of
+from prism_cli.shards.formats import format_of, is_misread, stem_of
 from prism_cli.shards.formats.parquet_rows import check_parquet_writer
 from prism_cli.shards.manifest import MANIFEST_SUFFIX, manifest_path
 from prism_cli.shards.reader import (
@@ -105,6 +105,7 @@ def plan_jobs(
     output: Path | None,
     *,
     plain: bool = False,
+    text_output: bool = False,
 ) -> list[Job]:
     """Return the jobs of a command.
 
@@ -117,6 +118,7 @@ def plan_jobs(
 
     Args:
         plain: as for `find_shards`.
+        text_output: the output's lines are not JSON rows; its name may be that of another format.
 
     Raises:
         MissingDataError: an input does not exist.
@@ -136,10 +138,10 @@ def plan_jobs(
     is_directory = output is not None and is_folder(output)
     output = without_slash(output) if output else None
     kind = format_of(output) if output and not is_directory else None
-    if kind == "csv":
+    if output and kind and (kind == "csv" or (not text_output and is_misread(output, kind))):
         raise UsageError(
-            f"{output}: outputs are JSON lines, Parquet or a TREC file, not CSV; name a file that "
-            "ends in .jsonl or .parquet"
+            f"{output}: outputs are JSON lines, Parquet or a TREC file, and under this name would "
+            "be read as another format; name a file that ends in .jsonl or .parquet"
         )
     if kind == "parquet":
         check_parquet_writer()

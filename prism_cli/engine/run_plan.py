@@ -200,7 +200,10 @@ def plan_run(stage: RowStage, inputs: Sequence[str | Source], options: RunOption
     Raises:
         MissingDataError, UsageError: as `plan_jobs`.
     """
-    jobs = plan_jobs(stage.name, stage.outputs, inputs, options.output, plain=stage.plain_lines)
+    plain, text_output = stage.plain_lines, stage.text_output
+    jobs = plan_jobs(
+        stage.name, stage.outputs, inputs, options.output, plain=plain, text_output=text_output
+    )
     plan = RunPlan(stage, options, jobs, [name for name in inputs if isinstance(name, str)])
     makes_anew = len(jobs) > 1 and options.overwrite
     again = f"{plan.command} {options.fresh} {options.retry_final}" if makes_anew else ""

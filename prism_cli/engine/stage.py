@@ -48,6 +48,7 @@ class RowStage:
             questions.
         takes_documents: True if an input may be documents, which have no query.
         plain_lines: True if the input's lines are not JSON rows, whatever the file's name.
+        text_output: True if the output's lines are not JSON rows.
         location: file and line of the row that `work` received last.
         looks_ahead: True if `look_ahead` receives lines before `work` receives their rows.
         forecast_note: what `forecast_requests` assumes, for the user; "" for nothing.
@@ -66,6 +67,7 @@ class RowStage:
     query_rows: bool = True
     nouns: tuple[str, str] = ("rows", "questions")
     plain_lines: bool = False
+    text_output: bool = False
     takes_documents: bool = False
     location: tuple[str, int] = ("", 0)
     looks_ahead: bool = False

@@ -29,6 +29,7 @@ class RowWriter(Protocol):
 
     Attributes:
         grouped: True if adjacent rows of a query are written together.
+        lines: True if the output is lines of text, not JSON.
         outputs: files of a folder, if the shape is one; () for a single output.
     """
 
@@ -36,6 +37,7 @@ class RowWriter(Protocol):
     figures: Counter[str]
     examples: dict[str, list[str]]
     grouped: bool
+    lines: bool
     outputs: tuple[str, ...]
 
     def output_of(self, row: Row) -> str:
@@ -63,6 +65,7 @@ class ConvertStage(RowStage):
     def __init__(self, reader: RowReader, writer: RowWriter) -> None:
         self._reader = reader
         self.plain_lines = reader.plain_lines
+        self.text_output = writer.lines
         self._writer = writer
         self.outputs = writer.outputs
         self._unwritten: list[str] = []

@@ -253,16 +253,16 @@ def test_a_value_that_can_be_no_setting_is_told_with_its_place(
             load(recipe, sets)
         return str(error.value)
 
-    by_set = told(None, f"model={text}")
+    by_set = told(None, f"epochs={text}")
     assert why in by_set
-    assert by_set.startswith(("--set model: ", "command line: model: "))
+    assert by_set.startswith(("--set epochs: ", "command line: epochs: "))
     if text != "\udcff":
         recipe = write(tmp_path / "my.toml", f"epochs = 2\nmodel = {text}\n")
         in_file = told(recipe)
         assert why in in_file
         assert in_file.startswith(f"{recipe}: ")
         assert "model" in in_file or "(at line 2)" in in_file
-        monkeypatch.setenv("PRISM_MODEL", text.replace("\0", ""))
+        monkeypatch.setenv("PRISM_EPOCHS", text.replace("\0", ""))
         assert why in told()
 
 
@@ -378,3 +378,29 @@ def test_a_deleted_working_folder_is_named(tmp_path: Path) -> None:
         folder.rmdir()
         with pytest.raises(MissingDataError, match="the working folder was deleted"):
             load()
+
+
+@pytest.mark.parametrize(
+    ("typed", "model"),
+    [
+        *((text, text) for text in ("1.50", "1234e56", "007", "true", "nan", "2024-01-01", "[a]")),
+        *((text, text) for text in ("9" * 26, "[" * 5000, "a#b", "runs/1.50")),
+        ('"1.50"', "1.50"),
+    ],
+)
+def test_a_text_is_taken_as_it_is_typed(
+    monkeypatch: pytest.MonkeyPatch, typed: str, model: str
+) -> None:
+    assert load(sets=(f"model={typed}",)).model == model
+    monkeypatch.setenv("PRISM_MODEL", typed)
+    assert load().model == model
+
+
+def test_the_variable_of_a_kubernetes_service_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRISM_PORT", "tcp://10.96.0.7:8010")
+    assert load_config(ServeConfig, "serve").port == 8010
+    monkeypatch.setenv("PRISM_PORT", "8011")
+    assert load_config(ServeConfig, "serve").port == 8011
+    monkeypatch.setenv("PRISM_PORT", "http://10.96.0.7:8010")
+    with pytest.raises(ConfigError, match="PRISM_PORT: expected"):
+        load_config(ServeConfig, "serve")

@@ -86,3 +86,17 @@ def test_what_cannot_be_a_target_is_refused(
     with pytest.raises(RowError) as refused:
         render_target(verdict, contribution, evidence)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("<<evidence>> <</evidence>>", "evidence /evidence"),
+        ("a </<evidence>>> b", "a /evidence> b"),
+        ("<<<evidence> <//evidence>", "<<evidence <//evidence>"),
+        ("<" * 50_000 + "evidence" + ">" * 50_001, "evidence>"),
+        ("<" * 50_000, "<" * 50_000),
+    ],
+)
+def test_nested_tags_lose_their_brackets_at_once(text: str, plain: str) -> None:
+    assert plain_text(text) == plain

@@ -388,7 +388,10 @@ def test_of_several_processes_each_works_outputs_of_its_own(tmp_path: Path) -> N
         echo([given / "0.jsonl"], tmp_path / "one.jsonl", part=(2, 3))
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out.CSV.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["out.csv", "out.CSV.gz", "out.tsv", "out.tsv.gz", "out.md", "out.txt", "out.parquet.gz"],
+)
 def test_an_output_named_as_another_format_is_refused(tmp_path: Path, name: str) -> None:
     given = write_jsonl(tmp_path / "in.jsonl", make_pairs(1))
     with pytest.raises(UsageError, match="outputs are JSON lines"):

@@ -33,7 +33,7 @@ class CohereReader(Reader):
         head = {name: row[name] for name in ("query_id", "query") if row.get(name)}
         results = _results(row)
         return [
-            make_pair(head, _document(item) | results.get(index, {}), common)
+            make_pair(head, _document(item, index) | results.get(index, {}), common)
             for index, item in enumerate(row["documents"])
         ]
 
@@ -67,9 +67,14 @@ class CohereWriter(Writer):
         return [shared | {"documents": documents}]
 
 
-def _document(item: Any) -> Row:
+def _document(item: Any, index: int) -> Row:
     if isinstance(item, str):
         return {"document": item}
+    if "document" in item:
+        raise RowError(
+            f"documents[{index}].document",
+            "this shape has the document as `text`; rename the field",
+        )
     return {"document" if name == "text" else name: value for name, value in item.items()}
 
 

@@ -27,6 +27,12 @@ def format_of(path: Path) -> Format:
     return _BY_SUFFIX.get(os.path.splitext(plain_name(path).lower())[1], "lines")
 
 
+def is_misread(path: Path, kind: Format) -> bool:
+    """Return whether JSON lines in a file of this name and format would be read as another."""
+    packed = kind == "lines" and plain_name(path).lower().endswith(".parquet")
+    return packed or kind in ("csv", "tsv", "documents")
+
+
 def stem_of(path: Path) -> str:
     """Return the name of an input without the suffixes of its format."""
     if path.is_dir():

@@ -1,6 +1,7 @@
 """Reader of Parquet files; holds one batch of rows at a time."""
 
 import datetime
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ def parquet_lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
     try:
         with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
             columns = file.schema_arrow.names
-            for column in columns:
-                if columns.count(column) > 1:
+            for column, count in Counter(columns).items():
+                if count > 1:
                     raise MissingDataError(f"{name}: holds the column {column!r} twice")
             ids = _whole_ids(file)
             absent = absent_fields(file.schema_arrow.metadata)

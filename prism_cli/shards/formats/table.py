@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
@@ -72,10 +73,11 @@ def table_lines(
     header = _header(reader, name)
     first = header[0]
     apart = any(mark in first and is_header(first.split(mark)) for mark in _OTHERS)
-    if tabs and len(header) == 1 and apart:
+    if tabs and len(header) == 1 and (apart or first.startswith("{")):
+        suffix = ".jsonl" if first.startswith("{") else ".csv"
         raise MissingDataError(
             f"{name}:1: expected tabs between the columns, found {first!r}; nothing was "
-            "read. Name the file .csv"
+            f"read. Name the file {suffix}"
         )
     source.taken_lines()
     columns = [(column, ours.get(column, column)) for column in header]
@@ -132,8 +134,8 @@ def _header(reader: Iterator[list[str]], name: str) -> list[str]:
             f"{name}:1: expected a header with the names of the columns, in UTF-8"
         ) from None
     header = [column.strip() or f"column_{place}" for place, column in enumerate(header, 1)]
-    for column in header:
-        if header.count(column) > 1:
+    for column, count in Counter(header).items():
+        if count > 1:
             raise MissingDataError(f"{name}:1: the header names the column {column!r} twice")
     return header
 

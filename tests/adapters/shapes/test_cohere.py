@@ -109,3 +109,10 @@ def test_pairs_become_a_row_that_rerank_takes() -> None:
 def test_a_field_named_text_is_refused_beside_the_document() -> None:
     with pytest.raises(RowError, match="text: "):
         CohereWriter(ShapeSettings()).check({"query": "q", "document": "d", "text": "t"})
+
+
+def test_a_document_with_two_texts_is_refused() -> None:
+    row = {"query": "q", "documents": ["a", {"text": "b", "document": "c"}]}
+    with pytest.raises(RowError) as error:
+        CohereReader().read(row)
+    assert error.value.field == "documents[1].document"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prism_cli.errors import MissingDataError, RowError
 from prism_cli.rows.decode import decode_row
 from prism_cli.rows.row import Row
-from prism_cli.shards.formats.table import table_lines
+from prism_cli.shards.formats.table import _header, table_lines
 
 
 def read(
@@ -102,6 +102,32 @@ def test_a_record_is_named_by_its_first_line() -> None:
         5: ("", "expected 2 cells, as the header has, found 1"),
         6: ("", "expected 2 cells, as the header has, found 3"),
     }
+
+
+def test_a_header_of_many_columns_is_read_in_linear_time() -> None:
+    compared = 0
+
+    class Column(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+        def strip(self, chars: str | None = None) -> "Column":
+            return self
+
+    names = [Column(f"column{place}") for place in range(2000)]
+    assert _header(iter([names]), "f") == names
+    assert compared < 10_000
+
+
+def test_json_lines_named_as_tsv_are_told_their_name() -> None:
+    with pytest.raises(MissingDataError, match=r"Name the file \.jsonl"):
+        list(table_lines(io.BytesIO(b'{"query":"q","document":"d"}\n'), "f", {}, tabs=True))
 
 
 def test_bad_quotes_and_bytes_set_one_record_aside() -> None:

@@ -188,7 +188,7 @@ def _resolved(
     if qrels is None:
         return config, None
     judged, depth = judged_run(Path(config.first_stage), qrels)
-    top_k = config.top_k if "top_k" in origins else max(config.top_k, depth)
+    top_k = config.top_k if "top_k" in origins else max(config.top_k, depth())
     return replace(config, top_k=top_k), judged
 
 

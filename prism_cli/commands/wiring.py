@@ -92,8 +92,8 @@ def eval_first_stage(
     )
 
 
-def judged_run(run: "Path", qrels: "Path") -> "tuple[EvalSet, int]":
-    """Return a set of a run and qrels, without corpus and queries, and the depth of the run.
+def judged_run(run: "Path", qrels: "Path") -> "tuple[EvalSet, Callable[[], int]]":
+    """Return a set of a run and qrels, without corpus and queries, and what reads the run's depth.
 
     Raises:
         MissingDataError: one of the files is not there, or the run has a bad line.
@@ -106,7 +106,7 @@ def judged_run(run: "Path", qrels: "Path") -> "tuple[EvalSet, int]":
     if not run.is_file():
         problem = "a folder" if run.is_dir() else "no such file"
         raise MissingDataError(f"{run}: expected a TREC run file beside --qrels, found {problem}")
-    return EvalSet(JudgedQueries(qrels), first := TrecRunFirstStage(run)), first.depth()
+    return EvalSet(JudgedQueries(qrels), first := TrecRunFirstStage(run)), first.depth
 
 
 def shape_reader(name: str | None, *, keep_pairs: bool = False, **settings: Any) -> "Reader":

@@ -78,6 +78,21 @@ def lock_path(output: Path) -> Path:
     return output.with_name(f".{output.name}.lock")
 
 
+def is_locked(output: Path) -> bool:
+    """Return whether a process holds the lock of `output`, of whatever PID namespace; tries it."""
+    try:
+        descriptor = os.open(lock_path(output), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def lock_holder(output: Path, locks: str | None = None) -> int | None:
     """Return the process that holds the lock of `output`; 0 for none, None if the system does not
     tell. Takes no lock.

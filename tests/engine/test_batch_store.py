@@ -44,10 +44,13 @@ def test_what_a_live_process_is_about_to_send_is_held(store: BatchStore) -> None
     assert store.holders([A, B], include_uncertain=True) == {}  # it was killed
 
 
+@pytest.mark.parametrize("locks", [None, ""], ids=["no list", "a list of another namespace"])
 def test_without_a_list_of_locks_what_may_be_about_to_be_sent_is_held(
-    store: BatchStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: BatchStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str | None
 ) -> None:
-    monkeypatch.setattr(lock, "_KERNEL_LOCKS", tmp_path / "proc" / "locks")
+    if locks is not None:
+        (tmp_path / "locks").write_text(locks)
+    monkeypatch.setattr(lock, "_KERNEL_LOCKS", tmp_path / "locks")
     store.add("one", "lab", "lab/m", 0.5, [A])
     assert store.holders([A], include_uncertain=True) == {}  # nobody has ever locked it
     with output_lock(store.path.with_name(LOCK_NAME)):

@@ -110,7 +110,7 @@ def test_top_n_zero_and_null_mean_all(served: Served, all_of_them: Any) -> None:
 
 
 def test_the_fault_of_top_k_is_told_of_top_k() -> None:
-    with pytest.raises(ArgumentError, match="^top_k: "):
+    with pytest.raises(ArgumentError, match=r"^top_k: "):
         read_call(YES | {"top_k": "many"}, {})
 
 

@@ -36,6 +36,7 @@ Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
 
 _UNREACHED_WAIT = 1.0
+_NOT_YET = "as it has answered nothing yet, this may concern every call, and the row is not refused"
 _LARGE = 100_000
 """Bytes from which a reply, such as that of a batch, is masked in another thread."""
 
@@ -174,11 +175,7 @@ class ProviderClient:
         attempts = attempts_until(deadline)
 
         def parse_value(reply: httpx2.Response) -> Value:
-            try:
-                return read(parse(reply))
-            except (ProviderError, PrerequisiteError, RefusalError) as error:
-                error.args = (self._secrets.masked(str(error)),)
-                raise
+            return read(parse(reply))
 
         seconds = seconds or self.provider.timeout_seconds
         try:
@@ -211,7 +208,7 @@ class ProviderClient:
             except RetryableError as error:
                 lost.count += error.billed
                 if error.too_many and error.wait is not None:
-                    lost.paused_until = time.monotonic() + error.wait
+                    lost.paused_until = max(lost.paused_until, time.monotonic() + error.wait)
                 if error.quota and not self.throttle.answered:
                     # After a first answer, it may be a quota per minute, which renews itself.
                     self.throttle.down = self._unusable(error)
@@ -236,10 +233,15 @@ class ProviderClient:
         """Send one call and return its answer; find out whether a firewall refuses all calls."""
         try:
             return parse_value(await self._send(send, lost, seconds))
-        except BlockedError as error:
+        except (ProviderError, PrerequisiteError, RefusalError) as error:
+            error.args = (self._secrets.masked(str(error)),)
+            if not isinstance(error, BlockedError):
+                raise
             models = partial(self.request, "GET", "models")
             if await self._firewall.blocks_all(partial(self._send, models, LostCalls(), seconds)):
                 raise PrerequisiteError(str(error)) from None
+            if not self.throttle.answered:
+                raise ProviderError(f"{self.name}: {error}; {_NOT_YET}") from None
             raise
 
     async def _send(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:

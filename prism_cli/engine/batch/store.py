@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from prism_cli.errors import DamagedFileError
 from prism_cli.shards.durable import DurableFile
-from prism_cli.shards.lock import lock_holder
+from prism_cli.shards.lock import is_locked
 from prism_cli.shards.timestamps import now_ms
 
 STORE_NAME = "batches.sqlite"
@@ -209,7 +209,7 @@ class BatchStore(DurableFile):
 
         Args:
             include_uncertain: also return submissions that may not have become a batch, and those
-                that a live process is about to send (may be, where the system does not tell).
+                that a live process is about to send.
         """
         states = "'open', 'creating', 'intended'" if include_uncertain else "'open'"
         query = (
@@ -218,7 +218,7 @@ class BatchStore(DurableFile):
         )
         found = list(self._select_keys(query, keys))
         some_intended = any(status == "intended" for *_, status in found)
-        if some_intended and lock_holder(self.path.with_name(LOCK_NAME)) == 0:
+        if some_intended and not is_locked(self.path.with_name(LOCK_NAME)):
             found = [row for row in found if row[2] != "intended"]  # of a process that was killed
         return {key: submission for key, submission, _ in found}
 

@@ -17,7 +17,7 @@ from prism_cli.adapters.providers.replies import BlockedError, RetryableError, p
 from prism_cli.adapters.providers.secrets import Secrets
 from prism_cli.adapters.providers.throttle import LONGEST_PAUSE, Throttle
 from prism_cli.configs.providers import Provider
-from prism_cli.errors import PrerequisiteError, PrismError, RefusalError
+from prism_cli.errors import PrerequisiteError, PrismError, ProviderError, RefusalError
 from tests.fake_clock import FakeClock
 
 Handler = Callable[[httpx2.Request], httpx2.Response | Awaitable[httpx2.Response]]
@@ -184,19 +184,56 @@ def test_a_question_that_a_firewall_refuses_does_not_stop_the_provider(all_block
         return [await ask(lab, text) for text in ("/etc/passwd", "a", "/etc/passwd")]
 
     kinds = [type(answer) for answer in asyncio.run(answers())]
-    assert kinds == ([PrerequisiteError] * 3 if all_blocked else [BlockedError, str, BlockedError])
+    assert kinds == ([PrerequisiteError] * 3 if all_blocked else [ProviderError, str, BlockedError])
 
 
-def test_a_firewall_that_refuses_question_after_question_stops_the_provider() -> None:
+@pytest.mark.parametrize("has_answered", [False, True])
+def test_a_firewall_that_refuses_question_after_question_stops_the_provider(
+    has_answered: bool,
+) -> None:
     def handle(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(403, text=PAGE) if request.method == "POST" else good()
+        blocked = request.method == "POST" and b"first" not in request.content
+        return httpx2.Response(403, text=PAGE) if blocked else good()
 
     async def answers() -> list[object]:
+        if has_answered:
+            await ask(lab, "first")
         return [await ask(lab) for _ in range(6)]
 
     lab = client(handle)
     kinds = [type(answer) for answer in asyncio.run(answers())]
-    assert kinds == [BlockedError] * 4 + [PrerequisiteError] * 2
+    one = BlockedError if has_answered else ProviderError  # which leaves the row pending
+    assert kinds == [one] * 4 + [PrerequisiteError] * 2
+
+
+def test_a_shorter_wait_does_not_shorten_that_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, waits = LostCalls(), iter(["600", "400"])
+
+    async def both() -> None:
+        in_flight = asyncio.Barrier(2)
+
+        async def handle(_: httpx2.Request) -> httpx2.Response:
+            await in_flight.wait()
+            return httpx2.Response(429, headers={"Retry-After": next(waits)})
+
+        lab = client(concurrency=2, deadline_seconds=100)
+        transport = httpx2.MockTransport(handle)
+        monkeypatch.setattr(lab, "new_http", lambda: httpx2.AsyncClient(transport=transport))
+        await asyncio.gather(*(ask(lab, lost=lost) for _ in range(2)))
+
+    asyncio.run(both())
+    assert lost.paused_until > time.monotonic() + 500
+
+
+def test_a_key_in_an_error_of_a_call_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", "sk-planted-0815-4711")
+    lab = client(key_env="LAB_KEY")
+
+    async def send() -> httpx2.Response:
+        raise RefusalError("found sk-planted-0815-4711")
+
+    with pytest.raises(RefusalError, match=r"found \[key\]$"):
+        asyncio.run(lab.ask(send, str, lambda: 9, LostCalls()))
 
 
 def test_a_wait_that_a_model_is_told_leaves_the_providers_other_models_alone() -> None:

@@ -26,7 +26,7 @@ from prism_cli.engine.split_queries import split_queries, unsurveyed
 from prism_cli.engine.spread import Here, Spread
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
-from prism_cli.engine.surveys import surveyed
+from prism_cli.engine.surveys import input_sizes, surveyed
 from prism_cli.errors import ShardLostError
 from prism_cli.shards.reader import Source, remove_spooled
 from prism_cli.shards.remote.requests import stoppable
@@ -138,7 +138,10 @@ class _Run:
         board = RunBoard(plan.stage.name, spread.name, plan.jobs, plan.command)
         if unfinished:
             board.begin()
-        if self.plan.stage.ranks_queries and unfinished and len(self.plan.jobs) > 1:
+        looks_for_split = plan.stage.ranks_queries and len(plan.jobs) > 1
+        if unfinished and (looks_for_split or plan.stage.survey):
+            self.worker.sizes = input_sizes(plan.jobs)
+        if unfinished and looks_for_split:
             spread.survey(unsurveyed(self.plan, self.worker.rows), self.worker, board)
             unfinished = self._refuse_split_queries(unfinished)
         if unfinished:

@@ -28,7 +28,7 @@ from prism_cli.engine.shared_runner import SharedRunner
 from prism_cli.engine.stage import RowStage
 from prism_cli.engine.summary import RunSummary
 from prism_cli.engine.survey import LocatedRow
-from prism_cli.errors import LockedError, PrismError, ShardLostError
+from prism_cli.errors import ChangedInputError, LockedError, PrismError, ShardLostError
 from prism_cli.files.names import shown_name
 from prism_cli.shards.file_digest import FileDigest
 from prism_cli.shards.lock import output_lock
@@ -51,6 +51,7 @@ class ShardWorker:
         control: stops the work; signal handlers are the business of the process's owner.
         surveyed: result of the stage's survey, which every worker of the run is told; None before,
             or without one.
+        sizes: bytes of each input file by name, before the run was surveyed.
         work_shown: the pass in progress, for its snapshot; None between shards.
     """
 
@@ -58,6 +59,7 @@ class ShardWorker:
     control: Control
     shared_runner: SharedRunner
     surveyed: bytes | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
     work_shown: ShardPass | None = None
     _claims: dict[str, Claim] = field(default_factory=dict)
     _leftovers: Leftovers = field(default_factory=Leftovers)
@@ -106,6 +108,7 @@ class ShardWorker:
             record = self.plan.record(job)
             if self.plan.is_finished(job, summary, record):
                 return None
+        self._refuse_unsurveyed(record)
         record.plan = self.plan.stage.batch_plan()
         killed = killed_calls(job.record_path)  # read before the attempt begins
         record.begin(
@@ -125,6 +128,15 @@ class ShardWorker:
             )
         crash_point("after-claim")
         return job, record
+
+    def _refuse_unsurveyed(self, record: RunRecord) -> None:
+        """Raise ChangedInputError if an input has rows that no survey has seen."""
+        for name, digest in record.digests.items() if self.sizes else ():
+            if (before := self.sizes.get(name, digest.bytes)) != digest.bytes:
+                raise ChangedInputError(
+                    f"{name}: had {before:,} bytes when this run looked at all rows, and has "
+                    f"{digest.bytes:,} now; nothing was made of it. Run the same command again"
+                )
 
     def write(
         self, job: Job, record: RunRecord, summary: RunSummary, from_batches: int = 0

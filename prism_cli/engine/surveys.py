@@ -55,6 +55,16 @@ def surveyed(plan: RunPlan, survey: Survey, rows: Rows) -> bytes:
     return result
 
 
+def input_sizes(jobs: Sequence[Job]) -> dict[str, int]:
+    """Return the bytes of each input file, by name, but for those that cannot be read."""
+    sizes = dict[str, int]()
+    for source in (source for job in jobs for source in job.inputs):
+        if isinstance(source, Shard) and source.name != STDIN:
+            with suppress(OSError):
+                sizes[source.name] = source.size_and_change()[0]
+    return sizes
+
+
 def sweep_parts(plan: RunPlan) -> None:
     """Remove the cached parts that are of no use."""
     sweep(ledger_path(plan.jobs[0].home).with_name(_CACHE))

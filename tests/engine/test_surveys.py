@@ -14,7 +14,7 @@ from prism_cli.engine import surveys
 from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.runner import run_rows
 from prism_cli.engine.survey import LocatedRow, Survey
-from prism_cli.errors import PrismError
+from prism_cli.errors import ChangedInputError, PrismError
 from prism_cli.evaluation.answers.survey import AnswersSurvey
 from prism_cli.evaluation.quality.gold_rows import GoldRows
 from prism_cli.evaluation.quality.stage import GoldSurvey
@@ -62,6 +62,26 @@ def test_a_shard_is_read_in_parts_of_bounded_size(
     monkeypatch.setattr(surveys, "PART_ROWS", 15)
     assert counted(files, tmp_path / "out") == ([15, 15, 0, 15, 5], 50)
     assert counted(files, tmp_path / "out", limit=20) == ([15, 5], 20)
+
+
+def test_rows_that_come_after_the_survey_are_not_processed(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = CountSurvey.merge
+
+    def merge_and_append(self: CountSurvey, parts: Any) -> bytes:
+        with files[1].open("ab") as file:
+            file.write(files[0].read_bytes())
+        return survey(self, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CountSurvey, "merge", merge_and_append)
+        with pytest.raises(
+            ChangedInputError, match=r"b\.jsonl: had .* when this run looked at all"
+        ):
+            counted(files, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+    assert counted(files, tmp_path / "out")[1] == 80
 
 
 def test_only_a_changed_shard_is_read_again(

@@ -24,7 +24,7 @@ KILLS = {
     "in the first step": (TRAINER, "step_loss", 1, True),
     "before the first checkpoint": (TRAINER, "commit_checkpoint", 1, False),
     "after the first checkpoint": (TRAINER, "commit_checkpoint", 1, True),
-    "in the fourth step": (TRAINER, "step_loss", 4, True),
+    "in the fourth step": (TRAINER, "step_loss", 9, True),  # the first of its two passes
     "before the third checkpoint": (TRAINER, "commit_checkpoint", 3, False),
     "before best is published": (RUN, "publish_model", 1, False),
     "while best is published": ("prism_cli.shards.whole_folder", "flush_folder", 1, True),

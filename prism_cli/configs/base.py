@@ -34,6 +34,8 @@ class Option:
         added: manifests do not record the default, as those of earlier versions lack the setting.
         recorded: False for a setting that does not change the result: manifests lack it, and a run
             resumes with another value.
+        shared: returns what this stage takes of a value for all stages, in [defaults] or PRISM_*;
+            None for nothing.
     """
 
     help: str
@@ -45,6 +47,7 @@ class Option:
     panel: str | None = None
     added: bool = False
     recorded: bool = True
+    shared: Callable[[Any], object] | None = None
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], Any]) -> Any:
         return handler(schema) | {"description": self.help}
@@ -117,6 +120,13 @@ def settings_of(cls: type[Section]) -> dict[str, Setting]:
             field.name, hint.__origin__ if metadata else hint, metadata, default
         )
     return settings
+
+
+def shared_values(cls: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values that are given for all stages as this one takes them."""
+    taken = {name: setting.option.shared for name, setting in settings_of(cls).items()}
+    own = {key: take(value) if (take := taken.get(key)) else value for key, value in values.items()}
+    return {key: value for key, value in own.items() if value is not None}
 
 
 def adapter(cls: type[Settings]) -> "TypeAdapter[Settings]":

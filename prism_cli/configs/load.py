@@ -10,7 +10,7 @@ from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prism_cli.configs.base import Section, StageConfig, settings_of, validated
+from prism_cli.configs.base import Section, StageConfig, settings_of, shared_values, validated
 from prism_cli.configs.describe import plain_type
 from prism_cli.configs.problems import (
     ENVIRONMENT,
@@ -26,6 +26,7 @@ from prism_cli.configs.stages import STAGES, config_class
 from prism_cli.configs.toml import parse_toml, typed_value, value_problems
 from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
+from prism_cli.files.names import working_folder
 from prism_cli.files.text import read_text
 
 Config = TypeVar("Config", bound=StageConfig)
@@ -92,7 +93,7 @@ def load_with_origins(
         if content.keys() == {stage} and isinstance(content[stage], dict):
             content = content[stage]  # written as for prism.toml
         layers.append((str(path), content))
-    layers.append((ENVIRONMENT, _environment(cls, problems)))
+    layers.append((ENVIRONMENT, shared_values(cls, _environment(cls, problems))))
     given: dict[str, Any] = {}
     texts = set(key_paths(cls, kinds=_TEXTS))
     for item in sets:
@@ -230,7 +231,12 @@ def _put(target: dict[str, Any], dotted: str, value: object) -> None:
         target = target.setdefault(table, {})
         if not isinstance(target, dict):
             raise ConfigError([f"{dotted}: {table} is given as a value, too; give one of the two"])
-    target[last] = value
+    former = target.get(last)
+    if isinstance(former, dict) and isinstance(value, dict):
+        for key, inner in value.items():
+            _put(former, key, inner)
+    else:
+        target[last] = value
 
 
 def _environment(cls: type[Section], problems: list[str]) -> dict[str, Any]:
@@ -249,12 +255,7 @@ def _environment(cls: type[Section], problems: list[str]) -> dict[str, Any]:
 
 
 def _project_file() -> Path | None:
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        raise MissingDataError(
-            "the working folder was deleted; change to one that exists"
-        ) from None
+    here = working_folder()
     files = (folder / PROJECT_FILE for folder in (here, *here.parents))
     return next((file for file in files if file.is_file()), None)
 
@@ -271,7 +272,7 @@ def _project_layers(
         if key in names
         and (key not in own or (isinstance(value, dict) and isinstance(own[key], dict)))
     }
-    return [(f"{path}: [{DEFAULTS}]", defaults), (f"{path}: [{stage}]", own)]
+    return [(f"{path}: [{DEFAULTS}]", shared_values(cls, defaults)), (f"{path}: [{stage}]", own)]
 
 
 def _project_problems(

@@ -18,6 +18,10 @@ def _refused(value: object) -> None:
         raise ValueError("prism serve and prism mcp order by the model alone; leave it out")
 
 
+def _at_most(value: object) -> object:
+    return min(value, MOST_NEW_TOKENS) if isinstance(value, int) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig(RerankConfig):
     """Model and server. The settings of evidence are those of requests that do not say."""
@@ -36,12 +40,21 @@ class ServeConfig(RerankConfig):
     max_new_tokens: Annotated[
         int,
         Interval(ge=1, le=MOST_NEW_TOKENS),
-        Option("Longest text, in tokens, of a request that does not say.", panel=EVIDENCE),
+        Option(
+            "Longest text, in tokens, of a request that does not say.",
+            panel=EVIDENCE,
+            shared=_at_most,
+        ),
     ] = MAX_NEW_TOKENS
     fuse: Annotated[
         Fuse,
         BeforeValidation(_refused),
-        Option("Not used: callers send no scores of a first stage.", hidden=True, added=True),
+        Option(
+            "Not used: callers send no scores of a first stage.",
+            hidden=True,
+            added=True,
+            shared=lambda _: None,
+        ),
     ] = None
     name: Annotated[
         str | None,

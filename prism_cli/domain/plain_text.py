@@ -24,7 +24,8 @@ def places(text: str) -> tuple[Sequence[int], Sequence[int]]:
     ends: list[int] = []
     begin = 0
     for at in range(1, len(text) + 1):
-        if at < len(text) and not _separate(text[at - 1], text[at]):
+        # Only the end of a long piece can compose with what follows.
+        if at < len(text) and not _separate(text[max(begin, at - 8) : at], text[at]):
             continue
         size = len(unicodedata.normalize("NFKC", text[begin:at]))
         starts += [begin] * size
@@ -33,16 +34,15 @@ def places(text: str) -> tuple[Sequence[int], Sequence[int]]:
     return starts, ends
 
 
-def _separate(char: str, follower: str) -> bool:
-    """Return whether two characters are normalized independently of each other."""
+def _separate(piece: str, follower: str) -> bool:
+    """Return whether a character is normalized independently of those before it."""
     if follower.isascii():
         return True
-    if "\u1160" <= follower <= "\u11ff":  # a jamo may compose with more than the one before
+    after = unicodedata.normalize("NFKC", follower)
+    if unicodedata.combining(after[0]):
         return False
-    parts = unicodedata.normalize("NFKC", char) + unicodedata.normalize("NFKC", follower)
-    return not unicodedata.combining(follower) and parts == unicodedata.normalize(
-        "NFKC", char + follower
-    )
+    joint = unicodedata.normalize("NFKC", piece + follower)
+    return joint == unicodedata.normalize("NFKC", piece) + after
 
 
 def blank_out(text: str, ranges: Iterable[tuple[int, int]]) -> str:

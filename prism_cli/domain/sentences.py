@@ -19,7 +19,7 @@ _STOP = re.compile(
     rf"[。！？｡︒]+[{_CLOSERS}]*"
     # Other stops end a sentence before white space; footnote marks such as [12] belong to it.
     # The lookbehind and the possessive quantifiers keep the time linear for a million dots.
-    rf"|(?<![.!?…])[.!?…‽؟۔।॥።։]++[{_CLOSERS}]*+(?:\[\d{{1,3}}\])*+(?=\s)"
+    rf"|(?<![.!?…‽؟۔।॥።։])[.!?…‽؟۔।॥።։]++[{_CLOSERS}]*+(?:\[\d{{1,3}}\])*+(?=\s)"
 )
 # A blank line, or a line that begins a list item, always ends a sentence.
 _BREAK = re.compile(r"\n[^\S\n]*\n\s*|\n(?=[^\S\n]*(?:[-*•‣◦]|\d{1,3}[.)])[^\S\n])|[\x0b\f\u2029]")

@@ -32,14 +32,16 @@ def save_tokenizer(encoder: PromptEncoder, folder: Path) -> None:
 
 def add_earlier_keys(folder: Path) -> None:
     """Add what transformers 4, which sentence-transformers and vLLM may run on, reads in the saved
-    settings: without `rope_theta` it takes other positions, and so other scores, silently."""
+    settings: without `rope_theta` and `partial_rotary_factor` it takes other positions, and so
+    other scores, silently."""
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     rope = config.get("rope_parameters") or {}
     if "rope_theta" in rope:
-        config["rope_theta"] = rope["rope_theta"]
+        own = {key: rope[key] for key in ("rope_theta", "partial_rotary_factor") if key in rope}
+        config |= own
         if rope.get("rope_type", "default") != "default":
-            config["rope_scaling"] = {key: rope[key] for key in rope.keys() - {"rope_theta"}}
+            config["rope_scaling"] = {key: rope[key] for key in rope.keys() - own.keys()}
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     path = folder / "tokenizer_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))

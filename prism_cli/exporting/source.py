@@ -67,16 +67,15 @@ def find_source(spec: str) -> Source:
         ModelError: no such model.
     """
     model = resolve_model(spec)
-    run = _run_of(spec)
+    run = _run_of(model.path)
     manifest = read_manifest(run / "manifest.json") if run else None
     base = model.base_spec or (manifest and manifest["config"].get("model"))
     hub_id, licence = _on_the_hub(base or spec, model.base.path)
     return Source(model, _without_directory(base) if base else None, hub_id, licence, run, manifest)
 
 
-def _run_of(spec: str) -> Path | None:
-    path = Path(spec.removeprefix("hf:")).expanduser()
-    for folder in (path, path.resolve().parent) if path.is_dir() else ():
+def _run_of(path: Path) -> Path | None:
+    for folder in (path, path.parent, path.resolve().parent):
         manifest = read_manifest(folder / "manifest.json")
         if manifest is not None and manifest["stage"] == "train":
             return folder

@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path, PosixPath
 
+from prism_cli.errors import MissingDataError
 from prism_cli.files.compressed import plain_or_compressed
 from prism_cli.files.urls import StagedFolder, StagedPath, is_url
 from prism_cli.wording import most_similar
@@ -54,6 +55,20 @@ class RealPaths:
             with suppress(OSError), os.scandir(folder or os.curdir) as entries:
                 self._links[folder] = {entry.name for entry in entries if entry.is_symlink()}
         return os.path.islink(os.path.join(folder, name))
+
+
+def working_folder() -> Path:
+    """Return the working folder.
+
+    Raises:
+        MissingDataError: it was deleted.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise MissingDataError(
+            "the working folder was deleted; change to one that exists"
+        ) from None
 
 
 def typed_path(name: str) -> Path:

@@ -69,11 +69,11 @@ def _rendered(folder: Path, tokenizer: Any) -> Iterator[str]:
     """Yield prompts of the template around two placeholders, as sentence-transformers does."""
     if not tokenizer.chat_template:
         return
-    processing = _object(folder / "sentence_bert_config.json").get("processing_kwargs") or {}
-    settings = dict(processing.get("chat_template") or {})
+    settings = _object(folder / "sentence_bert_config.json", "processing_kwargs", "chat_template")
     settings.pop("restore_suffix", None)  # for cut prompts, not for the template
-    config = _object(folder / "config_sentence_transformers.json")
-    system = (config.get("prompts") or {}).get(config.get("default_prompt_name"))
+    name = _object(folder / "config_sentence_transformers.json").get("default_prompt_name")
+    prompts = _object(folder / "config_sentence_transformers.json", "prompts")
+    system = prompts.get(name) if isinstance(name, str) else None
     messages = [("system", system)] * bool(system) + [("query", _QUERY), ("document", _DOCUMENT)]
     for structured in (False, True):
         for options in ({}, {"add_generation_prompt": True}):
@@ -127,10 +127,18 @@ def _common_length(text: str, other: str) -> int:
     )
 
 
-def _object(path: Path) -> dict[str, Any]:
-    content = _json(path)
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: expected a JSON object, found {content!r:.40}")
+def _object(path: Path, *keys: str) -> dict[str, Any]:
+    """Read a JSON object, or the one at `keys` in it; {} if there is none.
+
+    Raises:
+        ModelError: it cannot be read, or is no object.
+    """
+    content: dict[str, Any] = {"": _json(path)}
+    for key in ("", *keys):
+        content = content.get(key) or {}
+        if not isinstance(content, dict):
+            where = f"{path}: {key}" if key else str(path)
+            raise ModelError(f"{where}: expected a JSON object, found {content!r:.40}")
     return content
 
 

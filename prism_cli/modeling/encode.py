@@ -72,7 +72,7 @@ class PromptEncoder:
     Attributes:
         yes_id, no_id, eos_id: the verdict tokens and the end of the assistant's turn.
         control_ids: ids that no text can produce.
-        vocabulary: one more than the highest id of a text.
+        vocabulary: one more than the highest id of a prompt.
 
     Raises:
         ModelError: the tokenizer does not fit the profile (a verdict of several tokens, no ChatML
@@ -88,7 +88,6 @@ class PromptEncoder:
         backend = fast_backend(tokenizer, f"tokenizer {_name(tokenizer)}")
         self._with_added = bare_tokenizer(backend, keep_added=True)
         self._plain = bare_tokenizer(backend, keep_added=False)
-        self.vocabulary = backend.get_vocab_size(with_added_tokens=False)
         self.control_ids = frozenset(backend.get_added_tokens_decoder())
         # Texts are pre-tokenized with the space before them in the template.
         head, self._before_query = profile.before_query[:-1], profile.before_query[-1:]
@@ -103,6 +102,9 @@ class PromptEncoder:
         self.eos_id = self._control(CHAT_END)
         self._control("<|im_start|>")
         self.yes_id, self.no_id = self._verdict("yes"), self._verdict("no")
+        # Added tokens count only if the template has them: checkpoints often pad with unused ones.
+        used = (*self._head_ids, *self._suffix_ids, self.eos_id, self.yes_id, self.no_id)
+        self.vocabulary = max(backend.get_vocab_size(with_added_tokens=False), 1 + max(used))
         self._prefixes: dict[str, list[int]] = {}
         self._check_boundaries()
 

@@ -205,7 +205,7 @@ def load_config(path: Path) -> PreTrainedConfig:
     """
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, AttributeError, TypeError) as error:
         raise ModelError(f"model {path}: cannot be loaded: {first_line(error)}") from error
     return config
 

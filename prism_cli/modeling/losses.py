@@ -164,16 +164,37 @@ class RowForward(nn.Module):
         return logit, cross_entropy
 
     def _verdict(self, hidden: Tensor, head: nn.Module) -> Tensor:
-        if not isinstance(head, nn.Linear):  # an adapter on the head is part of the logit
+        base: Any = getattr(head, "base_layer", head)
+        updates = _lora_updates(head) if base is not head else []
+        if updates is None:  # its logit is known only from its forward
             both: Tensor = head(hidden).float()
             return both[:, self.yes_id] - both[:, self.no_id]
-        weight, bias = head.weight, getattr(head, "bias", None)
-        assert isinstance(weight, Tensor)
         with torch.autocast(hidden.device.type, enabled=False):
-            logit = hidden.float() @ (weight[self.yes_id].float() - weight[self.no_id].float())
-            if isinstance(bias, Tensor):
-                logit = logit + (bias[self.yes_id] - bias[self.no_id]).float()
+            states = hidden.float()
+            logit = self._difference(states, base)
+            for dropout, down, up, scale in updates:
+                inner = functional.linear(dropout(states), down.weight.float())
+                logit = logit + self._difference(inner, up) * scale
         return logit
+
+    def _difference(self, states: Tensor, linear: Any) -> Tensor:
+        """Return the difference of two outputs of a linear layer, in float32."""
+        weight, bias = linear.weight, linear.bias
+        difference: Tensor = states @ (weight[self.yes_id].float() - weight[self.no_id].float())
+        if bias is not None:
+            difference = difference + (bias[self.yes_id] - bias[self.no_id]).float()
+        return difference
+
+
+def _lora_updates(head: Any) -> list[tuple[Any, Any, Any, float]] | None:
+    """Return (dropout, A, B, scaling) of each plain LoRA adapter; None for another kind."""
+    if not hasattr(head, "lora_A") or head.lora_variant:
+        return None
+    return [
+        (head.lora_dropout[name], head.lora_A[name], head.lora_B[name], head.scaling[name])
+        for name in head.active_adapters
+        if name in head.lora_A
+    ]
 
 
 def step_loss(

@@ -18,7 +18,7 @@ from prism_cli.modeling.model_dir import (
     read_defaults,
     read_profile,
 )
-from prism_cli.modeling.model_path import is_adapter, model_path
+from prism_cli.modeling.model_path import is_adapter, is_hub_id, model_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,10 +81,9 @@ class ModelFolder:
             raise ModelError(
                 f"model {self.path}: adapter_config.json: {first_line(error)}"
             ) from error
-        if not base:
+        if not isinstance(base, str) or not base:
             raise ModelError(f"model {self.path}: an adapter that does not name its base model")
-        pinned = revision and "@" not in base and not Path(base).is_dir()
-        return f"{base}@{revision}" if pinned else str(base)
+        return f"{base}@{revision}" if revision and is_hub_id(base) else base
 
     @cached_property
     def base(self) -> "ModelFolder":

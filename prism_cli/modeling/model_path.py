@@ -6,6 +6,7 @@ followed by `@REVISION`.
 """
 
 import os
+import re
 from pathlib import Path
 
 from prism_cli.domain.model_specs import near_short_name
@@ -13,6 +14,7 @@ from prism_cli.errors import ModelError
 from prism_cli.modeling.embedded import prism_tiny_path, smollm2_path
 
 _EMBEDDED = {"smollm2": smollm2_path, "prism-tiny": prism_tiny_path}
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "tokenizer.model"]
 # Subfolders, except 1_LogitScore and the like.
 _NOT_FETCHED = ["[!1]*/*", "1[!_]*/*"]
@@ -29,8 +31,8 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
     """
     name = spec.removeprefix("hf:")
     path = Path(os.path.expanduser(name))
-    if name in _EMBEDDED and not (spec == name and path.is_dir()):
-        return _EMBEDDED[name]()
+    if embedded := _embedded_name(spec):
+        return _EMBEDDED[embedded]()
     if path.is_dir():
         return _inside(path)
     if path.exists() or name.partition("@")[0].count("/") > 1 or name.startswith((".", "/", "~")):
@@ -40,19 +42,48 @@ def model_path(spec: str, *, weights: bool = True) -> Path:
     return _from_hub(spec, name, weights)
 
 
+def lasting_spec(spec: str) -> str:
+    """Return a spec that is independent of the working directory."""
+    if name := _embedded_name(spec):
+        return f"hf:{name}"
+    path = Path(spec.removeprefix("hf:")).expanduser()
+    return str(path.resolve()) if path.is_dir() else spec
+
+
+def is_hub_id(spec: str) -> bool:
+    """Return True if a spec, without a revision, means a model of the hub."""
+    name = spec.removeprefix("hf:")
+    return bool(_HUB_ID.fullmatch(name)) and not _embedded_name(spec) and not Path(name).exists()
+
+
 def is_adapter(path: Path) -> bool:
     """Return True if a model directory holds only an adapter."""
     return (path / "adapter_config.json").is_file()
 
 
+def _embedded_name(spec: str) -> str | None:
+    """Return the name of the embedded model that a spec means; None for others.
+
+    A directory of the name is meant by PATH if it holds a model.
+    """
+    name = spec.removeprefix("hf:")
+    return name if name in _EMBEDDED and (spec != name or not _model_in(Path(name))) else None
+
+
 def _inside(path: Path) -> Path:
     """Return the directory of the model: `path`, or best/ or last/ of a run."""
-    for folder in (path, path / "best", path / "last"):
-        if (folder / "config.json").is_file() or is_adapter(folder):
-            return folder
+    if folder := _model_in(path):
+        return folder
     raise ModelError(
         f"model {path}: expected config.json or adapter_config.json in it, or in its best/ or "
         f"last/, found {', '.join(sorted(os.listdir(path))[:5]) or 'an empty directory'}"
+    )
+
+
+def _model_in(path: Path) -> Path | None:
+    folders = (path, path / "best", path / "last")
+    return next(
+        (one for one in folders if (one / "config.json").is_file() or is_adapter(one)), None
     )
 
 

@@ -35,9 +35,9 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
     """Return the mean of evaluations of one kind, with MAIN_MEASURE averaged query by query.
 
     Of a ranking, systems that all runs share keep their name (a first stage); the one model of each
-    run that the others lack, the last one of a single run, is the arm's, under its name, and so are
-    its fused systems. Intervals cover the queries, for the mean over the runs; they do not cover
-    the choice of the seeds, which `spread_of_runs` shows.
+    run that the others lack, or the last one where all runs have the same systems, is the arm's,
+    under its name, and so are its fused systems. Intervals cover the queries, for the mean over the
+    runs; they do not cover the choice of the seeds, which `spread_of_runs` shows.
 
     Args:
         runs: one or more; a single one is returned under the arm's name.
@@ -106,7 +106,7 @@ def _renamed(run: Finished, name: str, runs: Sequence[Finished]) -> Finished:
             f"{run.name} measured {' and '.join(models)}: expected one model besides the systems "
             "that all folders of an arm share; evaluate each model into a folder of its own"
         )
-    if len(runs) == 1:
+    if all(len(other) == len(shared) for other in systems):
         models = [system for system in shared if not system.endswith(FUSED)][-1:]
     names = {f"{model}{end}": f"{name}{end}" for model in models for end in ("", *FUSED)}
     if name in set(_systems(run)) - names.keys():

@@ -128,7 +128,8 @@ def check_verdict_texts(row: Row, source: str) -> None:
     """
     check_rerank_row(row)
     for pair in pairs_of(row):
-        check_kinds(pair, ("rank", "fused_score"))
+        if "predicted_verdict" in pair:  # else they are fields of the user's own
+            check_kinds(pair, ("rank", "fused_score"))
         read_verdict_texts(pair, source)
 
 

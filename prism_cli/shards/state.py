@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from prism_cli.errors import StorageError
+from prism_cli.files.names import working_folder
 from prism_cli.files.urls import StagedPath
 
 PROJECT_FILE = "prism.toml"
@@ -20,7 +21,7 @@ _NETWORK_FILE_SYSTEMS = (
 
 def project_file(start: Path | None = None) -> Path | None:
     """Return the prism.toml in `start` (default: the working directory) or the nearest parent."""
-    here = (start or Path.cwd()).resolve()
+    here = (start or working_folder()).resolve()
     for folder in (here, *here.parents):
         if (folder / PROJECT_FILE).is_file():
             return folder / PROJECT_FILE
@@ -85,7 +86,7 @@ def _state_folder(output: Path | None) -> Path:
     if project:
         return project.parent / ".prism"
     beside = output and not isinstance(output, StagedPath)  # an object in a store
-    return (output.parent if output and beside else Path.cwd()) / ".prism"
+    return (output.parent if output and beside else working_folder()) / ".prism"
 
 
 @cache

@@ -40,6 +40,7 @@ from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
 from prism_cli.wording import counted
 
+_PREDICTED = frozenset(PREDICTIONS.values())
 _GROUNDING = ("selected", "repaired", "extracted", "unsupported_facts")
 _SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
 _TOO_MANY_ROWS = "row of a query with too many has", "rows of queries with too many have"
@@ -130,11 +131,12 @@ class RerankStage(RowStage):
         seen = SeenTexts()
         self._unranked.clear()
         self._alone.clear()
+        most = self._most_rows
         for number, (key, group) in enumerate(groupby(rows, self.group_of)):
             size = sum(1 for _ in group)
             if key and seen.conflicts(key, str(number).encode()):
                 self._unranked[key] = _SCATTERED_ROWS
-            elif key and size > self._most_rows:
+            elif key and size > most:
                 self._unranked[key] = _TOO_MANY_ROWS
             elif key and self.groups and size > MAX_GROUP_ROWS:
                 self._alone.add(key)
@@ -247,7 +249,7 @@ class RerankStage(RowStage):
         for result in ranked.results:
             row = rows[result["index"]]
             predicted = self._predicted(result)
-            kept = {name: one for name, one in row.items() if name not in PREDICTIONS.values()}
+            kept = {name: one for name, one in row.items() if name not in _PREDICTED}
             outcomes[result["index"]] = kept | predicted
         return outcomes
 

@@ -1,6 +1,7 @@
 """Query rewriting: a share of the queries becomes keywords, the same for all rows of a query."""
 
 from collections import Counter
+from typing import Any
 
 from prism_cli.domain.keywords import is_chosen, is_too_long
 from prism_cli.engine.stage import RowStage
@@ -16,9 +17,11 @@ LABELS = (
     "agreement", "audit", "audit_share", "posterior", "teacher_prior", "stop", "early_verdict",
     "early_votes_cast", "reused", "contribution", "evidence", "generator", "generation_error",
     "objectives", "labels_from", "rank", "model", "truncated", "results", "disagreement",
-    "source_score", "source_rank", *PREDICTIONS.values(),
+    *PREDICTIONS.values(),
 )  # fmt: skip
 """Fields that are valid only for the query they were made with; not the corpus's source_label."""
+FIRST_STAGE = ("source_score", "source_rank")
+"""The same of the first stage: no labels, so they are not inherited."""
 REWRITTEN, SKIPPED, REFUSED = "rewritten", "skipped", "refused"
 TOO_LONG, NOT_CHOSEN, BEFORE = "too long to ask", "not chosen", "rewritten before"
 
@@ -120,11 +123,14 @@ class RewriteQueriesStage(RowStage):
         return [self._rewritten(row, keywords), *([unchanged] if self._ablation else ())]
 
     def _rewritten(self, row: Row, keywords: str) -> Row:
-        labels = [name for name in LABELS if row.get(name) is not None]
-        self._labelled += bool(labels)
-        if not self._inherit_labels:
-            row = {name: value for name, value in row.items() if name not in LABELS}
-        elif labels:
+        parts = [row, *(one for one in row.get("documents", ()) if isinstance(one, dict))]
+        labelled = any(part.get(name) is not None for part in parts for name in LABELS)
+        self._labelled += labelled
+        removed = FIRST_STAGE if self._inherit_labels else (*FIRST_STAGE, *LABELS)
+        row = _without(row, removed)
+        if "documents" in row:
+            row["documents"] = [_without(one, removed) for one in row["documents"]]
+        if labelled and self._inherit_labels:
             row["labels_from"] = "original"
         return row | {
             "query": keywords, "original_query": row["query"], "query_style": "keyword",
@@ -139,6 +145,13 @@ class RewriteQueriesStage(RowStage):
         if self._seen.get(key) is None:
             self._seen.put(key, 1)
             self._queries[outcome] += 1
+
+
+def _without(part: Any, names: tuple[str, ...]) -> Any:
+    """Return a row or a document without some fields; a document that is a text has none."""
+    if not isinstance(part, dict):
+        return part
+    return {name: value for name, value in part.items() if name not in names}
 
 
 def _share(counts: Counter[str], names: tuple[str, ...]) -> float:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from signal import SIGTERM
 from typing import Any
 
@@ -28,6 +27,7 @@ from prism_cli.modeling.four_bits import require_bitsandbytes
 from prism_cli.modeling.loading import load_model, resolve_device
 from prism_cli.modeling.losses import RowForward
 from prism_cli.modeling.model_folder import ModelFolder
+from prism_cli.modeling.model_path import lasting_spec
 from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.shards.file_guard import FileGuard
 from prism_cli.shards.lock import output_lock
@@ -59,6 +59,7 @@ from prism_cli.training.start import (
     claim,
     clear_scratch,
     decontamination,
+    note_base,
     plan_start,
     recorded_settings,
     require_same_base,
@@ -110,7 +111,14 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
         return base_model(config)
 
     base, encoder = group.together(prepared)
-    group.together(lambda: claim(request, start) if group.main else None)
+
+    def claimed() -> None:
+        if group.main:
+            if start.checkpoint is not None:
+                require_same_base(run, base.fingerprint)
+            claim(request, start)
+
+    group.together(claimed)
     require_shared_folder(group, start.record)
     record, folder = start.record, run / "tokens"
     manifest = record.manifest
@@ -209,11 +217,11 @@ class _Run:
             "Use the same model on each node, or one in a folder that all nodes share",
         )
 
-        def same_base() -> None:
+        def noted() -> None:
             if self.group.main:
-                require_same_base(request.run, self.base.fingerprint, resumed=resume is not None)
+                note_base(request.run, self.base.fingerprint)
 
-        self.group.together(same_base)
+        self.group.together(noted)
         self._forward = RowForward(
             trainable(loaded.model, config, self.base.adapter),
             self.encoder.yes_id,
@@ -302,7 +310,7 @@ class _Run:
             self._forward.model,
             self.encoder.tokenizer,
             self.encoder.profile,
-            _absolute(base) if config.method == "lora" else None,
+            lasting_spec(base) if config.method == "lora" else None,
             figures,
             state_dict,
             ModelDefaults(
@@ -315,9 +323,3 @@ class _Run:
     def _guarded(self) -> FileGuard:
         """Return a guard of the run's models, which no other process may replace."""
         return FileGuard([self.request.run / name for name in ("best", "last")])
-
-
-def _absolute(spec: str) -> str:
-    """Return a spec that is independent of the working directory."""
-    path = Path(spec.removeprefix("hf:")).expanduser()
-    return str(path.resolve()) if path.is_dir() and spec != "hf:smollm2" else spec

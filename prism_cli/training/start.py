@@ -23,6 +23,7 @@ MANIFEST = "manifest.json"
 SPLIT_OUTPUTS = ("train.jsonl", "dev.jsonl")
 """Outputs of `prism split`; split.jsonl.manifest.json is beside them."""
 CHECKPOINTS = "checkpoints"
+_BASE = "base.sha256"
 SCRATCH = (CHECKPOINTS, "tokens", ".staging")
 """Folders that exist until the run is finished."""
 _LIBRARIES = ("torch", "transformers", "peft", "tokenizers")
@@ -161,21 +162,24 @@ def claim(request: TrainRequest, start: Start) -> None:
         file.write(tomlkit.dumps(content).encode())
 
 
-def require_same_base(run: Path, fingerprint: str, *, resumed: bool) -> None:
-    """Write the base model's fingerprint beside the checkpoints; compare it in a resumed run.
+def require_same_base(run: Path, fingerprint: str) -> None:
+    """Compare the base model's fingerprint with that beside the checkpoints.
 
     Raises:
         ChangedInputError: the checkpoints belong to another base model.
     """
-    note = run / CHECKPOINTS / "base.sha256"
-    if resumed and note.is_file():
-        if (begun := note.read_text(encoding="ascii")) == fingerprint:
-            return
+    note = run / CHECKPOINTS / _BASE
+    if note.is_file() and (begun := note.read_text(encoding="ascii")) != fingerprint:
         raise ChangedInputError(
             f"{run}: its checkpoints were trained on a base model with sha256 {begun[:12]}…, the "
             f"model is now {fingerprint[:12]}…; nothing was changed. Bring the former model back, "
             "or begin the run again with --resume never --overwrite"
         )
+
+
+def note_base(run: Path, fingerprint: str) -> None:
+    """Write the base model's fingerprint beside the checkpoints."""
+    note = run / CHECKPOINTS / _BASE
     note.parent.mkdir(exist_ok=True)
     with whole_file(note) as file:
         file.write(fingerprint.encode())

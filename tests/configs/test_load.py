@@ -331,6 +331,20 @@ def test_a_server_refuses_what_no_request_can_have(setting: str, reason: str) ->
         load_config(ServeConfig, "serve", sets=[setting])
 
 
+def test_a_server_takes_of_shared_settings_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("prism.toml").write_text("[defaults]\nfuse = 0.3\nmax_new_tokens = 8192\n")
+    assert load_config(RerankConfig, "rerank").fuse == 0.3
+    served = load_config(ServeConfig, "serve")
+    assert (served.fuse, served.max_new_tokens) == (None, 4096)
+    monkeypatch.setenv("PRISM_FUSE", "rrf")
+    monkeypatch.setenv("PRISM_MAX_NEW_TOKENS", "64")
+    served = load_config(ServeConfig, "mcp")
+    assert (served.fuse, served.max_new_tokens) == (None, 64)
+    Path("prism.toml").write_text("[serve]\nfuse = 0.3\n")
+    with pytest.raises(ConfigError, match=r"\[serve\] fuse: .* order by the model alone"):
+        load_config(ServeConfig, "serve")
+
+
 @pytest.mark.parametrize(
     ("cls", "setting", "text", "expected"),
     [
@@ -362,6 +376,13 @@ def test_tables_of_the_defaults_and_of_a_stage_are_merged(tmp_path: Path) -> Non
     project = tmp_path / "prism.toml"
     project.write_text("[defaults.lora]\nr = 8\ntargets = ['k']\n[demo.lora]\ntargets = ['q']\n")
     assert load().lora == Lora(r=8, targets=("q",))
+
+
+@pytest.mark.parametrize("first", ["lora.r=4", "lora={r=4}"])
+@pytest.mark.parametrize("second", ["lora.targets=['q']", "lora={targets=['q']}"])
+def test_tables_that_are_set_are_merged_in_any_order(first: str, second: str) -> None:
+    assert load(sets=(first, second)).lora == load(sets=(second, first)).lora
+    assert load(sets=(first, second)).lora == Lora(r=4, targets=("q",))
 
 
 @pytest.mark.parametrize("flags", [{}, {"model.b": "c"}])

@@ -154,7 +154,8 @@ def test_clock_times_and_addresses_are_not_split() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1].", "🇩", "x\u0301"]
+    "piece",
+    [".", ". ", "1. ", "\n", "\n ", '."', "。", "a. ", "A", "[1].", "🇩", "x\u0301", "؟", "।"],
 )
 @pytest.mark.timeout(60)
 def test_time_is_linear_in_the_length(piece: str) -> None:

@@ -19,9 +19,11 @@ from prism_cli.domain.model_defaults import ModelDefaults
 from prism_cli.domain.prompting import PRISM
 from prism_cli.exporting import folder_record, quantizing, run
 from prism_cli.exporting.comparing import collapse_of
+from prism_cli.exporting.source import find_source
 from prism_cli.modeling.loading import load_model
 from prism_cli.modeling.model_dir import write_profile
 from prism_cli.modeling.model_folder import resolve_model
+from prism_cli.modeling.model_path import _EMBEDDED as EMBEDDED
 from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import InputRecord, Manifest
 from tests.door import Done, prism
@@ -84,6 +86,18 @@ def trained(folder: Path, base: Path) -> Path:
     )  # fmt: skip
     manifest.write(folder / "manifest.json")
     return folder
+
+
+def test_a_folder_of_the_name_of_an_embedded_model_is_not_its_run(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EMBEDDED, "prism-tiny", lambda: llama)
+    monkeypatch.chdir(tmp_path)
+    folder = Path(shutil.copytree(llama, "prism-tiny/best")).parent
+    Manifest("train", {"model": "org/base"}, [], finished=True).write(folder / "manifest.json")
+    embedded, own = find_source("hf:prism-tiny"), find_source("prism-tiny")
+    assert (embedded.run, embedded.base_name) == (None, None)
+    assert (own.run, own.base_name) == (folder, "org/base")
 
 
 def test_a_run_goes_to_its_export_folder_with_a_card_of_its_own(

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    StableLmConfig,
+)
 
 from prism_cli.adapters.runtimes.transformers_runtime import load_reranker
 from prism_cli.domain.defaults import MAX_TOKENS
@@ -63,6 +69,16 @@ def test_scaled_positions_are_those_of_both_versions(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "config.json").read_text())
     assert (saved["rope_theta"], saved["rope_scaling"]) == (5e5, rope)
     assert AutoConfig.from_pretrained(tmp_path).rope_parameters == config.rope_parameters
+
+
+def test_the_rotated_part_is_that_of_both_versions(tmp_path: Path) -> None:
+    rope = {"rope_type": "default", "partial_rotary_factor": 0.5, "rope_theta": 1e4}
+    StableLmConfig(rope_parameters=rope).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    add_earlier_keys(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert (saved["rope_theta"], saved["partial_rotary_factor"]) == (1e4, 0.5)
+    assert AutoConfig.from_pretrained(tmp_path).rope_parameters == rope
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
 from prism_cli.domain.prompting import PRISM, PRISM_NO_THINK, PROFILES
 from prism_cli.errors import ModelError, RowError
 from prism_cli.modeling.embedded import smollm2_path
 from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.modeling.forward_pass import require_reranker
 from tests.mini import MINI
 
 CORPUS = MINI / "corpus.jsonl"
@@ -65,6 +66,15 @@ def test_ids_of_real_text_are_those_of_the_whole_prompt(
     for pair, prompt in zip(pairs, encoder.encode_batch(pairs), strict=True):
         assert prompt.ids == joint_ids(encoder, *pair)
         assert not prompt.truncated
+
+
+def test_added_tokens_need_an_embedding_if_the_template_has_them(
+    encoders: dict[str, PromptEncoder],
+) -> None:
+    without = LlamaConfig(vocab_size=encoders["prism"].tokenizer.vocab_size)
+    require_reranker(without, encoders["prism-no-think"])
+    with pytest.raises(ModelError, match="its tokenizer has 49154 tokens, its embedding 49152"):
+        require_reranker(without, encoders["prism"])
 
 
 @given(CLEAN, CLEAN)

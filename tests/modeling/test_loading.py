@@ -16,10 +16,11 @@ from prism_cli.domain.prompting import PRISM_NO_THINK
 from prism_cli.errors import MissingPackageError, ModelError, StorageError, UsageError
 from prism_cli.modeling import embedded
 from prism_cli.modeling.embedded import minilm_path, smollm2_path
-from prism_cli.modeling.loading import load_encoder, load_model, resolve_dtype
+from prism_cli.modeling.loading import load_config, load_encoder, load_model, resolve_dtype
 from prism_cli.modeling.model_dir import guess_profile, read_profile, write_profile
 from prism_cli.modeling.model_folder import resolve_model
-from prism_cli.modeling.model_path import model_path
+from prism_cli.modeling.model_path import _EMBEDDED as EMBEDDED
+from prism_cli.modeling.model_path import lasting_spec, model_path
 from prism_cli.modeling.silence_warnings import silence_transformers
 from tests.modeling.cut_tokenizer import VOCABULARY
 from tests.modeling.tiny import tiny_model
@@ -218,9 +219,23 @@ def test_a_folder_of_the_name_of_an_embedded_model_is_the_bare_name(
     assert model_path("hf:prism-tiny") != Path("prism-tiny")
 
 
+def test_a_folder_without_a_model_does_not_hide_an_embedded_one(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EMBEDDED, "smollm2", lambda: checkpoint)
+    monkeypatch.chdir(tmp_path)
+    Path("smollm2").mkdir()
+    assert model_path("smollm2") == checkpoint
+    assert lasting_spec("smollm2") == lasting_spec("hf:smollm2") == "hf:smollm2"
+    shutil.copytree(checkpoint, "smollm2/last")
+    assert model_path("smollm2") == Path("smollm2/last")
+    assert lasting_spec("smollm2") == str(tmp_path.resolve() / "smollm2")
+
+
 @pytest.mark.parametrize(
     ("base", "revision", "spec"),
-    [("org/base", "abc123", "org/base@abc123"), ("org/base", None, "org/base"), (".", "a", ".")],
+    [("org/base", "abc123", "org/base@abc123"), ("org/base", None, "org/base"), (".", "a", ".")]
+    + [(base, "main", base) for base in ("/gone/base", "../gone", "hf:smollm2", "org/base@abc")],
 )
 def test_an_adapters_pin_of_its_base_counts(
     base: str, revision: str | None, spec: str, tmp_path: Path
@@ -228,6 +243,25 @@ def test_an_adapters_pin_of_its_base_counts(
     settings = {"base_model_name_or_path": base, "revision": revision}
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
     assert resolve_model(str(tmp_path)).base_spec == spec
+
+
+@pytest.mark.parametrize("base", [None, "", 5, ["org/base"]])
+def test_an_adapter_names_its_base_as_text(base: object, tmp_path: Path) -> None:
+    settings = {"base_model_name_or_path": base, "revision": "main"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="does not name its base"):
+        _ = resolve_model(str(tmp_path)).base_spec
+
+
+@pytest.mark.parametrize(
+    "settings", [[1], {"model_type": ["llama"]}, {"model_type": "llama", "rope_parameters": "x"}]
+)
+def test_a_config_with_values_of_another_kind_cannot_be_loaded(
+    settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_config(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import IA3Config, get_peft_model
+from peft import IA3Config, LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import (
     LlamaConfig,
@@ -141,6 +141,24 @@ def test_an_adapter_on_the_head_is_part_of_the_logit() -> None:
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
     rows = [row for row in rows if not row.target]
     assert_same(model, rows, plain_loss(model, rows), fast_loss(model, rows))
+
+
+@pytest.mark.parametrize("adapter", ["lora", "own head"])
+def test_the_logit_of_an_adapted_head_is_computed_in_float32(adapter: str) -> None:
+    base = LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=False)).to(torch.bfloat16)
+    own = {"modules_to_save": ["lm_head"]} if adapter == "own head" else {}
+    targets = ["q_proj"] if own else ["lm_head"]
+    model: Any = get_peft_model(base, LoraConfig(r=4, target_modules=targets, **own))
+    head = base.get_output_embeddings()
+    if own:
+        weight = head.modules_to_save["default"].weight.float()
+    else:
+        nn.init.normal_(head.lora_B["default"].weight, std=0.3)
+        weight = head.base_layer.weight.float() + head.get_delta_weight("default")
+    hidden = torch.randn(32, SHAPE["hidden_size"], dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logit = RowForward(model, YES, NO)._verdict(hidden, head)
+    torch.testing.assert_close(logit, hidden.float() @ (weight[YES] - weight[NO]))
 
 
 def test_adapters_other_than_lora_are_trained() -> None:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from prism_cli.adapters.runtimes.canary import canary_scores
 from prism_cli.adapters.runtimes.transformers_runtime import TransformersReranker
 from prism_cli.domain.prompting import PRISM, QWEN3_RERANKER
 from prism_cli.errors import ModelError
+from prism_cli.modeling.chat_profile import template_profile
 from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.model_dir import read_profile, write_profile
 from prism_cli.modeling.silence_warnings import silence_transformers
@@ -113,6 +115,26 @@ def test_another_template_is_refused_with_the_difference(
     assert load_encoder(str(folder), profile="prism").profile == PRISM
     with pytest.raises(ModelError, match=message):
         load_encoder(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("sentence_bert_config", {"processing_kwargs": "x"}, "processing_kwargs"),
+        ("sentence_bert_config", {"processing_kwargs": {"chat_template": [1]}}, "chat_template"),
+        ("config_sentence_transformers", {"prompts": ["a"]}, "prompts"),
+    ],
+)
+def test_settings_of_another_kind_are_named(
+    name: str, content: Any, place: str, tmp_path: Path
+) -> None:
+    tokenizer: Any = SimpleNamespace(chat_template="x", apply_chat_template=lambda *_, **__: "")
+    (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=rf"{name}\.json: {place}: expected a JSON object"):
+        template_profile(tmp_path, tokenizer)
+    content = {"prompts": {"a": "b"}, "default_prompt_name": ["a"]}
+    (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    assert template_profile(tmp_path, tokenizer) is None
 
 
 def test_a_score_of_other_tokens_is_refused(tmp_path: Path) -> None:

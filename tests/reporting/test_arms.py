@@ -65,6 +65,14 @@ def test_an_arm_of_one_run_takes_its_name() -> None:
     assert not list(spread_of_runs([one]))
 
 
+def test_a_model_that_has_one_name_in_all_runs_takes_the_arms_name() -> None:
+    first, second = runs_of("plain")
+    for run in (first, second):
+        model = run.metrics["ranking"]["a"].pop(f"runs/{run.name}")
+        run.metrics["ranking"]["a"]["runs/best"] = model
+    assert list(arm("plain", [first, second]).metrics["ranking"]["a"]) == ["bm25", "plain"]
+
+
 def test_runs_of_other_queries_and_a_name_that_is_taken_are_refused() -> None:
     first, second = runs_of("plain")
     for values in second.per_query.values():

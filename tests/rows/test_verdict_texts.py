@@ -28,6 +28,10 @@ def test_fields_that_order_documents_have_their_type(name: str, value: object) -
         check_verdict_texts(make_pair(**PREDICTED, **{name: value}), "auto")
 
 
+def test_labelled_rows_may_have_a_rank_of_their_own() -> None:
+    check_verdict_texts(make_pair(**LABELLED, rank="first"), "auto")
+
+
 def test_predictions_take_precedence_over_labels() -> None:
     result = read(**PREDICTED, **LABELLED, title="Title")
     assert result.predicted

@@ -1,6 +1,7 @@
 """A ledger read as a file: whole, page by page, of any version, beside a run that writes."""
 
 import sqlite3
+from contextlib import chdir
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,7 @@ from prism_cli.shards import lock
 from prism_cli.shards.ledger import Ledger, Merged
 from prism_cli.shards.ledger_file import Entry, LedgerFile, is_ledger_file, read_entry
 from prism_cli.shards.lock import lock_holder, lock_path, locked_inodes, output_lock
+from prism_cli.shards.state import ledger_path
 from tests.fakes import ScriptedCalls
 
 LINE = {
@@ -197,3 +199,12 @@ def test_the_holder_of_a_lock_is_unknown_on_a_system_without_proc(
     assert (lock_holder(out), locked_inodes()) == (0, set())
     with output_lock(out):
         assert (lock_holder(out), locked_inodes()) == (None, set())
+
+
+def test_there_is_no_ledger_of_a_deleted_working_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with chdir(folder):
+        folder.rmdir()
+        with pytest.raises(MissingDataError, match="the working folder was deleted"):
+            ledger_path(None)

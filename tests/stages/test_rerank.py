@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from prism_cli.ports import Reply, RerankTask, Usage
 from prism_cli.reranker import Reranker
 from prism_cli.rows.results import PREDICTIONS
 from prism_cli.stages.rerank import RerankStage
-from tests.factories import jsonl, make_pair
+from tests.factories import jsonl, make_pair, make_pairs
 
 WRITTEN = "yes\n<contribution>what</contribution>\n<evidence>why</evidence>"
 Row = dict[str, Any]
@@ -748,6 +749,19 @@ def test_too_many_rows_for_the_models_own_fusion_are_ranked_by_the_model_alone(
     assert all("fused_score" not in row for row in output)
     asked, _, _ = rerank(tmp_path / "asked", rows, fuse=0.9)
     assert [row["rank"] for row in asked] == [None] * 3
+
+
+def test_options_are_read_once_for_all_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+
+    def counted(options: RankOptions, **changed: Any) -> RankOptions:
+        read.append(changed)
+        return replace(options, **changed)
+
+    monkeypatch.setattr("prism_cli.stages.rerank.replace", counted)
+    stage = RerankStage(Reranker(ScriptedReranker()), RankOptions())
+    stage.first_pass(iter(make_pairs(20)))
+    assert len(read) == 1
 
 
 def test_scores_of_a_first_stage_that_are_no_numbers_are_counted(tmp_path: Path) -> None:

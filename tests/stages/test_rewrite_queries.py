@@ -138,7 +138,7 @@ LABELS = {
     "verdict": "yes", "votes_cast": 1, "agreement": 1.0, "contribution": "c", "evidence": "e",
     "generator": "g", "objectives": ["sft"], "score": 0.2, "predicted_verdict": "no",
     "predicted_citations": [], "unsupported": [], "evidence_origin": "model", "windows": 3,
-    "best_window": [0, 24], "disagreement": 0.4, "source_score": 12.0, "source_rank": 1,
+    "best_window": [0, 24], "disagreement": 0.4,
 }  # fmt: skip
 
 
@@ -172,6 +172,25 @@ def test_rewritten_queries_are_not_rewritten_again(before: Row) -> None:
     assert result == row
     assert writer.asked == []
     assert outcomes(summary) == {"rewritten before": (1, 1)}
+
+
+@pytest.mark.parametrize("inherit_labels", [False, True])
+def test_scores_of_the_first_stage_are_removed_and_are_no_labels(inherit_labels: bool) -> None:
+    first = {"source_score": 9.5, "source_rank": 1}
+    rows = [make_pair(1, **first), {"query": "what is 2", "documents": [{"text": "b"} | first]}]
+    (pair, query), summary = rewritten(rows, inherit_labels=inherit_labels)
+    assert not {*first, "labels_from"} & pair.keys()
+    assert query["documents"] == [{"text": "b"}]
+    assert not any("labels" in name for name in summary.figures)
+
+
+def test_documents_have_labels_too() -> None:
+    row = {"query": "what is 2", "documents": ["a", {"text": "b", "verdict": "yes"}]}
+    ((removed,), summary) = rewritten([row])
+    assert removed["documents"] == ["a", {"text": "b"}]
+    assert summary.figures["rewritten rows with labels of the original query, removed"] == 1
+    ((kept,), _) = rewritten([row], inherit_labels=True)
+    assert (kept["documents"], kept["labels_from"]) == (row["documents"], "original")
 
 
 def test_queries_with_documents_are_rewritten_too() -> None:

@@ -182,9 +182,11 @@ def test_a_resumed_run_has_its_own_intervals_but_the_base_model_of_its_checkpoin
     weights = toy.model / "model.safetensors"
     former = load_file(weights)
     save_file({name: 1.5 * tensor for name, tensor in former.items()}, weights, {"format": "pt"})
-    refused = toy.train()
+    recipe = (toy.run / "recipe.toml").read_bytes()
+    refused = toy.train("--set", "log_steps=1")
     assert refused.returncode == 2
     assert "its checkpoints were trained on a base model with sha256" in refused.stderr
+    assert (toy.run / "recipe.toml").read_bytes() == recipe
     save_file(former, weights, {"format": "pt"})
     again = toy.train("--set", "save_steps=1", "--set", "log_steps=1")
     assert again.returncode == 0, again.stderr

@@ -29,11 +29,7 @@ Profile = Annotated[
         panel=LOCAL_MODELS,
     ),
 ]
-MaxTokens = Annotated[
-    int,
-    Ge(32),
-    Option("Longest prompt in tokens, at most what the model reads.", panel=LOCAL_MODELS),
-]
+MaxTokens = Annotated[int, Ge(32), Option("Longest prompt in tokens.", panel=LOCAL_MODELS)]
 LongDocuments = Annotated[
     Literal["window", "cut"],
     Option(

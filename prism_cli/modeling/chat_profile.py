@@ -135,7 +135,8 @@ def _object(path: Path, *keys: str) -> dict[str, Any]:
     """
     content: dict[str, Any] = {"": _json(path)}
     for key in ("", *keys):
-        content = content.get(key) or {}
+        value = content.get(key)
+        content = {} if value is None else value
         if not isinstance(content, dict):
             where = f"{path}: {key}" if key else str(path)
             raise ModelError(f"{where}: expected a JSON object, found {content!r:.40}")

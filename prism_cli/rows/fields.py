@@ -22,14 +22,14 @@ TEXTS = (
 INTEGERS = ("rank", "source_rank", "votes_cast", "early_votes_cast")
 NUMBERS = (
     "teacher_score", "score", "logit", "agreement", "source_score", "relevance_score",
-    "revised_score", "fused_score", "posterior", "teacher_prior",
+    "revised_score", "fused_score", "posterior", "teacher_prior", "audit_share",
 )  # fmt: skip
 BOOLEANS = ("audit", "format_ok", "truncated", "answerable")
 OBJECTS_AND_LISTS = (
     "teacher_scores", "votes", "vote_probabilities", "reused", "objectives", "documents",
     "results", "windows", "best_window", "unsupported", "contribution_unsupported",
     "predicted_citations", "predicted_contribution_citations", "answers", "rationales",
-    "pos_scores", "neg_scores", "pos_id", "neg_id", "pos_ids", "neg_ids",
+    "pos_scores", "neg_scores", "pos_id", "neg_id", "pos_ids", "neg_ids", "abstained",
 )  # fmt: skip
 LISTS_OR_TEXTS = ("pos", "neg")
 FIELDS = (*TEXTS, *INTEGERS, *NUMBERS, *BOOLEANS, *OBJECTS_AND_LISTS, *LISTS_OR_TEXTS)

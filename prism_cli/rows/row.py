@@ -144,6 +144,19 @@ def votes_field(row: Row) -> dict[str, str | None]:
     return votes
 
 
+def asked_votes(row: Row) -> dict[str, str | None]:
+    """Return the votes by judge, with None for a judge that was asked and abstained, as `abstained`
+    of an audit row says.
+
+    Raises:
+        RowError: as `votes_field`; `abstained` is no list of texts.
+    """
+    silent = row.get("abstained") or []
+    if not isinstance(silent, list) or not all(isinstance(judge, str) for judge in silent):
+        raise RowError("abstained", f"expected a list of judges, found {json_type(silent)}")
+    return dict.fromkeys(silent) | votes_field(row)
+
+
 def verdict_field(row: Row, name: str = "verdict") -> str | None:
     """Return the verdict in `row[name]`; None where it is absent or null.
 

@@ -74,7 +74,7 @@ class KnownVotes:
 
 def remove_old_labels(row: Row) -> dict[str, str]:
     """Remove what an earlier panel wrote; return the entries of `reused` for other fields."""
-    for name in ("vote_probabilities", "audit", "audit_share", *STOPPING_FIELDS):
+    for name in ("vote_probabilities", "audit", "audit_share", "abstained", *STOPPING_FIELDS):
         row.pop(name, None)
     before = row.pop("reused", None)
     origins = before.items() if isinstance(before, dict) else ()

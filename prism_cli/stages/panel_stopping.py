@@ -25,7 +25,7 @@ from prism_cli.domain.panel_model import CODES, NO, YES, JudgeRates
 from prism_cli.domain.seeded_sample import seeded_hash
 from prism_cli.domain.significance import LEVEL, exact_interval
 from prism_cli.domain.voting import Poll, Vote
-from prism_cli.rows.row import Row, doc_id, number_field, query_id, scores_field, votes_field
+from prism_cli.rows.row import Row, asked_votes, doc_id, number_field, query_id, scores_field
 
 STOPPING_FIELDS = ("teacher_prior", "posterior", "stop", "early_verdict", "early_votes_cast")
 """Fields that only this rule writes."""
@@ -61,7 +61,7 @@ def check_audit_row(row: Row) -> None:
     Raises:
         RowError: names the field, such as `votes.source`.
     """
-    votes_field(row)
+    asked_votes(row)
     number_field(row, "teacher_score", 0, 1)
     scores_field(row, "teacher_scores")
 
@@ -73,15 +73,15 @@ def audit_rows(
     MOST_LEARNED of the smallest places. And on how many others each judge was not asked.
 
     Args:
-        rows: each with the judges that are known to be asked beside those in its `votes`: outputs
-            of earlier versions have no null for an abstention.
+        rows: each with the judges that are known to be asked beside those that it names: outputs
+            of earlier versions have no `abstained`.
     """
     found: dict[int, AuditRow] = {}
     missing: Counter[str] = Counter()
     for row, panel in rows:
         if row.get("audit") is not True:
             continue
-        votes = row.get("votes") or {}
+        votes = asked_votes(row)
         lacks = [judge for judge in judges if judge not in votes and judge not in panel]
         missing.update(lacks)
         if not lacks:

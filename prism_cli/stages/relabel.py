@@ -166,9 +166,7 @@ class RelabelStage(RowStage):
                 early = (stop.counts["changed"], stop.counts["early asked"])
                 self._early[audit_share, early] += 1
         self._verdicts[decided or "undecided"] += 1
-        row["votes"] = self._in_order(
-            dict.fromkeys(self._order) | poll.votes if audit else poll.votes
-        )
+        row["votes"] = self._in_order(poll.votes)
         if probabilities:
             row["vote_probabilities"] = self._in_order(probabilities)
         row["verdict"] = decided
@@ -177,6 +175,8 @@ class RelabelStage(RowStage):
         if audit:
             self._audited[audit_share, self._pattern(poll)] += 1
             row |= {"audit": True, "audit_share": audit_share}
+            if silent := [spec for spec in self._order if spec not in poll.votes]:
+                row["abstained"] = silent
         row |= stopped
         votes = {f"votes.{spec}": origin for spec, origin in origins.items()}
         note_origins(row, others | votes)

@@ -14,10 +14,10 @@ from prism_cli.stages.retries import request_with_retries
 
 LABELS = (
     "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict", "votes_cast",
-    "agreement", "audit", "audit_share", "posterior", "teacher_prior", "stop", "early_verdict",
-    "early_votes_cast", "reused", "contribution", "evidence", "generator", "generation_error",
-    "objectives", "labels_from", "rank", "model", "truncated", "results", "disagreement",
-    *PREDICTIONS.values(),
+    "agreement", "audit", "audit_share", "abstained", "posterior", "teacher_prior", "stop",
+    "early_verdict", "early_votes_cast", "reused", "contribution", "evidence", "generator",
+    "generation_error", "objectives", "labels_from", "rank", "model", "truncated", "results",
+    "disagreement", *PREDICTIONS.values(),
 )  # fmt: skip
 """Fields that are valid only for the query they were made with; not the corpus's source_label."""
 FIRST_STAGE = ("source_score", "source_rank")

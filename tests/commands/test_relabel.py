@@ -201,13 +201,15 @@ def test_earlier_audit_rows_must_have_every_judge() -> None:
 
 
 def test_a_judge_that_abstained_on_an_earlier_audit_row_was_asked() -> None:
-    """Outputs of earlier versions have no null for it: there the manifest names the panel."""
+    """Outputs of earlier versions have no `abstained`: there the manifest names the panel."""
     write_jsonl(Path("in.jsonl"), make_pairs(2))
     words = ("relabel", "in.jsonl", "--judge", "source", "--judge", "source:3")
     assert prism(*words, "--audit", "1", "-o", "earlier.jsonl").returncode == 0
     made = read_jsonl(Path("earlier.jsonl"))
-    assert [row["votes"] for row in made] == [{"source": None, "source:3": None}] * 2
-    write_jsonl(Path("earlier.jsonl"), [{**row, "votes": {}} for row in made])
+    assert [(row["votes"], row.pop("abstained")) for row in made] == [
+        ({}, ["source", "source:3"])
+    ] * 2
+    write_jsonl(Path("earlier.jsonl"), made)
     words += ("--stop", "posterior", "--audit-from", "earlier.jsonl")
     assert prism(*words).returncode == 0
     Path("earlier.jsonl.manifest.json").unlink()

@@ -30,8 +30,8 @@ _ITEM_FIELDS = ("source_label", "negative", *SOURCE_TEXTS)
 _INSTRUCTED = re.compile(r"\s*Instruct:(.*?)\n[^\S\n]*Query:(.*)", re.DOTALL)
 _OF_A_DOCUMENT = {
     "negative", "teacher_scores", "teacher_score", "votes", "vote_probabilities", "verdict",
-    "votes_cast", "agreement", "audit", "audit_share", "posterior", "teacher_prior", "stop",
-    "early_verdict", "early_votes_cast", "contribution", "evidence", "generator",
+    "votes_cast", "agreement", "audit", "audit_share", "abstained", "posterior", "teacher_prior",
+    "stop", "early_verdict", "early_votes_cast", "contribution", "evidence", "generator",
     "generation_error", "objectives", "score", "logit", "rank", "format_ok", "truncated",
     "predicted_verdict", "predicted_contribution", "predicted_evidence", "fused_score",
     "source_score", "source_rank", *SOURCE_TEXTS,

@@ -17,6 +17,7 @@ from prism_cli.evaluation.labels.top_disagreements import TopDisagreements
 from prism_cli.rows.contract import check_kinds
 from prism_cli.rows.row import (
     Row,
+    asked_votes,
     check_pair,
     doc_id,
     document_text,
@@ -24,7 +25,6 @@ from prism_cli.rows.row import (
     number_field,
     query_id,
     string_field,
-    votes_field,
 )
 
 BUCKETS = 10
@@ -74,14 +74,14 @@ class LabelFigures:
         number_field(row, "audit_share", 0, 1)
         check_kinds(row, ("early_verdict", "early_votes_cast"))
         _source_vote(row)
-        new = votes_field(row).keys() - self._judges
+        new = asked_votes(row).keys() - self._judges
         if len(self._judges) + len(new) > MOST_JUDGES:
             raise RowError("votes", f"more than {MOST_JUDGES} judges in all rows together")
         self._judges |= new
 
     def add(self, row: Row) -> None:
         """Count one row."""
-        votes, score, verdict = row.get("votes") or {}, row.get("teacher_score"), row.get("verdict")
+        votes, score, verdict = asked_votes(row), row.get("teacher_score"), row.get("verdict")
         label = _source_vote(row)
         judged = row.get("votes") is not None
         audit = judged and row.get("audit") is True

@@ -100,8 +100,12 @@ class PanelVotes:
 
     def _judges(self) -> list[str]:
         """Return the judges in the panel's order, taken from the rows with most votes."""
-        most_first = sorted((votes for votes, _ in self._counts), key=len, reverse=True)
+        most_first = sorted((votes for votes, _ in self._counts), key=_cast, reverse=True)
         return list(dict.fromkeys(judge for votes in most_first for judge, _ in votes))
+
+
+def _cast(votes: tuple[tuple[str, str | None], ...]) -> int:
+    return sum(vote is not None for _, vote in votes)
 
 
 def _patterns(judges: Sequence[str], counts: Mapping[Votes, float]) -> dict[Pattern, float]:

@@ -123,8 +123,8 @@ def test_abstentions_are_those_of_audit_rows() -> None:
 def test_judges_of_another_panel_have_not_abstained() -> None:
     rows = [labelled(number, "yn", audit=True) for number in range(10)]
     rows += [labelled(number, "y-", audit=True) for number in range(10, 15)]
-    others = {"a/two": "no", "b/one": "yes", "b/two": None}
-    rows += [make_pair(number, audit=True, votes=others) for number in range(15, 20)]
+    others = {"a/two": "no", "b/one": "yes"}
+    rows += [make_pair(n, audit=True, votes=others, abstained=["b/two"]) for n in range(15, 20)]
     content = content_of([*rows, make_pair(20, audit=True, votes=others | {"b/two": "no"})])
     labels, counts = content["labels"], content["statistics"]["counts"]
     assert labels["abstention_rate"] == {
@@ -252,7 +252,7 @@ def test_audit_rows_without_a_vote_are_counted() -> None:
     silent = [labelled(n, "---", **early) for n in range(30)]
     nulls = [labelled(n, "", **early) for n in range(30, 40)]
     for row in nulls:
-        row["votes"] = dict.fromkeys(JUDGES)
+        row["abstained"] = list(JUDGES)
     content = content_of([*silent, *nulls, *(labelled(n, "yyy", **early) for n in range(40, 100))])
     labels, counts = content["labels"], content["statistics"]["counts"]
     assert (labels["audit_rows"], labels["rows_with_votes"], labels["votes_per_row"]) == (

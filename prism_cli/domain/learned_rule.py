@@ -26,8 +26,8 @@ _DOUBT = 0.05
 """Probability of as many changed verdicts below which they contradict the risk."""
 
 _RIGHT = 0.95
-"""How often judges are right of whom nothing is known, where it is asked whether audit rows would
-pay: weaker ones save less, and do not pay in any shard."""
+"""Assumed share of right votes of unknown judges, to tell whether audit rows would pay: weaker ones
+save less, and do not pay in any shard."""
 _OF_FEW_ROWS = 0.6
 """Share of the saving of a rule that knows the panel which one of 75 to 94 audit rows has: .55 to
 .86 on simulated panels of several prices."""

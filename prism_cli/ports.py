@@ -117,7 +117,7 @@ class RerankRuntime(BatchBackend, Protocol):
 
     @property
     def figures(self) -> Mapping[str, object]:
-        """Entries of the manifest: engine, number type, device, tokens per batch."""
+        """Entries of the manifest: engine, number type, device, tokens of a batch and a prompt."""
 
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Return the logits of a few short (query, document)."""

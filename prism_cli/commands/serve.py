@@ -59,7 +59,6 @@ def listen(config: ServeConfig, common: Common, root: Path | None = None) -> Non
     info = ServerInfo(
         config.name or config.model,
         __version__,
-        config.max_tokens,
         request_defaults(config),
         config.cors,
     )

@@ -52,14 +52,12 @@ class ServerInfo:
 
     Attributes:
         model: its name.
-        max_input_length: most tokens of a prompt.
         defaults: values of keys that a body has not.
         cors: origins whose pages may call.
     """
 
     model: str
     version: str
-    max_input_length: int
     defaults: Mapping[str, Any] = field(default_factory=dict)
     cors: tuple[str, ...] = ()
 
@@ -106,13 +104,15 @@ def create_app(
 
     @app.get("/info")
     async def about() -> JSONResponse:
+        if service.max_tokens is None:
+            return await ready()
         return JSONResponse(
             {
                 "model_id": info.model,
                 "model_type": {
                     "reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
                 },
-                "max_input_length": info.max_input_length,
+                "max_input_length": service.max_tokens,
                 "max_concurrent_requests": 1024,
                 "max_client_batch_size": MAX_DOCUMENTS,
                 "version": info.version,

@@ -37,6 +37,11 @@ class Ranker:
     def __init__(self, runtime: RerankRuntime, queue: TaskQueue) -> None:
         self._runtime, self.queue = runtime, queue
 
+    @property
+    def max_tokens(self) -> object:
+        """Most tokens of a prompt."""
+        return self._runtime.figures["max_tokens"]
+
     async def rank(
         self,
         query: str,

@@ -105,6 +105,11 @@ class Service:
         return self._ranker is None and self.failure is None
 
     @property
+    def max_tokens(self) -> object:
+        """Most tokens of the model's prompts; None until it is loaded."""
+        return None if self._ranker is None else self._ranker.max_tokens
+
+    @property
     def queue(self) -> "TaskQueue | None":
         """The queue of the model; None until it is loaded."""
         return None if self._ranker is None else self._ranker.queue

@@ -73,7 +73,7 @@ def main(*keys: str) -> None:
 
     run_server(
         lambda life: create_app(
-            service, ServerInfo("river", "1.0", 512), ApiKeys(keys), lambda line: None, life
+            service, ServerInfo("river", "1.0"), ApiKeys(keys), lambda line: None, life
         ),
         service,
         listening,

@@ -79,8 +79,9 @@ def test_a_default_is_lowered_in_the_key_too_and_said_once(
     tiny_reranker: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prompt_limit._say.cache_clear()
-    encoder, again = load_encoder(str(tiny_reranker)), load_reranker(str(tiny_reranker)).encoder
-    assert encoder.max_tokens == again.max_tokens == POSITIONS
+    encoder, runtime = load_encoder(str(tiny_reranker)), load_reranker(str(tiny_reranker))
+    again = runtime.encoder
+    assert encoder.max_tokens == again.max_tokens == runtime.figures["max_tokens"] == POSITIONS
     explicit = load_encoder(str(tiny_reranker), POSITIONS)
     assert encoder.fingerprint == again.fingerprint == explicit.fingerprint
     line = "prism: max_tokens is 2,048 instead of 10,240: this model (type llama) reads no longer"

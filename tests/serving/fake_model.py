@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from prism_cli.errors import ModelError
 from prism_cli.ports import Reply, RerankTask, Usage
@@ -38,6 +39,7 @@ class CountingModel:
     """A model that records its rounds; each waits for `gate`."""
 
     spec, fingerprint = "counting", "counting"
+    figures: Mapping[str, object] = MappingProxyType({"max_tokens": 512})
 
     def __init__(self) -> None:
         self.rounds: list[list[RerankTask]] = []

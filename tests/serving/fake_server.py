@@ -52,7 +52,7 @@ def main(seconds: float, model: str = "") -> None:
             return Ranker(runtime, queue)
         return scripted(seconds)
 
-    info = ServerInfo("river", "1.0", 512)
+    info = ServerInfo("river", "1.0")
     run_server(
         lambda life: create_app(service, info, ApiKeys(), lambda line: None, life),
         service,

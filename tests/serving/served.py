@@ -36,7 +36,7 @@ class Served:
 
         self.app = create_app(
             self.service,
-            ServerInfo("river", "1.0", 512, defaults, cors),
+            ServerInfo("river", "1.0", defaults, cors),
             ApiKeys(keys),
             self.lines.append,
             lifespan(self.service, load),

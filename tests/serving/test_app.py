@@ -277,7 +277,7 @@ def test_probes_and_refusals_do_not_hide_in_the_figures_of_requests() -> None:
 def test_before_the_model_is_loaded_and_while_stopping_requests_are_refused() -> None:
     served = Served()
     client = TestClient(served.app)
-    for path, status in (("/health", 200), ("/ready", 503), ("/metrics", 200)):
+    for path, status in (("/health", 200), ("/ready", 503), ("/info", 503), ("/metrics", 200)):
         assert client.get(path).status_code == status
     reply = client.post("/v1/rerank", json=YES)
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
@@ -359,7 +359,7 @@ def test_a_stream_that_is_cancelled_leaves_no_task() -> None:
 
 def test_a_body_that_does_not_arrive_is_given_up() -> None:
     service = Service(deadline=0.05)
-    app = create_app(service, ServerInfo("river", "1.0", 512), ApiKeys(), lambda _: None)
+    app = create_app(service, ServerInfo("river", "1.0"), ApiKeys(), lambda _: None)
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -432,7 +432,7 @@ def test_extraction_ends_in_time_and_lets_others_have_their_turn(
 
 def test_a_model_that_cannot_be_loaded_is_an_error_with_its_words() -> None:
     service = Service()
-    app = create_app(service, ServerInfo("river", "1.0", 512), ApiKeys(), lambda _: None)
+    app = create_app(service, ServerInfo("river", "1.0"), ApiKeys(), lambda _: None)
     service.failure = MissingDataError("weights: no such file")
     reply = TestClient(app).post("/v1/rerank", json=YES)
     assert (reply.status_code, reply.json()["message"]) == (500, "weights: no such file")

@@ -172,6 +172,7 @@ def test_programs_that_ask_what_a_server_is_are_told(served: Served) -> None:
     info = served.client.get("/info", headers=BEARER).json()
     assert "reranker" in info["model_type"]
     assert info["max_client_batch_size"] >= 1_000
+    assert info["max_input_length"] == 512
     for path in ("/v1/models", "/models"):
         models = served.client.get(path, headers=BEARER).json()["data"]
         assert [one["id"] for one in models] == ["river", "river:evidence"]

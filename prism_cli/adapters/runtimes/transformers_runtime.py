@@ -103,6 +103,7 @@ class TransformersReranker:
             "device": self._pass.device.type,
             "attention": self._attention,
             "batch_tokens": self.batch_tokens,
+            "max_tokens": self.encoder.max_tokens,
         }
 
     def plan(self, payloads: Sequence[RerankTask]) -> list[list[int]]:

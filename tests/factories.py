@@ -8,6 +8,9 @@ import orjson
 
 Row = dict[str, Any]
 
+DEEP: Any = orjson.loads(b"[" * 990 + b"]" * 990)
+"""A list nested nearly as deeply as orjson reads, so deeply that `repr` fails."""
+
 
 def make_pair(number: int = 0, **changed: Any) -> Row:
     """Return a pair row; `changed` fields replace or add, None removes."""

@@ -15,9 +15,11 @@ from prism_cli.adapters.providers.client import LostCalls, ProviderClient
 from prism_cli.adapters.providers.replies import (
     RetryableError,
     count_at,
+    error_message,
     loads,
     parse_bytes,
     parse_json,
+    shown,
 )
 from prism_cli.ports import BatchState
 
@@ -176,7 +178,7 @@ def _state_of(batch: Any) -> BatchState | None:
     ]
     return BatchState(
         batch["status"] in _ENDED,
-        ": ".join([batch["status"], *map(str, messages[:1])]),
+        ": ".join([batch["status"], *map(shown, messages[:1])]),
         completed,
         completed + failed,
         total,
@@ -201,4 +203,4 @@ def _replies(content: bytes) -> Iterator[tuple[bytes, int, bytes]]:
                 status, body = 0, b"a reply that is nested too deeply"
             yield key, status, body
         elif isinstance(error, dict):
-            yield key, 0, str(error.get("message") or error.get("code")).encode()
+            yield key, 0, error_message(error).encode()

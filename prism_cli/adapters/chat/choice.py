@@ -10,7 +10,12 @@ one word was requested; otherwise it is unusable.
 from dataclasses import dataclass
 from typing import Any
 
-from prism_cli.adapters.providers.replies import RetryableError, count_at, raise_embedded_error
+from prism_cli.adapters.providers.replies import (
+    RetryableError,
+    count_at,
+    raise_embedded_error,
+    shown,
+)
 
 _NATURAL = {
     "stop", "end_turn", "stop_sequence", "eos", "eos_token", "end", "end_of_text", "complete",
@@ -72,7 +77,7 @@ def read_choice(body: Any, bound: int, *, word: bool) -> Answer:
         raise RetryableError("200 without a choice that has a message", billed=True)
     assert isinstance(first, dict)
     ended, native = (
-        str(first.get(name) or "").lower() for name in ("finish_reason", "native_finish_reason")
+        shown(first.get(name) or "").lower() for name in ("finish_reason", "native_finish_reason")
     )
     if native in _CUT or native.startswith((*_FILTERED, *_FAILED)):
         ended = native  # the router's own finish_reason is less specific

@@ -11,7 +11,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.packing import SAFETY_SHARE, pack_calls
-from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at
+from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at, shown
 from prism_cli.domain.decision import Decision, Probability, Question
 from prism_cli.domain.rubric import DecisionTask
 from prism_cli.domain.scoring import answer_of
@@ -139,7 +139,9 @@ def probability(value: Any, name: str) -> float:
     """
     number = as_probability(value)
     if number is None:
-        raise RetryableError(f"{value!r} as the answer to {name}; expected P(yes)", billed=True)
+        raise RetryableError(
+            f"{shown(value)} as the answer to {name}; expected P(yes)", billed=True
+        )
     return number
 
 

@@ -7,7 +7,7 @@ import httpx2
 
 from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.adapters.providers.replies import RetryableError
+from prism_cli.adapters.providers.replies import RetryableError, shown
 from prism_cli.domain.decision import Decision, Probability, Question, Statement
 
 
@@ -66,13 +66,13 @@ def _read(answer: Any, question: Question) -> Probability | None:
     kind, name = answer.get("type"), question.name
     expected = "predicate" if isinstance(question, Statement) else "score"
     if kind not in (expected, "refusal") or answer.get("name") not in (name, None):
-        raise RetryableError(f"{str(answer)[:80]!r} as the answer to {name}", billed=True)
+        raise RetryableError(f"{shown(answer)} as the answer to {name}", billed=True)
     if kind == "refusal":
         return None
     if isinstance(question, Statement):
         return probability(answer.get("probability"), name)
     levels = answer.get("probabilities")
     levels = [item for item in levels if isinstance(item, dict)] if isinstance(levels, list) else []
-    by_label = {str(item.get("label")): item.get("probability") for item in levels}
+    by_label = {shown(item.get("label")): item.get("probability") for item in levels}
     points = [str(point) for point in range(1, len(question.levels) + 1)]
     return distribution([by_label.get(point) for point in points], name)

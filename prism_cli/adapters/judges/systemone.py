@@ -10,7 +10,7 @@ import httpx2
 
 from prism_cli.adapters.judges.decision_backend import distribution, probability
 from prism_cli.adapters.providers.model_ref import ModelRef
-from prism_cli.adapters.providers.replies import RetryableError
+from prism_cli.adapters.providers.replies import RetryableError, shown
 from prism_cli.domain.decision import Decision, Probability, Question, Statement
 
 
@@ -65,7 +65,7 @@ def _read(answer: Any, question: Question) -> Probability:
     answer = answer if isinstance(answer, dict) else {}
     kind, _ = _kind(question)
     if answer.get("type", kind) != kind:
-        raise RetryableError(f"{str(answer)[:80]!r} as the answer to {question.name}", billed=True)
+        raise RetryableError(f"{shown(answer)} as the answer to {question.name}", billed=True)
     if isinstance(question, Statement):
         return probability(answer.get("noul"), question.name)
     levels = answer.get("probabilities")

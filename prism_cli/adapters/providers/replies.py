@@ -126,7 +126,7 @@ def parse_json(response: httpx2.Response) -> Any:
         code = str(code) if isinstance(code, str | int) else ""
         status = int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
     error = _error(response)
-    message = _error_message(error)
+    message = error_message(error)
     codes = _codes(error)
     reason = f"status {status}{f' ({message})' if message else ''}"
     if codes & _ACCOUNT or (status == 400 and _BAD_KEY.match(message)):
@@ -173,7 +173,7 @@ def raise_embedded_error(error: Any) -> None:
         RefusalError: the error reports a content filter.
     """
     if error:
-        reason = f"200 with an error in the answer ({_error_message(error)})"
+        reason = f"200 with an error in the answer ({error_message(error)})"
         if _filtered(error, _codes(error)):
             raise RefusalError(reason)
         raise RetryableError(reason, billed=True)
@@ -252,13 +252,20 @@ def _filtered(error: Any, codes: set[str]) -> bool:
     return flagged or bool(_CONTENT_FILTER & codes)
 
 
-def _error_message(error: Any) -> str:
+def error_message(error: Any) -> str:
+    """Return the message of an error, else its beginning."""
     if isinstance(error, dict):
         error = error.get("message") or error.get("error") or error
+    return shown(error)
+
+
+def shown(value: Any) -> str:
+    """Return the beginning of a foreign value, as JSON unless it is a string, for a message; `repr`
+    fails where a value is nested deeply."""
     try:
-        return _plain(error if isinstance(error, str) else orjson.dumps(error).decode())
+        return _plain(value if isinstance(value, str) else orjson.dumps(value).decode())
     except orjson.JSONEncodeError:
-        return "an error that is nested too deeply"
+        return "something nested too deeply"
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ import orjson
 from prism_cli.adapters.providers.backend import ProviderBackend
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.adapters.providers.packing import SAFETY_SHARE, pack_calls
-from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at
+from prism_cli.adapters.providers.replies import RetryableError, as_probability, count_at, shown
 from prism_cli.adapters.teachers.rerank_dialects import DIALECTS
 from prism_cli.domain.token_estimate import cut_to_estimate, estimate_tokens
 from prism_cli.errors import RefusalError
@@ -115,14 +115,14 @@ class RerankTeacher(ProviderBackend):
             index, score = result.get("index"), result.get(self._dialect.score)
             if type(index) is not int or not 0 <= index < count:
                 raise RetryableError(
-                    f"a result for document {index!r} of {count} (from 0)", billed=True
+                    f"a result for document {shown(index)} of {count} (from 0)", billed=True
                 )
             if index in scores:
                 raise RetryableError(f"two results for document {index}", billed=True)
             number = as_probability(score)
             if number is None:
                 raise RetryableError(
-                    f"{score!r} as the score of document {index}; expected a number in [0, 1] "
+                    f"{shown(score)} as the score of document {index}; expected a number in [0, 1] "
                     "(raw scores of a model without an activation are not supported)",
                     billed=True,
                 )

@@ -63,3 +63,25 @@ def test_a_batch_that_is_listed_late_is_not_created_again(
     client.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
     assert asyncio.run(BatchApi(client).create("file", "mark", settle)) == f"batch_{calls}"
     assert len(made) == calls
+
+
+def test_an_error_that_is_nested_deeply_is_reported_for_a_batch_and_for_a_line() -> None:
+    deep = b"[" * 990 + b"]" * 990
+    line = b'{"custom_id": "00", "error": {"message": %s}}' % deep
+    batch = b'{"status": "failed", "errors": {"data": [{"message": %s}]}}' % deep
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=line if "files" in request.url.path else batch)
+
+    async def state_and_replies() -> tuple[str, object]:
+        state = await endpoint.look("batch_1")
+        assert state is not None
+        return state.words, await endpoint.fetch("file")
+
+    provider = Provider.model_validate({"api": "openai", "base_url": "https://lab.invalid/v1"})
+    client = ProviderClient("lab", provider)
+    client.idle_http.append(httpx2.AsyncClient(transport=httpx2.MockTransport(handle)))
+    endpoint = BatchApi(client)
+    reason = "something nested too deeply"
+    expected = (f"failed: {reason}", [(b"\0", 0, reason.encode())])
+    assert asyncio.run(state_and_replies()) == expected

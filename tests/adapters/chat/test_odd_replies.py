@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_cli.adapters.chat.backend import ChatBackend
+from prism_cli.adapters.chat.choice import read_choice
 from prism_cli.adapters.chat.model import ChatModel
 from prism_cli.adapters.providers import retrying
 from prism_cli.adapters.providers.client import ProviderClient
@@ -30,11 +31,12 @@ from prism_cli.domain.keywords import RewriteTask
 from prism_cli.domain.rubric import JudgeTask
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError
 from prism_cli.ports import Reply
+from tests.factories import DEEP
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 1}
 
 
-def said(finish: str | None = "stop", usage: Any = USAGE, **message: Any) -> dict[str, Any]:
+def said(finish: Any = "stop", usage: Any = USAGE, **message: Any) -> dict[str, Any]:
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
     return {"choices": [choice], "usage": usage}
 
@@ -163,6 +165,11 @@ def test_an_unfinished_answer_is_unusable_in_a_task_of_several_words(
     payload: Any, why: str
 ) -> None:
     assert why in written(payload)["unusable"]
+
+
+def test_a_finish_reason_that_is_nested_deeply_is_unknown() -> None:
+    answer = read_choice(said(DEEP, content="solar panel"), 64, word=False)
+    assert answer.unfinished == "ended with 'something nested too deeply', not by itself"
 
 
 def test_the_finish_reason_of_the_server_behind_a_router_counts() -> None:

@@ -18,6 +18,7 @@ from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.adapters.providers.deadline import Deadline
 from prism_cli.adapters.providers.model_ref import ModelRef
 from prism_cli.configs.providers import ModelPricing, Provider
+from prism_cli.domain.decision import Score
 from prism_cli.domain.fencing import fence_mark
 from prism_cli.domain.rating_task import RATINGS, RatedTexts
 from prism_cli.domain.rubric import RUBRIC, DecisionTask
@@ -26,7 +27,7 @@ from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError
 from prism_cli.ports import Reply, Usage
 from prism_cli.stages.relabel import RelabelStage
-from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.factories import DEEP, make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
 from tests.servers.replies import Answers
@@ -170,7 +171,8 @@ def test_rows_with_only_bad_replies_stay_pending(
 
 @pytest.mark.parametrize(
     "answer", [{"type": "choice", "choice": "yes"}, {"type": "predicate", "name": "document 2",
-               "probability": 0.5}, {"type": "predicate", "probability": True}, None]
+               "probability": 0.5}, {"type": "predicate", "probability": True}, None,
+               {"type": DEEP}, {"type": "predicate", "probability": DEEP}]
 )  # fmt: skip
 def test_an_answer_to_another_question_is_rejected(answer: Any) -> None:
     ref = ModelRef("lab/j", ProviderClient("lab", Provider(api="openai-decisions",
@@ -262,8 +264,16 @@ def test_a_real_system_one_server(chat_server: tuple[str, Path]) -> None:
     assert all(reply.usage.input_tokens > 300 for reply in replies)
 
 
-def test_an_answer_without_a_type_is_read_and_one_of_another_type_is_rejected() -> None:
+def test_a_label_of_a_level_that_is_nested_deeply_is_no_label() -> None:
+    question = Score("tone", "How calm?", ("not", "very"))
+    answer = {"type": "score", "probabilities": [{"label": DEEP, "probability": 1.0}]}
+    with pytest.raises(ProviderError, match="as the answer to tone"):
+        judge(None, "openai-decisions")._endpoint.read({"answers": [answer]}, [question])
+
+
+@pytest.mark.parametrize("answer", [{"type": "text", "noul": 0.75}, {"type": DEEP}, {"noul": DEEP}])
+def test_an_answer_without_a_type_is_read_and_one_of_another_type_is_rejected(answer: Any) -> None:
     endpoint = judge(None, "systemone")._endpoint
     assert endpoint.read({"answers": {"document 1": {"noul": 0.75}}}, ASKED) == [0.75]
     with pytest.raises(ProviderError, match="as the answer to document 1"):
-        endpoint.read({"answers": {"document 1": {"type": "text", "noul": 0.75}}}, ASKED)
+        endpoint.read({"answers": {"document 1": answer}}, ASKED)

@@ -23,7 +23,7 @@ from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.errors import ProviderError, RefusalError
 from prism_cli.ports import Reply
 from prism_cli.stages.distill import DistillStage
-from tests.factories import make_pair, read_jsonl, write_jsonl
+from tests.factories import DEEP, make_pair, read_jsonl, write_jsonl
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
 from tests.servers.replies import Answers, hashed
@@ -146,11 +146,16 @@ def test_rows_with_only_bad_replies_stay_pending(
     assert backend.lost_calls == len(server.calls) == 3
 
 
-@pytest.mark.parametrize("index", [True, 1.0, "1", None, -1, 3])
+@pytest.mark.parametrize("index", [True, 1.0, "1", None, -1, 3, DEEP])
 def test_an_index_is_a_whole_number_in_range(index: Any) -> None:
     results = [{"index": at, "relevance_score": 0.5} for at in (0, index, 2)]
     with pytest.raises(ProviderError, match="a result for document"):
         teacher()._scores({"data": results}, 3)
+
+
+def test_a_score_that_is_nested_deeply_is_none() -> None:
+    with pytest.raises(ProviderError, match="nested too deeply as the score of document 0"):
+        teacher()._scores({"data": [{"index": 0, "relevance_score": DEEP}]}, 1)
 
 
 def test_equal_documents_are_scored_once() -> None:

@@ -97,6 +97,7 @@ class RayActors(Spread):
                 self.spec,
                 worker.plan.options,
                 worker.surveyed,
+                worker.sizes,
                 str(Path.cwd()),
                 variables,
                 SharedFiles.of(worker.plan.jobs),

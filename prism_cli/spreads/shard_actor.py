@@ -37,6 +37,7 @@ class ActorSetup:
 
     Attributes:
         surveyed: result of the stage's survey; None if it has none.
+        sizes: as of `ShardWorker`.
         folder: working directory of the command, to which its paths are relative.
         variables: environment variables that decide where prism keeps its state.
         files: by which the node recognises the folders of the command.
@@ -46,6 +47,7 @@ class ActorSetup:
     spec: StageSpec
     options: RunOptions
     surveyed: bytes | None
+    sizes: Mapping[str, int]
     folder: str
     variables: Mapping[str, str]
     files: SharedFiles = field(default_factory=SharedFiles)
@@ -81,7 +83,8 @@ class ShardActor:
         options = replace(setup.options, quiet=True, max_seconds=None)
         control = Control(stop=self._stop)
         runner = SharedRunner(stage.name, options, control)
-        self._worker = ShardWorker(RunPlan(stage, options, []), control, runner)
+        plan = RunPlan(stage, options, [])
+        self._worker = ShardWorker(plan, control, runner, sizes=setup.sizes)
         return {"host": platform.node(), "pid": os.getpid()}
 
     def _build(self) -> RowStage:

@@ -30,7 +30,7 @@ def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardActor:
     RunBoard("echo", "ray", plan.jobs).save(now=True)
     spec = StageSpec.of(EchoStage)
     actor = ShardActor(
-        ActorSetup(spec, options, None, str(tmp_path), {}, SharedFiles.of(plan.jobs))
+        ActorSetup(spec, options, None, {}, str(tmp_path), {}, SharedFiles.of(plan.jobs))
     )
     actor.jobs = plan.jobs  # type: ignore[attr-defined]
     return actor

@@ -37,8 +37,8 @@ _ONE_OUTPUT = (
 )
 
 _GOES_ON = (
-    "prism: an earlier run of this command was stopped: what it made again and finished is kept; "
-    "remove {} to make it once more"
+    "prism: an earlier run of this command, or another part of it, ended before all outputs were "
+    "made again: what it finished is kept; remove {} to make it once more"
 )
 
 

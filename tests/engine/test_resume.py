@@ -548,7 +548,7 @@ def test_only_a_run_that_was_stopped_is_said_to_go_on(
     def goes_on() -> bool:
         with pytest.raises(LimitReachedError):
             run_rows(ScoreStage(ScriptedCalls(concurrency=1)), list(map(str, given)), options)
-        return "an earlier run of this command was stopped" in capsys.readouterr().err
+        return "ended before all outputs were made again" in capsys.readouterr().err
 
     assert goes_on()
     stage = ScoreStage(ScriptedCalls())
@@ -557,6 +557,17 @@ def test_only_a_run_that_was_stopped_is_said_to_go_on(
         patch.setattr("prism_cli.engine.run_board._own_name", lambda: "another process")
         RunBoard(stage.name, "here", plan.jobs, plan.command).save(now=True)
     assert not goes_on()
+
+
+def test_parts_that_run_one_after_another_are_not_called_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = list(map(str, letters(tmp_path, "ab")))
+    for number in range(2):
+        options = RunOptions(tmp_path / "out", fresh=True, overwrite=True, part=(number, 2))
+        run_rows(ScoreStage(ScriptedCalls()), given, options)
+    notes = [line for line in capsys.readouterr().err.splitlines() if "earlier run" in line]
+    assert [("another part" in note, "stopped" in note) for note in notes] == [(True, False)]
 
 
 def test_a_stop_between_two_outputs_of_a_run_that_asks_again_is_one(

@@ -135,7 +135,8 @@ class ShardWorker:
             if (before := self.sizes.get(name, digest.bytes)) != digest.bytes:
                 raise ChangedInputError(
                     f"{name}: had {before:,} bytes when this run looked at all rows, and has "
-                    f"{digest.bytes:,} now; nothing was made of it. Run the same command again"
+                    f"{digest.bytes:,} now; nothing was made of it, whatever --limit says. Run the "
+                    "same command again when its writer is done"
                 )
 
     def write(

@@ -95,10 +95,18 @@ class Server(MCPServer):
         self._on_use()
         return await super().list_tools()
 
-    async def call_tool(self, *args: Any, **kwargs: Any) -> Any:
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
         self._on_use()
+        documents = arguments.get("documents")
+        if isinstance(documents, list) and len(documents) > MAX_DOCUMENTS:
+            raise ToolError(
+                f"documents: expected at most {MAX_DOCUMENTS:,}, found {len(documents):,}; call "
+                "again with the rest"
+            )
         try:
-            return await super().call_tool(*args, **kwargs)
+            return await super().call_tool(name, arguments, *args, **kwargs)
         except ToolError as error:  # pydantic's has several lines for each document
             raise type(error)(one_line(str(error), MAX_ERROR)) from error.__cause__
 
@@ -133,15 +141,10 @@ def mcp_server(
     )
     async def read_documents(
         query: str,
-        documents: list[str | Document],
+        documents: Annotated[list[str | Document], Field(max_length=MAX_DOCUMENTS)],
         ctx: Context,
         max_tokens: Annotated[int, Field(ge=0, le=MAX_EVIDENCE_TOKENS)] = 800,
     ) -> Annotated[CallToolResult, Reading]:
-        if len(documents) > MAX_DOCUMENTS:
-            raise ToolError(
-                f"documents: expected at most {MAX_DOCUMENTS:,}, found {len(documents):,}; call "
-                "again with the rest"
-            )
         try:
             texts = await asyncio.to_thread(_texts, documents, root)
             candidates = caller_documents(query, texts)

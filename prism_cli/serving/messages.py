@@ -27,6 +27,8 @@ from prism_cli.serving.service import TooLargeError
 Dialect = Literal["rerank", "tei", "nim", "mixedbread"]
 MAX_DOCUMENTS = 1_000
 """Most documents of a request."""
+MAX_RANK_FIELDS = 32
+"""Most names of `rank_fields`; each document is searched for each of them."""
 EVIDENCE_SUFFIX = ":evidence"
 """End of a model name that requests evidence, for clients that drop unknown fields."""
 LIMITS = ("evidence_top", "max_evidence_tokens", "threshold")
@@ -72,7 +74,7 @@ class RerankBody(BaseModel):
     texts: list[Any] | None = None
     passages: list[Any] | None = None
     input: list[Any] | None = None
-    rank_fields: list[str] | None = None
+    rank_fields: Annotated[list[str], Field(max_length=MAX_RANK_FIELDS)] | None = None
     model: str = ""
     top_k: Count = None  # first, so that its fault is not told of top_n, which has its value
     top_n: Count = None
@@ -209,4 +211,7 @@ def _fault(error: ValidationError) -> str:
     key = ".".join(map(str, first["loc"])) or "body"
     if first["type"] == "missing":
         return f"{key}: expected a value, found no such key"
+    if first["type"] == "too_long":
+        limits = first["ctx"]
+        return f"{key}: expected at most {limits['max_length']}, found {limits['actual_length']:,}"
     return f"{key}: {first['msg'].lower()}, found {str(first['input'])[:60]!r}"

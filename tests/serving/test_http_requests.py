@@ -7,8 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from prism_cli.serving.http_requests import MAX_BODY
+from prism_cli.serving.messages import MAX_RANK_FIELDS, RerankBody
 from tests.serving.served import YES, Served
 
 
@@ -71,9 +73,20 @@ def test_fields_to_rank_are_joined_in_their_order(served: Served) -> None:
     document = {"title": "by the river", "text": "no", "body": "a town"}
     body = YES | {"documents": [document], "rank_fields": ["body", "title"]}
     assert served.post(body).json()["results"][0]["document"] == {"text": "a town\nby the river"}
-    many = body | {"rank_fields": ["body"] * 1000}
+    many = body | {"rank_fields": ["body"] * MAX_RANK_FIELDS}
     assert served.post(many).json()["results"][0]["document"] == {"text": "a town"}
     assert served.post(body | {"rank_fields": ["x"]}).json()["results"][0]["verdict"] == "yes"
+
+
+@pytest.mark.parametrize("name", ["body", 1])
+def test_too_many_fields_to_rank_are_refused_before_any_is_read(served: Served, name: Any) -> None:
+    body = YES | {"rank_fields": [name] * 1_001}
+    reply = served.post(body)
+    message = "rank_fields: expected at most 32, found 1,001"
+    assert (reply.status_code, reply.json()["detail"]) == (400, message)
+    with pytest.raises(ValidationError) as refused:
+        RerankBody.model_validate(body)
+    assert refused.value.error_count() == 1
 
 
 def test_packed_bodies_are_unpacked_within_the_limit(served: Served) -> None:

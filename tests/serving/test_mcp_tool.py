@@ -1,6 +1,7 @@
 """The MCP tool, called by the official client."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -228,7 +229,9 @@ def test_files_are_read_under_the_root_alone(tmp_path: Path) -> None:
         ({"query": " ", "documents": ["a"]}, "query: expected text"),
         ({"query": "a", "documents": [{"title": "a"}]}, "text or path"),
         ({"query": "a", "documents": ["a"], "max_tokens": -1}, "max_tokens"),
-        ({"query": "a", "documents": ["a"] * 1001}, "at most 1,000"),
+        ({"query": "a", "documents": ["a"] * 1001}, "at most 1,000, found 1,001; call again"),
+        ({"query": "a", "documents": [1] * 1001}, "at most 1,000, found 1,001; call again"),
+        ({"query": "a", "documents": json.dumps([1] * 1001)}, "1 validation error"),
     ],
 )
 def test_bad_arguments_are_errors_of_the_tool(arguments: dict[str, Any], message: str) -> None:

@@ -57,7 +57,11 @@ COSTS = {
 def page(metrics: Mapping[str, Any]) -> Page:
     """Return the report."""
     highlights = tuple(
-        (f"F1 from {name}", f"{bar.value:.3f}", f"95 %: {bar_span(bar, 3)}")
+        (
+            f"F1 from {name}",
+            f"{bar.value:.3f}",
+            "" if bar.low is None else f"95 %: {bar_span(bar, 3)}",
+        )
         for name, figures in _contexts(metrics).items()
         for bar in bars_of([("", figures.get("f1", NO_FIGURE))])
     )

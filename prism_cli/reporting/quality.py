@@ -137,7 +137,11 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 def _highlights(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     values = _values(metrics)
     highlights = [
-        (bar.name, f"{bar.value:.3f}", f"{remark}; 95 %: {bar_span(bar, 3)}")
+        (
+            bar.name,
+            f"{bar.value:.3f}",
+            remark + ("" if bar.low is None else f"; 95 %: {bar_span(bar, 3)}"),
+        )
         for name, (title, remark) in _HIGHLIGHTS.items()
         for bar in _own_bars(metrics, {name: title})
     ]
@@ -190,8 +194,8 @@ def _verdicts(metrics: Mapping[str, Any]) -> Section:
     )
     return Section(
         "Verdicts against labels",
-        f"The predicted verdict equals the label in {accuracy.value:.1%} of the rows that have "
-        f"both ({accuracy.low:.1%} to {accuracy.high:.1%}).",
+        f"The predicted verdict equals the label in {accuracy.value:.1%} of the rows that have both"
+        + ("." if accuracy.low is None else f" ({accuracy.low:.1%} to {accuracy.high:.1%})."),
         (Table(("", "label yes", "label no"), rows, "Rows by verdict and label"),),
     )
 

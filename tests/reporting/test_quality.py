@@ -77,6 +77,13 @@ def test_it_renders_and_holds_no_markup_of_a_row() -> None:
     assert drawn == render_page(page(content)).decode()
 
 
+def test_figures_without_an_interval_stand_alone() -> None:
+    found = page(metrics(line(label="yes"), line(doc="e", label="no")))
+    assert ("Verdict accuracy", "0.500", "predicted as labelled") in found.highlights
+    (section,) = [one for one in found.sections if one.title == "Verdicts against labels"]
+    assert section.words.endswith("in 50.0% of the rows that have both.")
+
+
 @pytest.mark.parametrize("lines", [[], [line(asked=False, format_ok=None)]], ids=["none", "bare"])
 def test_little_to_show_makes_a_page_all_the_same(lines: list[dict[str, Any]]) -> None:
     found = page(metrics(*lines))

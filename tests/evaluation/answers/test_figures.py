@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from prism_cli.evaluation.answers.figures import AnswersFigures
-from prism_cli.reporting.answers import figure_warnings
+from prism_cli.reporting.answers import figure_warnings, page
 
 
 def row(number: int, contexts: dict[str, Any], *, answerable: bool = True) -> dict[str, Any]:
@@ -108,3 +108,12 @@ def test_queries_whose_documents_are_not_read_are_warned_of() -> None:
     (warning,) = figure_warnings(figures.content())
     assert "3 of 3 queries with an answer have no document with the verdict yes" in warning
     assert "--verdict any" in warning
+
+
+def test_a_figure_without_an_interval_stands_alone_on_the_page() -> None:
+    figures = AnswersFigures(0)
+    figures.add(row(0, {"evidence": answer(0.5, 10)}))
+    reader = {"spec": "lab/r", "labelled_rows": None}
+    counts: dict[str, Any] = {"input_rows": {}, "gold": {"rows": 1}, "provenance": {}}
+    found = page(figures.content() | {"reader": reader} | counts)
+    assert found.highlights == (("F1 from evidence", "0.500", ""),)

@@ -67,10 +67,10 @@ def own_digests(folder: Path, rank: int) -> dict[str, str]:
     Returns:
         path below `folder` -> SHA-256, as hex.
     """
-    own = [*folder.glob(f"{_FOLDER}/__{rank}_*"), *folder.glob(f"rng_state_{rank}.pth")]
+    own = sorted(folder.glob(f"{_FOLDER}/__{rank}_*"))
     for path in own:
         flush_file(path)
-    return {str(path.relative_to(folder)): digest_file(path).sha256 for path in sorted(own)}
+    return {str(path.relative_to(folder)): digest_file(path).sha256 for path in own}
 
 
 def _state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:

@@ -287,8 +287,10 @@ class PrismTrainer(Trainer):
             inner.load_state_dict(state, strict=False)  # tied weights are stored once
             inner.tie_weights()
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Save no state of random numbers: `_seed` and the plan of rows decide on all of them."""
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(checkpoint)
         file = checkpoint and Path(checkpoint) / _METER
         if file and file.is_file() and self._group.main:
             self._meter.restore(orjson.loads(file.read_bytes()))

@@ -100,6 +100,39 @@ def test_a_column_twice_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "a.parquet")
 
 
+def test_columns_are_compared_in_linear_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+
+    class Column(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+        __hash__ = str.__hash__
+
+    class Schema(list[pyarrow.Field]):
+        metadata = None
+
+        @property
+        def names(self) -> list[Column]:
+            return [Column(field.name) for field in self]
+
+    class File(parquet.ParquetFile):  # type: ignore[misc]
+        @property
+        def schema_arrow(self) -> Schema:
+            return Schema(super().schema_arrow)
+
+    monkeypatch.setattr(parquet, "ParquetFile", File)
+    path = write(tmp_path / "a.parquet", {f"column{place}": [1] for place in range(300)})
+    assert len(read(path)[0]) == 300
+    assert compared < 3_000
+
+
 def test_without_pyarrow_the_extra_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

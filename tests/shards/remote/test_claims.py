@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
 from prism_cli.commands.options import output_path
+from prism_cli.engine import run_plan
 from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.spread import Join
 from prism_cli.errors import LockedError, OtherCommandError, PrerequisiteError
@@ -199,6 +202,30 @@ def test_a_shard_that_another_machine_holds_is_looked_at_again(
     done = run_rows(EchoStage(), [bucket["in/"]], options, Join())
     assert done.exit_code == 0, done.refused
     assert bucket.get("out/1.jsonl") == bucket.get("out/2.jsonl") == jsonl(make_pairs(3))
+
+
+def test_the_end_of_a_run_sees_what_another_part_has_finished_since_its_beginning(
+    bucket: Bucket, proxy: FaultyS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_plan, "_LISTED_JOBS", 1)
+    for name in ("1", "2"):
+        bucket.put(f"in/{name}.jsonl", jsonl(make_pairs(3)))
+
+    def run_part(number: int, meanwhile: Callable[[], object] = lambda: None) -> None:
+        class Meanwhile(EchoStage):
+            def work(self, row: Row) -> Row:
+                if row == make_pair(2):
+                    meanwhile()
+                return row
+
+        options = RunOptions(output_path(bucket["out/"]), quiet=True, overwrite=True)
+        run_rows(Meanwhile(), [bucket["in/"]], replace(options, part=(number, 2)))
+
+    with pytest.raises(ZeroDivisionError):
+        run_part(0, lambda: 1 / 0)
+    assert list(tmp_path.rglob("again-*"))
+    run_part(0, lambda: run_part(1))
+    assert not list(tmp_path.rglob("again-*"))
 
 
 def join(bucket: Bucket, machine: Path, log: Path) -> subprocess.Popen[bytes]:

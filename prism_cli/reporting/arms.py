@@ -50,6 +50,8 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
     if kind == "ranking":
         _check_queries(runs)
         runs = [_renamed(run, name, runs) for run in runs]
+    elif len(runs) == 1:
+        return Finished(name, runs[0].metrics)
     per_query = {
         key: {
             query: mean([run.per_query[key][query] for run in runs])
@@ -111,15 +113,19 @@ def _renamed(run: Finished, name: str, runs: Sequence[Finished]) -> Finished:
     names = {f"{model}{end}": f"{name}{end}" for model in models for end in ("", *FUSED)}
     if name in set(_systems(run)) - names.keys():
         raise ValueError(f"{name}: is a system that {run.name} measured; give the arm another name")
-    ranking = {
-        dataset: {names.get(system, system): measures for system, measures in measured.items()}
-        for dataset, measured in run.metrics["ranking"].items()
-    }
+
+    def renamed(measured: Mapping[str, Any]) -> dict[str, Any]:
+        return {names.get(system, system): measures for system, measures in measured.items()}
+
+    metrics = {**run.metrics}
+    metrics["ranking"] = {dataset: renamed(one) for dataset, one in metrics["ranking"].items()}
+    if "average" in metrics:
+        metrics["average"] = renamed(metrics["average"])
     per_query = {
         (dataset, names.get(system, system)): values
         for (dataset, system), values in run.per_query.items()
     }
-    return Finished(run.name, {**run.metrics, "ranking": ranking}, per_query)
+    return Finished(run.name, metrics, per_query)
 
 
 def _check_queries(runs: Sequence[Finished]) -> None:

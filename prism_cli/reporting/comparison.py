@@ -30,9 +30,10 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     kind = runs[0].metrics["kind"]
     ranking = kind == "ranking"
     tables = [_by_system(run.metrics) for run in runs]
+    places = _shared(runs, tables)
     values = [
         {
-            system: {place: figure.value for place, figure in figures.items()}
+            system: {place: figures[place].value for place in places if place in figures}
             for system, figures in table.items()
         }
         for table in tables
@@ -40,7 +41,7 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     columns = columns_of(list(zip([run.name for run in runs], values, strict=True)))
     shared = [
         _side_by_side([tables[column.run][column.system].get(place) for column in columns], place)
-        for place in _shared(runs, tables)
+        for place in places
     ]
     if ranking:
         shared += _averages(shared)

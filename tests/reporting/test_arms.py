@@ -59,6 +59,32 @@ def test_arms_are_tested_over_the_queries_and_show_the_spread_of_their_seeds() -
     assert "0.1414" in text
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["own names", "one name"])
+def test_the_average_over_sets_has_the_spread_of_the_arm(own: bool) -> None:
+    runs = []
+    for seed, value in enumerate((0.5, 0.7)):
+        systems = {"bm25": 0.2, f"runs/{seed if own else 'best'}": value}
+        found = ranking({"a": systems, "b": systems})
+        found |= {"average": found["ranking"]["a"], "missing_sets": []}
+        runs.append(Finished(f"runs/{seed}", found))
+    spread = [
+        (entry["arm"], entry["values"])
+        for entry in spread_of_runs([arm("plain", runs)])
+        if (entry["group"], entry["figure"]) == ("average of the 2 sets", "nDCG@10")
+    ]
+    assert spread == [("plain", [0.5, 0.7])]
+
+
+def test_an_arm_of_one_run_of_rows_keeps_its_statistics() -> None:
+    one = arm("x", [Finished("x0", quality(0.5))])
+    assert (one.name, one.metrics) == ("x", quality(0.5))
+    found = compare([one, Finished("y", quality(0.6, rows=39))])
+    assert found["figures"][0]["intervals"] == [
+        pytest.approx(span) for span in ([0.4, 0.6], [0.5, 0.7])
+    ]
+    assert found["warnings"] == ["Rows behind a figure in x and y: answer_retention 40 and 39."]
+
+
 def test_an_arm_of_one_run_takes_its_name() -> None:
     one = arm("plain", runs_of("plain")[:1])
     assert list(one.metrics["ranking"]["a"]) == ["bm25", "plain"]

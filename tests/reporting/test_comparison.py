@@ -36,6 +36,23 @@ def test_a_model_is_compared_with_its_own_name_first_then_with_its_place() -> No
     assert one["intervals"][3] == pytest.approx([0.5, 0.6])
 
 
+def test_a_fused_system_is_compared_with_one_that_is_fused_alike() -> None:
+    first = ranking({"a": {"bm25": 0.4, "m0": 0.5, "m0 fused": 0.6, "m0 rrf": 0.55}})
+    second = ranking({"a": {"bm25": 0.4, "m1": 0.52, "m1 rrf": 0.57, "n rrf": 0.5}})
+    columns = compare([Finished("x", first), Finished("y", second)])["columns"]
+    against = {one["name"]: columns[one["against"]]["name"] for one in columns if one["against"]}
+    assert against == {"m1": "m0", "m1 rrf": "m0 rrf"}
+
+
+def test_a_first_stage_that_is_the_same_on_the_shared_sets_stands_once() -> None:
+    first = ranking({"a": {"bm25": 0.4, "m": 0.5}, "b": {"bm25": 0.3, "m": 0.4}})
+    second = ranking({"a": {"bm25": 0.4, "n": 0.6}})
+    values = {("a", name): {"q0": 0.4, "q1": 0.6} for name in ("bm25", "m", "n")}
+    found = compare([Finished("x", first, values), Finished("y", second, values)])
+    assert [column["name"] for column in found["columns"]] == ["bm25", "m", "n"]
+    assert len(found["tests"]) == 1
+
+
 def test_the_average_is_over_the_sets_that_all_runs_have() -> None:
     first = ranking({"a": {"m": 0.2}, "b": {"m": 0.4}, "only here": {"m": 0.9}})
     second = ranking({"b": {"m": 0.5}, "a": {"m": 0.3}})

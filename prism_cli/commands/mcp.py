@@ -57,6 +57,7 @@ def mcp(
     wiring.check_model("reranker", config.model)
     with needs("mcp"):
         from prism_cli.serving.mcp_tool import mcp_server
+        from prism_cli.serving.mcp_transports import mend_standard_input
     service = Service(config.deadline)
     loading: list[asyncio.Task[None]] = []
 
@@ -67,6 +68,7 @@ def mcp(
     server = mcp_server(service, __version__, root, load, tool_options(config))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: _stop(128 + number))
+    mend_standard_input()
 
     async def run() -> None:
         await server.run_stdio_async()

@@ -49,7 +49,8 @@ def listen(config: ServeConfig, common: Common, root: Path | None = None) -> Non
     wiring.check_model("reranker", config.model)
     with needs("serve"):
         from prism_cli.serving.app import ServerInfo, create_app
-        from prism_cli.serving.mcp_tool import MCP_PATH, mcp_app, mcp_server
+        from prism_cli.serving.mcp_tool import mcp_server
+        from prism_cli.serving.mcp_transports import MCP_PATH, mcp_app
         from prism_cli.serving.server import address, listening_socket, run_server
     from prism_cli.serving.service import Service
     from prism_cli.version import __version__

@@ -234,7 +234,9 @@ class Guard:
 
 async def _reranked(request: Request, service: Service, info: ServerInfo) -> Response:
     tei = False
-    if not info.cors and request.headers.get("sec-fetch-site") == "cross-site":
+    if request.headers.get("sec-fetch-site") == "cross-site" and not (
+        {request.headers.get("origin"), "*"} & set(info.cors)
+    ):
         return _error(403, "a page of another site calls; allow its origin with --cors")
     try:
         value = read_json(await _body(request, service.deadline))

@@ -13,7 +13,6 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from pydantic import BaseModel, Field
-from starlette.types import ASGIApp
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.token_estimate import estimate_tokens
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from prism_cli.domain.grounded_texts import Citation
     from prism_cli.ranking import Result
 
-MCP_PATH = "/mcp"
 DEFAULTS = RankOptions(skip_repeats=True)
 MAX_EVIDENCE_TOKENS = 6_000
 MAX_REPLY_TOKENS = 9_000
@@ -165,19 +163,6 @@ def mcp_server(
         )
 
     return server
-
-
-def mcp_app(server: MCPServer, host: str) -> ASGIApp:
-    """Return the server as an application for MCP_PATH, over streamable HTTP without sessions.
-
-    Args:
-        host: address that is listened on; on loopback, calls by the pages of other hosts are
-            refused.
-    """
-    return server.streamable_http_app(
-        streamable_http_path=MCP_PATH, stateless_http=True, host=host,
-        max_request_body_size=MAX_BYTES,
-    )  # fmt: skip
 
 
 async def _until_ready(service: Service, ctx: Context) -> None:

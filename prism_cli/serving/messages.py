@@ -119,8 +119,6 @@ class RerankCall:
 def read_json(raw: bytes) -> dict[str, Any]:
     """Return the object that a body is.
 
-    Half of a surrogate pair becomes U+FFFD: JavaScript cuts texts between the halves of an emoji.
-
     Raises:
         ArgumentError: it is none.
     """
@@ -129,13 +127,24 @@ def read_json(raw: bytes) -> dict[str, Any]:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         try:
-            text = json.dumps(json.loads(raw), ensure_ascii=False)
-            value = orjson.loads(_HALF_PAIR.sub("\ufffd", text))
-        except (ValueError, RecursionError):
+            value = orjson.loads(with_whole_characters(raw))
+        except orjson.JSONDecodeError:
             raise ArgumentError(f"body: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ArgumentError(f"body: expected an object, found {json_type(value)}")
     return value
+
+
+def with_whole_characters(raw: bytes) -> bytes:
+    """Return JSON with U+FFFD for each half of a surrogate pair; what is no JSON, as it is.
+
+    JavaScript cuts texts between the halves of an emoji.
+    """
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return raw
+    return _HALF_PAIR.sub("\ufffd", text).encode()
 
 
 def read_call(value: Mapping[str, Any], defaults: Mapping[str, Any]) -> RerankCall:

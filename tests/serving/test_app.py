@@ -90,10 +90,17 @@ def test_tei_gets_evidence_where_it_asks_for_it(served: Served) -> None:
 
 def test_pages_of_other_sites_are_refused_unless_their_origin_is_allowed(served: Served) -> None:
     assert served.post(YES, sec_fetch_site="same-origin").status_code == 200
-    assert served.post(YES, sec_fetch_site="cross-site").status_code == 200, "with --cors"
-    with Served(cors=()) as closed:
-        assert closed.post(YES, sec_fetch_site="cross-site").status_code == 403
-        assert closed.post(YES, sec_fetch_site="same-origin").status_code == 200
+    for cors, origin, status in (
+        (("https://page.example",), "https://page.example", 200),
+        (("https://page.example",), "https://evil.example", 403),
+        (("https://page.example",), "null", 403),
+        (("https://page.example", "*"), "https://evil.example", 200),
+        ((), "https://page.example", 403),
+    ):
+        with Served(cors=cors) as other:
+            reply = other.post(YES, origin=origin, sec_fetch_site="cross-site")
+            assert reply.status_code == status, (cors, origin)
+            assert other.post(YES, sec_fetch_site="same-origin").status_code == 200
 
 
 def test_nim_gets_its_rankings(served: Served) -> None:

@@ -135,6 +135,43 @@ def test_standard_output_holds_messages_alone() -> None:
         assert server.stdout.read() == ""
 
 
+def river_call(document: str) -> str:
+    """Return a call of the tool in ASCII, as JSON with an escape for any other character."""
+    call = {"name": "read_documents", "arguments": {"query": "river", "documents": [document]}}
+    return json.dumps({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": call})
+
+
+CUT = (
+    ("a river \ud83d", "a river \ufffd"),
+    ("\udc00a river \U0001f600", "\ufffda river \U0001f600"),
+    (r"a river \ud83d", r"a river \ud83d"),
+)
+
+
+def test_an_emoji_that_was_cut_in_two_is_replaced_on_standard_input() -> None:
+    with process() as server:
+        say(server, INITIALIZE)
+        answer(server)
+        say(server, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert server.stdin
+        for document, expected in CUT:
+            server.stdin.write(river_call(document) + "\n")
+            server.stdin.flush()
+            (one,) = answer(server)["result"]["structuredContent"]["relevant"]
+            assert one["evidence"] == expected
+
+
+def test_an_emoji_that_was_cut_in_two_is_replaced_over_http() -> None:
+    headers = ACCEPT | {"content-type": "application/json"}
+    with http_server() as url:
+        for document, expected in CUT:
+            parts = iter([one.encode() for one in river_call(document)])
+            reply = httpx2.post(f"{url}/mcp", content=parts, headers=headers)
+            (found,) = re.findall(r"data: (.*)", reply.text) or [reply.text]
+            (one,) = json.loads(found)["result"]["structuredContent"]["relevant"]
+            assert one["evidence"] == expected
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, None], ids=str)
 def test_the_process_ends_soon_even_while_the_model_loads(end: signal.Signals | None) -> None:
     with process(FAKE_LOAD_SECONDS="60") as server:

@@ -128,9 +128,11 @@ class ModelQueue(TaskQueue):
         except Exception as error:  # the thread's door: the requests of the round fail, no others
             self._fail(entries, error)
             return
-        rate = sum(entry.size for entry in entries) / max(time.perf_counter() - started, 1e-6)
+        size = sum(entry.size for entry in entries)
+        rate = size / max(time.perf_counter() - started, 1e-6)
         bytes_now = min(rate * ROUND_SECONDS, 2 * self._round_bytes)  # a short round says little
-        self._round_bytes += (bytes_now - self._round_bytes) / 2
+        if bytes_now > self._round_bytes or size >= self._round_bytes / 2:  # else it had little
+            self._round_bytes += (bytes_now - self._round_bytes) / 2
         self._deliver([(entry, replies[entry.task]) for entry in entries if entry.task in replies])
         self._written |= {entry.task: entry for entry in entries if entry.task not in replies}
 

@@ -14,7 +14,7 @@ from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.errors import ArgumentError, ModelError, PrismError
 from prism_cli.ports import Reply, RerankTask
 from prism_cli.rows.candidates import Candidate
-from prism_cli.serving.task_queue import byte_length
+from prism_cli.serving.task_queue import byte_length, document_size
 
 if TYPE_CHECKING:  # imported with the model: an agent waits for the first message of `prism mcp`
     from prism_cli.ranking import Ranking
@@ -27,9 +27,9 @@ TEXT_SHARE = 0.9
 """Share of a request's time after which texts are given up; the rest is for the reply without
 them."""
 MAX_QUERY_BYTES = 256 * 1024
-"""Most bytes of a query; it is read anew for each document."""
+"""Most bytes of a query."""
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
-"""Bytes of documents in memory at which requests are refused."""
+"""Bytes of queries and documents without a score at which requests are refused."""
 
 
 class TooLargeError(ArgumentError):
@@ -68,7 +68,7 @@ class Ticket:
     """An admitted request.
 
     Attributes:
-        left: bytes of documents without a score.
+        left: bytes of prompts without a score, as the queue counts them.
         read: tokens of the prompts that were read, for scores and for texts.
     """
 
@@ -175,13 +175,14 @@ class Service:
                 f"query: expected at most {MAX_QUERY_BYTES:,} bytes, found {size:,}"
             )
         seconds = min(self.deadline, timeout or self.deadline)
-        ticket = Ticket(sum(byte_length(one.text) for one in documents))
+        ticket = Ticket(size + sum(document_size(one.text) for one in documents))
         self._admit(ticket, seconds, self._ranker.queue)
         self.tickets.add(ticket)
 
         async def observed(task: RerankTask, reply: Reply) -> None:
             if not task.max_new_tokens:
-                ticket.left -= byte_length(task.document)
+                # The query was read with the first document.
+                ticket.left -= document_size(task.document) + (0 if ticket.read else size)
             ticket.read += reply.usage.input_tokens
             if observe is not None:
                 await observe(task, reply)

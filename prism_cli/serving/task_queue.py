@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from prism_cli.errors import ModelError
 from prism_cli.ports import Reply, RerankTask
 
 _OVERHEAD = 100
-"""Bytes that a prompt has besides query and document, about."""
+"""Bytes that a prompt has behind its document, about."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +22,7 @@ class Entry:
     """A task with all who wait for it; equal tasks are computed once.
 
     Attributes:
-        size: bytes of its prompt, about.
+        size: bytes of its prompt, about: without those of a query that is read for another one.
         running: taken by the thread.
     """
 
@@ -106,6 +106,7 @@ class TaskQueue(ABC):
         self._scoring, self._writing = Lanes(), Lanes()
         self._changed = threading.Condition()
         self._entries: dict[RerankTask, Entry] = {}
+        self._queries: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -137,7 +138,11 @@ class TaskQueue(ABC):
         with self._changed:
             entry = self._entries.get(task)
             if entry is None:
-                size = _OVERHEAD + byte_length(task.query) + byte_length(task.document)
+                size = document_size(task.document)
+                # A model reads a query once for its documents; for a score before any text.
+                if task.query not in self._queries and not task.max_new_tokens:
+                    size += byte_length(task.query)
+                self._queries[task.query] += 1
                 entry = self._entries[task] = Entry(task, size)
                 self.queued_bytes += size
             entry.waiters.append(future)
@@ -160,6 +165,9 @@ class TaskQueue(ABC):
     def _remove(self, entry: Entry) -> None:
         if self._entries.get(entry.task) is entry:
             del self._entries[entry.task]
+            self._queries[entry.task.query] -= 1
+            if not self._queries[entry.task.query]:
+                del self._queries[entry.task.query]
             self.queued_bytes -= entry.size
             self.figures.cancelled += not entry.running
 
@@ -187,6 +195,11 @@ class TaskQueue(ABC):
 def byte_length(text: str) -> int:
     """Return the length of a text in UTF-8; at once for ASCII, as of one query in many pairs."""
     return len(text) if text.isascii() else len(text.encode())
+
+
+def document_size(document: str) -> int:
+    """Return the bytes that a document adds to the prompts of a query."""
+    return _OVERHEAD + byte_length(document)
 
 
 def failure(error: Exception) -> ModelError:

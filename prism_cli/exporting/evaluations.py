@@ -11,6 +11,11 @@ from prism_cli.evaluation.metrics_file import EVALUATIONS, METRICS, read_metrics
 from prism_cli.exporting.source import Source
 from prism_cli.modeling.digests import cached_sha256
 
+_Shape = dict[str, dict[str, type]]
+"""Parts of metrics.json that a card reads: name -> key -> type."""
+_OF_ALL: _Shape = {"provenance": {"command": list, "versions": dict, "models": dict}}
+_OF_RANKING: _Shape = {"statistics": {"intervals": dict, "comparisons": list}, "runs": {}}
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -54,6 +59,8 @@ def _of_model(path: Path, fingerprint: str, profile_hash: str) -> Evaluation | N
         metrics = read_metrics(path)
     except MissingDataError:
         return None
+    if not _has_shape(metrics):
+        return None
     for system, identity in metrics["provenance"]["models"].items():
         words = str(identity).split()
         if {fingerprint, profile_hash} <= set(words):
@@ -61,3 +68,12 @@ def _of_model(path: Path, fingerprint: str, profile_hash: str) -> Evaluation | N
             made = " ".join(w for w in words if w not in hashes and not w.startswith("tokenizer:"))
             return Evaluation(path.parent.name, system, made, cached_sha256(path), metrics)
     return None
+
+
+def _has_shape(metrics: dict[str, Any]) -> bool:
+    wanted = _OF_ALL | (_OF_RANKING if metrics["kind"] == "ranking" else {})
+    return all(
+        isinstance(part := metrics.get(name), dict)
+        and all(isinstance(part.get(key), kind) for key, kind in kinds.items())
+        for name, kinds in wanted.items()
+    )

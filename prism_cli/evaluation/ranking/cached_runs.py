@@ -144,15 +144,17 @@ class CachedRuns:
             result = rerank_candidates(
                 make_request, judged.queries, run, texts, self._runner, progress
             )
+        long = list(result.long.values())
         note = RunNote(
             fingerprint,
             pairs,
-            result.truncated,
+            sum(one["truncated"] for one in long),
             sum(result.unscored.values()),
             _since(started),
-            result.long_documents,
-            result.windows,
+            sum(one["long_documents"] for one in long),
+            sum(one["windows"] for one in long),
             result.unscored,
+            result.long,
         )
         return result.run, note
 

@@ -1,5 +1,6 @@
 """Figures of rankings for metrics.json: measures, intervals, paired tests, counts of the runs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -63,7 +64,7 @@ class RankingFigures:
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, judged: JudgedSet, system: str, run: Run, note: RunNote) -> None:
-        """Measure one ranking."""
+        """Measure one ranking; it may have more queries than `judged`, which are left out."""
         dataset, ids = judged.data.name, judged.ids
         values = query_values(judged.qrels, run, ids, self.measures)
         self.sets[dataset] = judged
@@ -72,12 +73,15 @@ class RankingFigures:
         shares = [
             share for share, query_id in zip(values[JUDGED], ids, strict=True) if run.get(query_id)
         ]
+        left_out = Counter[str]()
+        for query_id in note.long_queries.keys() - set(ids):
+            left_out.update(note.long_queries[query_id])
         self.runs.setdefault(dataset, {})[system] = {
-            "pairs": note.pairs,
-            "truncated": note.truncated,
-            "long_documents": note.long_documents or 0,
-            "windows": note.windows,
-            "unscored": note.unscored,
+            "pairs": sum(len(run.get(query_id, ())) for query_id in ids),
+            "truncated": note.truncated - left_out["truncated"],
+            "long_documents": (note.long_documents or 0) - left_out["long_documents"],
+            "windows": note.windows - left_out["windows"],
+            "unscored": sum(note.unscored_queries.get(query_id, 0) for query_id in ids),
             "unjudged_share": 1 - mean(shares) if shares else None,
         }
 

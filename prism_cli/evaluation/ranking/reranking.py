@@ -1,5 +1,6 @@
 """Scores of a model for a first stage's candidates, cached in the ledger."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,14 +47,13 @@ class TextStore:
 
 @dataclass
 class RerankResult:
-    """The new order, and the numbers of pairs with a truncated document, of unscored ones by query,
-    of those whose document was read in windows, and of these windows."""
+    """The new order; by query, the number of unscored pairs, and under `truncated`,
+    `long_documents` and `windows` those of pairs with a truncated document, of those whose document
+    was read in windows, and of these windows."""
 
     run: Run = field(default_factory=dict)
-    truncated: int = 0
     unscored: dict[str, int] = field(default_factory=dict)
-    long_documents: int = 0
-    windows: int = 0
+    long: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def candidate_texts(documents: Iterator[tuple[str, str, str]], candidates: Run) -> TextStore:
@@ -103,6 +103,7 @@ def rerank_candidates(
         for query_id, pairs in requests.items():
             scored: list[tuple[str, float]] = []
             unscored: list[str] = []
+            long = Counter[str]()
             for doc_id, request in pairs:
                 reply = replies[request.key] if request is not None else None
                 if isinstance(reply, Unanswered):
@@ -111,9 +112,11 @@ def rerank_candidates(
                     unscored.append(doc_id)
                 else:
                     scored.append((doc_id, round(float(reply.value["logit"]), DECIMALS)))
-                    result.truncated += bool(reply.value.get("truncated"))
-                    result.long_documents += "windows" in reply.value
-                    result.windows += reply.value.get("windows", 0)
+                    long["truncated"] += bool(reply.value.get("truncated"))
+                    long["long_documents"] += "windows" in reply.value
+                    long["windows"] += reply.value.get("windows", 0)
+            if any(long.values()):
+                result.long[query_id] = dict(long)
             if unscored:
                 result.unscored[query_id] = len(unscored)
             result.run[query_id] = unscored_behind(scored, unscored)

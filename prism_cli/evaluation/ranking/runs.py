@@ -34,6 +34,8 @@ class RunNote:
             version, which cut all documents that did not fit.
         windows: of these documents.
         unscored_queries: query_id -> number of its last documents that have no score.
+        long_queries: query_id -> its part of `truncated`, `long_documents` and `windows`, if any;
+            empty in notes of an earlier version.
     """
 
     fingerprint: str
@@ -44,6 +46,7 @@ class RunNote:
     long_documents: int | None = None
     windows: int = 0
     unscored_queries: Mapping[str, int] = field(default_factory=dict)
+    long_queries: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class RunStore:

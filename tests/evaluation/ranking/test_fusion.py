@@ -1,6 +1,7 @@
 """Fused systems of an evaluation, and the fit of their weight; models are scripted."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,7 @@ from prism_cli.evaluation.ranking.figures import JudgedSet
 from prism_cli.evaluation.ranking.fusion import FusionCase, fit_queries, fit_source, fit_weight
 from prism_cli.evaluation.ranking.plan import EvalSet, RankingSet
 from prism_cli.evaluation.ranking.runs import Run, RunNote
+from prism_cli.ports import Reply
 from prism_cli.reporting.fusion import fitted_weights
 from tests.evaluation.ranking.test_evaluate import Overlap, model, run, trec
 from tests.mini import MINI
@@ -157,6 +159,42 @@ def test_fit_leaves_its_queries_out_and_scores_nothing_again() -> None:
     total = 12 * fit["nDCG@10"]["0"] + sum(values["bad"].values())
     assert total / 40 == pytest.approx(before["ranking"]["mini"]["bad"]["nDCG@10"])
     assert f"--fuse {fit['weight']:g}" in Path("out/report.html").read_text()
+
+
+def test_counts_of_a_run_are_those_of_the_reported_queries() -> None:
+    class InWindows(Overlap):
+        def answer(self, payloads: Sequence[Any]) -> list[Reply]:
+            return [
+                one if one.refusal else Reply({**one.value, "truncated": True, "windows": 2})
+                for one in super().answer(payloads)
+            ]
+
+    refused = " with "
+    content = run(
+        model(InWindows(refuse=refused), "m"), limit=8, fit_fusion=True, fit_on="0.5"
+    ).metrics
+    data = BeirSet(MINI)
+    texts, queries = dict(data.texts()), data.judged_queries("test", 8)
+    left_out = fit_queries(JudgedSet(data, queries, {}), 0.5, 0).ids
+    found = [
+        refused in texts[doc]
+        for query_id, hits in trec(Path("out/runs/mini.bm25.trec")).items()
+        if query_id not in left_out
+        for doc, _ in hits
+    ]
+    scored = found.count(False)
+    assert 0 < scored < len(found)
+    for system in ("m", "m fused", "m rrf"):
+        counts = dict(content["runs"]["mini"][system])
+        del counts["unjudged_share"]
+        assert counts == {
+            "pairs": len(found),
+            "truncated": scored,
+            "long_documents": scored,
+            "windows": 2 * scored,
+            "unscored": len(found) - scored,
+        }
+    assert content["runs"]["mini"]["bm25"]["pairs"] == len(found)
 
 
 def test_fit_on_a_split_scores_its_queries_and_reports_all_of_the_other(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from prism_cli.serving.service import TooLargeError
 
 MAX_BODY = 16 * 1024 * 1024
 """Most bytes of a request's body, unpacked."""
+MAX_MEMBERS = 1_000
+"""Most members of a packed body: small empty ones would keep the server busy."""
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/v1/reranking")
 _ENDS = frozenset(path.rpartition("/")[2] for path in RERANK_PATHS)
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_PART = 64 * 1024
 
 
 def served_path(path: str) -> str:
@@ -48,16 +51,38 @@ async def read_body(request: Request) -> bytes:
         raise ArgumentError(
             f"content-encoding: expected gzip, deflate or none, found {encoding[:60]!r}"
         )
-    unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
     try:
-        body = unpacking.decompress(bytes(packed), MAX_BODY + 1)
-    except zlib.error as error:
+        return _unpacked(packed)
+    except (zlib.error, EOFError) as error:
         raise ArgumentError(f"body: not {encoding}: {error}") from None
-    if len(body) > MAX_BODY:
-        raise _too_large()
-    if not unpacking.eof:
-        raise ArgumentError(f"body: not {encoding}: it ends too early")
-    return body
+
+
+def _unpacked(packed: bytearray) -> bytes:
+    """Return what a body of one or more members holds.
+
+    It is read in short parts, as zlib copies what is behind a member.
+
+    Raises:
+        TooLargeError: it holds more than MAX_BODY bytes, or has more than MAX_MEMBERS members.
+        EOFError, zlib.error: it is cut, or broken.
+    """
+    body, members, unpacking = bytearray(), 0, None
+    for start in range(0, len(packed), _PART):
+        part = bytes(packed[start : start + _PART])
+        while part:
+            if unpacking is None or unpacking.eof:
+                unpacking, members = zlib.decompressobj(_GZIP_OR_ZLIB), members + 1
+            body += unpacking.decompress(part, MAX_BODY + 1 - len(body))
+            if len(body) > MAX_BODY:
+                raise _too_large()
+            if members > MAX_MEMBERS:
+                raise TooLargeError(
+                    f"body: expected at most {MAX_MEMBERS:,} members, found more; pack it as one"
+                )
+            part = unpacking.unused_data
+    if unpacking is None or not unpacking.eof:
+        raise EOFError("it ends too early")
+    return bytes(body)
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:

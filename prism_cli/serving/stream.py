@@ -94,6 +94,7 @@ class _Progress:
         self._unwritten = {text: iter(indices) for text, indices in self._indices.items()}
         self._unscored = sum(map(len, self._indices.values()))
         self._logits: dict[int, float] = {}
+        self._send_scores()  # where all documents are blank
 
     async def observe(self, task: RerankTask, reply: Reply) -> None:
         """Take a reply of the request."""
@@ -104,24 +105,28 @@ class _Progress:
                 return
             logit = float(reply.value["logit"])
             self._logits |= dict.fromkeys(self._indices[task.document], logit)
-            if len(self._logits) == self._unscored:
-                self._waiting.put_nowait(_event("scores", {"results": self._scores()}))
+            self._send_scores()
         elif "text" in reply.value or "texts" in reply.value:
             index = next(self._unwritten[task.document])
             texts = await asyncio.to_thread(_texts, self._call, index, reply)
             self._waiting.put_nowait(_event("evidence", {"index": index, **texts}))
 
-    def _scores(self) -> list[dict[str, Any]]:
-        return [
+    def _send_scores(self) -> None:
+        """Send the event `scores` once the model has read all documents."""
+        if len(self._logits) < self._unscored:
+            return
+        raw = self._call.body.raw_scores
+        scores = [
             {
                 "index": index,
                 "doc_id": self._call.documents[index].doc_id,
-                "relevance_score": round(relevance_score(logit), DECIMALS),
+                "relevance_score": round(logit if raw else relevance_score(logit), DECIMALS),
                 "logit": round(logit, DECIMALS),
                 "verdict": verdict_of(logit),
             }
             for index, logit in sorted(self._logits.items(), key=lambda item: -item[1])
         ]
+        self._waiting.put_nowait(_event("scores", {"results": scores}))
 
 
 def _texts(call: RerankCall, index: int, reply: Reply) -> Texts:

@@ -334,6 +334,24 @@ def test_streams_have_scores_then_evidence_then_the_reply(served: Served) -> Non
         assert event["evidence"] == final[event["index"]]["evidence"]
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_streamed_scores_are_those_of_the_reply(served: Served, raw: bool) -> None:
+    text = served.post(YES | {"stream": True, "raw_scores": raw}).text
+    scores, result = (orjson.loads(one)["results"] for one in re.findall(r"data: (.*\d.*)", text))
+    names = ("index", "relevance_score", "logit", "verdict")
+    assert [[one[name] for name in names] for one in scores] == [
+        [one[name] for name in names] for one in result
+    ]
+    assert (scores[0]["relevance_score"] > 1) is raw
+
+
+@pytest.mark.parametrize("documents", [[" "], []])
+def test_a_stream_without_a_text_has_its_scores_too(served: Served, documents: list[str]) -> None:
+    text = served.post(YES | {"documents": documents, "stream": True}).text
+    assert re.findall(r"event: (.*)", text) == ["scores", "result", "done"]
+    assert 'event: scores\ndata: {"results":[]}\n' in text
+
+
 def test_a_stream_has_one_event_for_each_of_equal_documents(served: Served) -> None:
     body = YES | {"documents": ["a river"] * 3, "evidence": True, "max_new_tokens": 3}
     text = served.post(body | {"stream": True}).text

@@ -1,6 +1,7 @@
 """What requests may look like: paths below other base URLs, packed bodies, methods, documents."""
 
 import gzip
+import random
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from prism_cli.serving.http_requests import MAX_BODY
+from prism_cli.serving.http_requests import MAX_BODY, MAX_MEMBERS
 from prism_cli.serving.messages import MAX_RANK_FIELDS, RerankBody
 from tests.serving.served import YES, Served
 
@@ -102,6 +103,23 @@ def test_packed_bodies_are_unpacked_within_the_limit(served: Served) -> None:
         (gzip.compress(bytes(MAX_BODY + 1)), "gzip", 413, "body: expected at most 16 MiB"),
     ):
         reply = served.post(body, content_encoding=encoding)
+        assert (reply.status_code, reply.json()["detail"][: len(message)]) == (status, message)
+
+
+def test_all_members_of_a_packed_body_are_read(served: Served) -> None:
+    raw = orjson.dumps(
+        YES | {"more": random.Random(0).randbytes(2**17).hex()}
+    )  # longer than a part
+    members = [gzip.compress(raw[:50]), gzip.compress(b""), gzip.compress(raw[50:])]
+    packed = b"".join(members)
+    assert len(served.post(packed, content_encoding="gzip").json()["results"]) == 3
+    for body, status, message in (
+        (packed[:-9], 400, "body: not gzip: it ends too early"),
+        (packed + b"more", 400, "body: not gzip: "),
+        (gzip.compress(bytes(MAX_BODY // 2)) * 2 + packed, 413, "body: expected at most 16 MiB"),
+        (packed + gzip.compress(b"") * MAX_MEMBERS, 413, "body: expected at most 1,000 members"),
+    ):
+        reply = served.post(body, content_encoding="gzip")
         assert (reply.status_code, reply.json()["detail"][: len(message)]) == (status, message)
 
 

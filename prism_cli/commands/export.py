@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prism_cli.files.names import typed_path, working_folder
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def export(
         typer.Option(
             "-o",
             "--output",
+            parser=typed_path,
+            metavar="PATH",
             help="The folder; default RUN/export for a run directory.",
             show_default=False,
         ),
@@ -104,7 +107,10 @@ def export(
             print(f"prism export: {text}", file=sys.stderr)
 
     request = ExportRequest(model, output, say, dtype, quantize, profile, overwrite, strict_model)
+    here = output is not None and output == working_folder()
     done = _export(request, push_to_hub, public=public)
+    if here and not done["finished_before"]:
+        say("the working folder was replaced by the export; enter it again: cd .")
     if not quiet:
         _print_summary(done)
     if json:

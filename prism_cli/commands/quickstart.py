@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from prism_cli.files.names import typed_path
+
 app = typer.Typer(
     add_completion=False,
     epilog="Example: prism quickstart demo",
@@ -14,7 +16,10 @@ app = typer.Typer(
 @app.command()
 def quickstart(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Working folder; created if missing.")
+        Path,
+        typer.Argument(
+            parser=typed_path, metavar="DIR", help="Working folder; created if missing."
+        ),
     ],
     prepare: Annotated[
         bool,
@@ -30,7 +35,6 @@ def quickstart(
     from prism_cli.quickstart.steps import prepare_folder, run_steps
     from prism_cli.shards.lock import output_lock
 
-    folder = folder if folder.name else folder.resolve()  # "." has no name
     with output_lock(folder):
         steps = prepare_folder(folder)
         if prepare:

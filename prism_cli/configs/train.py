@@ -182,5 +182,7 @@ class TrainConfig(StageConfig):
     lora: LoraSection = LoraSection()
 
     def __post_init__(self) -> None:
+        if not (self.gamma_point or self.gamma_sft):
+            raise ValueError("gamma_point and gamma_sft: both are 0, which trains nothing")
         if self.quantize_base and self.method == "full":
             raise ValueError('quantize_base: weights in 4 bits cannot be trained; method = "lora"')

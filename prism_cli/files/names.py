@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path, PosixPath
 
-from prism_cli.errors import MissingDataError
+from prism_cli.errors import MissingDataError, UsageError
 from prism_cli.files.compressed import plain_or_compressed
 from prism_cli.files.urls import StagedFolder, StagedPath, is_url
 from prism_cli.wording import most_similar
@@ -72,8 +72,19 @@ def working_folder() -> Path:
 
 
 def typed_path(name: str) -> Path:
-    """Return the path of a command-line argument."""
-    return FolderPath(name) if name.endswith(os.sep) else Path(name)
+    """Return the path of a command-line argument; of a folder without a name of its own (., .. and
+    paths that end so) the absolute path, because locks and other files are named after it.
+
+    Raises:
+        MissingDataError: as `working_folder`.
+        UsageError: the root folder.
+    """
+    path = FolderPath(name) if name.endswith(os.sep) else Path(name)
+    if path.name in ("", ".."):
+        path = (working_folder() / path).resolve()
+        if not path.name:
+            raise UsageError(f"{name}: is the root folder; name another path. Nothing was done")
+    return path
 
 
 def without_slash(path: Path) -> Path:

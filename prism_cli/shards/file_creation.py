@@ -6,7 +6,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from prism_cli.errors import StorageError
+from prism_cli.errors import StorageError, UsageError
 
 
 def new_attempt() -> str:
@@ -70,6 +70,16 @@ def refuse_link(path: Path) -> None:
     """Raise StorageError if `path` is a symbolic link."""
     if path.is_symlink():
         raise _link_refusal(path)
+
+
+def refuse_dead_link(folder: Path) -> None:
+    """Raise UsageError if a folder, or one above it, is a link to a folder that does not exist."""
+    for link in (folder, *folder.parents):
+        if link.is_symlink() and not link.exists():
+            raise UsageError(
+                f"{link}: is a link to a folder that does not exist, {os.readlink(link)}; nothing "
+                "was done. Create that folder, or name another output with -o"
+            )
 
 
 def _link_refusal(path: Path) -> StorageError:

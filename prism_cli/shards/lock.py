@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from prism_cli.errors import LockedError, StorageError
-from prism_cli.shards.file_creation import open_private
+from prism_cli.shards.file_creation import open_private, refuse_dead_link
 from prism_cli.shards.state import is_network_file_system
 
 _KERNEL_LOCKS = Path("/proc/locks")
@@ -30,12 +30,14 @@ def output_lock(output: Path) -> Iterator[bool]:
 
     Raises:
         LockedError: another process holds the lock; nothing was changed.
+        UsageError: the folder is a link to one that does not exist.
         StorageError: the folder cannot be created or written, or the lock's path is a link.
     """
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         descriptor = open_private(lock_path(output))
     except OSError as error:
+        refuse_dead_link(output.parent)
         raise StorageError(
             f"{output}: cannot be written: {error.strerror or error}; nothing was done. Name an "
             "output in a folder that can be written with -o"

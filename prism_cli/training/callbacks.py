@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from prism_cli.training.finite_weights import FiniteWeights
 from prism_cli.training.meter import Meter
 
 
@@ -33,17 +34,19 @@ class NothingLeft(Exception):
 
 
 class TrainingCallbacks(TrainerCallback):
-    """Calls the hooks, and measures the time of each step."""
+    """Calls the hooks, checks the weights, and measures the time of each step."""
 
-    def __init__(self, hooks: StepHooks, meter: Meter) -> None:
+    def __init__(self, hooks: StepHooks, meter: Meter, weights: FiniteWeights) -> None:
         self._hooks = hooks
         self._meter = meter
+        self._weights = weights
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         untyped_state: Any = state
         untyped_state.compute_steps(args, state.max_steps)  # the intervals may have changed
+        self._weights.check_start(state.global_step)
         if state.global_step:
             self._hooks.on_resume(state.global_step)
             if self._hooks.ends_early():
@@ -58,6 +61,7 @@ class TrainingCallbacks(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self._meter.stop()
+        self._weights.check_step(state.global_step)
         self._hooks.on_step(state.global_step)
         ends_early = self._hooks.ends_early()
         last = ends_early or state.global_step >= state.max_steps

@@ -107,7 +107,7 @@ def make_plan(
     if contradictions := _contradictions(rows):
         figures["contradictions"] = contradictions
         notes.append(_contradictions_note(contradictions))
-    return Plan(steps, draws, figures, notes + _notes(config, rows, dev, steps))
+    return Plan(steps, draws, figures, notes + _notes(config, rows, dev, steps, draws))
 
 
 def _ended_by_epochs(config: TrainConfig, epoch: int, steps: int) -> str | None:
@@ -162,7 +162,11 @@ def _contradictions_note(figures: dict[str, Any]) -> str:
 
 
 def _notes(
-    config: TrainConfig, rows: TokenizedRows, dev: TokenizedRows | None, steps: int
+    config: TrainConfig,
+    rows: TokenizedRows,
+    dev: TokenizedRows | None,
+    steps: int,
+    draws: Draws,
 ) -> list[str]:
     notes = []
     pools = rows.pools
@@ -173,6 +177,16 @@ def _notes(
                 f"all usable rows have the {kind} objective alone: mixture = "
                 f'"{config.mixture}" and sft_ratio have no effect'
             )
+    weights = {
+        "gamma_sft": config.gamma_sft if draws.from_sft.any() else None,
+        "gamma_point": config.gamma_point if rows.column("pointwise")[draws.rows].any() else None,
+    }
+    if not any(weights.values()):  # one is not 0, but no row has its objective
+        (zero,) = (name for name, weight in weights.items() if weight == 0)
+        notes.append(
+            f"{zero} = 0, and no drawn row has another objective: the loss is 0 and nothing is "
+            f"learned. Raise {zero}"
+        )
     if config.warmup_ratio is None and config.warmup_steps >= steps:
         notes.append(
             f"warmup_steps = {config.warmup_steps} is not less than the {steps} steps of this "

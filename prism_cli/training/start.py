@@ -10,6 +10,7 @@ import tomlkit
 
 from prism_cli.configs.base import to_dict
 from prism_cli.errors import ChangedInputError, UsageError
+from prism_cli.shards.file_creation import refuse_dead_link
 from prism_cli.shards.manifest import manifest_path, read_manifest
 from prism_cli.shards.reader import Shard
 from prism_cli.shards.run_record import RunRecord
@@ -54,9 +55,11 @@ def plan_start(request: TrainRequest, shards: Sequence[Shard], dev: Sequence[Sha
 
     Raises:
         ChangedInputError: the directory has other content, and --overwrite was not given.
-        ModelError, UsageError: as `chosen_checkpoint`.
+        ModelError: as `chosen_checkpoint`.
+        UsageError: likewise, or the directory is a link to one that does not exist.
     """
     run = request.run
+    refuse_dead_link(run)
     record = RunRecord(
         "train",
         recorded_settings(request),

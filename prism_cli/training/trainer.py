@@ -35,6 +35,7 @@ from prism_cli.shards.storage_errors import storage_errors
 from prism_cli.training.batches import Pass, StepDataset, passes_of_rank, token_batches
 from prism_cli.training.callbacks import StepHooks, TrainingCallbacks
 from prism_cli.training.checkpoints import commit_checkpoint
+from prism_cli.training.finite_weights import FiniteWeights
 from prism_cli.training.gradients import GradientSums
 from prism_cli.training.meter import TIMED, Meter, merged
 from prism_cli.training.process_group import ProcessGroup
@@ -88,7 +89,7 @@ class PrismTrainer(Trainer):
             model=forward,
             args=arguments,
             train_dataset=steps,
-            callbacks=[TrainingCallbacks(hooks, self._meter)],
+            callbacks=[TrainingCallbacks(hooks, self._meter, FiniteWeights(forward, group))],
         )
         self.remove_callback(PrinterCallback)
         if self.is_fsdp_enabled and not self.accelerator.is_fsdp2:

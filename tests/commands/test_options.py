@@ -70,6 +70,32 @@ def test_a_trailing_slash_makes_a_folder_of_the_path_alone() -> None:
     assert not is_folder(typed_path("new"))
 
 
+def test_a_path_without_a_name_of_its_own_is_the_absolute_one(tmp_path: Path) -> None:
+    """Locks are named after it; a link keeps its name."""
+    link = tmp_path / "link"
+    (tmp_path / "elsewhere" / "inner").mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere" / "inner")
+    for name in (".", "./", "link/../../.", str(tmp_path)):
+        assert typed_path(name) == tmp_path
+    assert typed_path("link/..") == tmp_path / "elsewhere", "as the system reads it"
+    assert str(typed_path("link")) == "link"
+    assert str(typed_path("../x")) == "../x"
+    with pytest.raises(UsageError, match="/: is the root folder"):
+        typed_path("/")
+
+
+@pytest.mark.parametrize("output", ["gone", "gone/", "gone/new"])
+@pytest.mark.parametrize("command", ["eval labels", "split --dev-queries 1", "shard"])
+def test_a_link_to_a_folder_that_does_not_exist_is_refused(command: str, output: str) -> None:
+    rows = [row | {"verdict": "no", "votes": {"a": "no", "b": "no"}} for row in make_pairs(6)]
+    write_jsonl(Path("rows.jsonl"), rows)
+    Path("gone").symlink_to("nowhere")
+    done = prism(*command.split(), "rows.jsonl", "-q", "-o", output)
+    assert done.returncode == 2, done.stderr
+    assert "gone: is a link to a folder that does not exist, nowhere" in done.stderr
+    assert not Path("nowhere").exists()
+
+
 @pytest.mark.parametrize(
     "command",
     ["eval quality --texts labels", "eval labels", "split", "convert --to beir"],

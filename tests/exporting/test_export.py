@@ -51,6 +51,23 @@ def llama(model: Callable[[str], Path]) -> Path:
     return model("llama")
 
 
+def test_an_export_into_the_working_folder(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    shutil.copytree(llama, tmp_path / "model")
+    monkeypatch.chdir(here)
+    done = prism("export", "../model", "-o", ".")
+    assert done.returncode == 0, done.stderr
+    assert (here / "model.safetensors").is_file()
+    assert "the working folder was replaced by the export; enter it again: cd ." in done.stderr
+    monkeypatch.chdir(tmp_path)
+    filled = prism("export", "model", "-o", "./")
+    assert filled.returncode == 2
+    assert f"{tmp_path}: " in filled.stderr
+
+
 def trained(folder: Path, base: Path) -> Path:
     """A finished run directory with two adapters, as `prism train` leaves it."""
     for seed, name in enumerate(("last", "best")):

@@ -336,6 +336,22 @@ def short_of_memory(times: int) -> None:
     Accelerator.backward = backward  # type: ignore[method-assign]
 
 
+def overflow_at(times: int) -> None:
+    """The so many-th step of the optimizer leaves a weight of this process NaN."""
+    real, calls = torch.optim.AdamW.step, 0
+
+    def step(self: Any, closure: Any = None) -> Any:
+        nonlocal calls
+        calls += 1
+        result = real(self, closure)
+        if calls == times:
+            weight = self.param_groups[0]["params"][-1].detach()
+            getattr(weight, "to_local", lambda: weight)().view(-1)[0] = float("nan")
+        return result
+
+    torch.optim.AdamW.step = step  # type: ignore[method-assign]
+
+
 def fill_disk_at(module: str, function: str, times: int, size: int) -> None:
     """From the so many-th call of `module`.`function` on, no file of this process may grow beyond
     `size` bytes: a disk that is nearly full."""

@@ -94,6 +94,19 @@ def test_what_a_person_should_know(tiny_model: Path) -> None:
         planned(tiny_model, processes=3, rows_per_step=2)
 
 
+def test_a_weight_of_0_for_the_only_objective_is_told(tiny_model: Path) -> None:
+    rows = table()
+    alone = TokenizedRows(
+        rows.table.remove_columns("pointwise").add_column("pointwise", [False] * 8), rows.counts
+    )
+    (note,) = planned(tiny_model, alone, rows_per_step=2, gamma_sft=0).notes
+    assert note.startswith("gamma_sft = 0, and no drawn row has another objective")
+    assert planned(tiny_model, rows_per_step=2, gamma_sft=0).notes == []
+    assert planned(tiny_model, rows_per_step=2, gamma_point=0).notes == []
+    with pytest.raises(ValueError, match="gamma_point and gamma_sft: both are 0"):
+        planned(tiny_model, gamma_sft=0, gamma_point=0)
+
+
 def test_why_there_are_fewer_steps_than_asked_for_is_told(tiny_model: Path) -> None:
     plan = planned(tiny_model, epochs=1, rows_per_step=2, max_steps=20)
     (note,) = plan.notes

@@ -12,7 +12,15 @@ from safetensors.torch import load_file
 from prism_cli.modeling.loading import load_model
 from prism_cli.training.checkpoints import newest_complete
 from tests.factories import read_jsonl
-from tests.training.runs import Child, Toy, die_at, make_toy, short_of_memory, slow_down
+from tests.training.runs import (
+    Child,
+    Toy,
+    die_at,
+    make_toy,
+    overflow_at,
+    short_of_memory,
+    slow_down,
+)
 
 TRAINER = "prism_cli.training.trainer"
 # Five rows a step: three and two, or two and three, in passes of their own number.
@@ -154,3 +162,11 @@ def test_sharded_weights_and_too_little_memory_are_told(toy: Toy) -> None:
     assert codes[1] == 3, said(children)
     assert "tokens_per_batch = 300 does not fit into memory" in children[1].said
     assert codes[0] != 0
+
+
+def test_a_shard_that_becomes_nan_ends_both_processes(toy: Toy) -> None:
+    nan: Any = (overflow_at, 2)
+    children = toy.children(*settings(toy), arms={1: nan}, sharded=True)
+    assert ended(children) == [3, 3], said(children)
+    assert said(children).count("step 2: the trained weights became NaN or infinite") == 2
+    assert newest_complete(toy.run / "checkpoints") is None

@@ -17,10 +17,11 @@ from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training import data, preparing, publish, start
+from prism_cli.training.finite_weights import FiniteWeights
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
 from tests.mini import MINI
-from tests.training.runs import Toy, toy_rows
+from tests.training.runs import Toy, overflow_at, toy_rows
 
 
 def manifest(run: Path) -> dict[str, Any]:
@@ -398,6 +399,33 @@ def test_a_stop_is_noticed_while_dev_rows_are_tokenized(
     assert rows == dev
 
 
+@pytest.mark.parametrize("output", [".", "./", "../here", "new/.."])
+def test_a_run_in_the_working_folder(
+    toy: Toy, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = toy.folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    words = toy.words("--max-steps", "1")
+    done = prism(*words, "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert (here / "last").is_dir()
+    assert (toy.folder / ".here.lock").is_file()
+    (toy.folder / "toy.toml").rename(here / "toy.toml")
+    monkeypatch.chdir(toy.folder)
+    filled = prism(*words, "--recipe", "here/toy.toml", "-o", ".")
+    assert filled.returncode == 2
+    assert f"{toy.folder}: " in filled.stderr
+
+
+def test_a_run_directory_that_is_a_dead_link_is_refused(toy: Toy) -> None:
+    toy.run.symlink_to("nowhere")
+    done = toy.train()
+    assert done.returncode == 2
+    assert f"{toy.run}: is a link to a folder that does not exist, nowhere" in done.stderr
+    assert toy.run.is_symlink()
+
+
 def test_unknown_size_and_model(toy: Toy) -> None:
     done = prism("train", toy.folder / "train.jsonl", "--size", "3b")
     assert done.returncode == 3
@@ -464,19 +492,61 @@ def test_rows_from_standard_input(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
     assert manifest(toy.run)["counts"]["rows"] == 24
 
 
-def test_weights_that_are_no_numbers_name_the_rows(toy: Toy) -> None:
+def with_nan(toy: Toy) -> str:
+    """The model with a weight that is no number."""
     broken = toy.folder / "broken"
-    broken.mkdir()
-    for path in toy.model.iterdir():
-        (broken / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(toy.model, broken)
     weights = load_file(broken / "model.safetensors")
     weights["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    done = toy.train("--model", str(broken))
+    return str(broken)
+
+
+def test_a_model_with_weights_that_are_no_numbers_is_refused(toy: Toy) -> None:
+    done = toy.train("--model", with_nan(toy))
+    assert done.returncode == 3
+    assert "the base model has weights that are NaN or infinite; nothing was trained" in done.stderr
+    assert "train.jsonl:" not in done.stderr, "the rows are not at fault"
+    assert not (toy.run / "last").exists()
+
+
+def test_a_loss_that_is_no_number_names_the_rows(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FiniteWeights, "check_start", lambda *_: None)
+    done = toy.train("--model", with_nan(toy))
     assert done.returncode == 3
     assert "step 1: the loss is not a finite number for" in done.stderr
     assert f"{toy.folder / 'train.jsonl'}:" in done.stderr
+
+
+def test_weights_that_become_nan_are_neither_saved_nor_published(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as once:
+        once.setattr(torch.optim.AdamW, "step", torch.optim.AdamW.step)  # restored after the run
+        overflow_at(4)
+        done = toy.train("--dev", toy.folder / "dev.jsonl", "--max-steps", "4")
+    assert done.returncode == 3, done.stderr
+    assert "step 4: the trained weights became NaN or infinite" in done.stderr
+    assert "train.jsonl:" not in done.stderr
     assert not (toy.run / "last").exists()
+    assert not (toy.run / "best").exists()
+    assert [path.name for path in (toy.run / "checkpoints").glob("check*")] == ["checkpoint-2"]
+    again = toy.train("--dev", toy.folder / "dev.jsonl", "--max-steps", "4")
+    assert again.returncode == 0, again.stderr
+    assert "going on from step 2 of 4" in again.stderr
+
+
+def test_a_checkpoint_with_nan_is_not_blamed_on_rows(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier versions sealed such checkpoints."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(FiniteWeights, "check_step", lambda *_: None)
+        assert toy.train("--set", "learning_rate=1e38").returncode == 3
+    done = toy.train("--set", "learning_rate=1e38")
+    assert done.returncode == 3
+    assert "checkpoint-2 has weights that are NaN or infinite" in done.stderr
+    assert "train.jsonl:" not in done.stderr
 
 
 def test_an_empty_pool_is_said_aloud(toy: Toy) -> None:

@@ -223,4 +223,7 @@ def _fault(error: ValidationError) -> str:
     if first["type"] == "too_long":
         limits = first["ctx"]
         return f"{key}: expected at most {limits['max_length']}, found {limits['actual_length']:,}"
-    return f"{key}: {first['msg'].lower()}, found {str(first['input'])[:60]!r}"
+    value = first["input"]
+    long = isinstance(value, list | dict)  # the text of millions of values takes seconds
+    found = json_type(value) if long else repr(str(value)[:60])
+    return f"{key}: {first['msg'].lower()}, found {found}"

@@ -10,8 +10,9 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from prism_cli.errors import ArgumentError
 from prism_cli.serving.http_requests import MAX_BODY, MAX_MEMBERS
-from prism_cli.serving.messages import MAX_RANK_FIELDS, RerankBody
+from prism_cli.serving.messages import MAX_RANK_FIELDS, RerankBody, read_call
 from tests.serving.served import YES, Served
 
 
@@ -88,6 +89,20 @@ def test_too_many_fields_to_rank_are_refused_before_any_is_read(served: Served, 
     with pytest.raises(ValidationError) as refused:
         RerankBody.model_validate(body)
     assert refused.value.error_count() == 1
+
+
+def test_an_error_does_not_write_out_a_list() -> None:
+    class Unwritten(list[int]):
+        def __repr__(self) -> str:
+            raise AssertionError
+
+    for key, value, found in (
+        ("query", Unwritten(), "array"),
+        ("documents", {"a": Unwritten()}, "object"),
+        ("top_n", "x", "'x'"),
+    ):
+        with pytest.raises(ArgumentError, match=f"^{key}: .*, found {found}$"):
+            read_call(YES | {key: value}, {})
 
 
 def test_packed_bodies_are_unpacked_within_the_limit(served: Served) -> None:

@@ -41,12 +41,13 @@ async def drive(
     work: Generator[Sequence[Q], Sequence[A], R],
     answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
     *,
-    in_thread: bool = False,
+    thread: asyncio.Lock | None = None,
 ) -> R:
     """Run a generator to its end, and return its result.
 
     Args:
-        in_thread: run it in a thread, where it computes much between its questions.
+        thread: run it in a thread, where it computes much between its questions; those with the
+            same lock use one thread at a time.
     """
 
     def step(answers: Sequence[A] | None) -> tuple[Sequence[Q] | None, R | None]:
@@ -57,7 +58,11 @@ async def drive(
 
     answers: Sequence[A] | None = None
     while True:
-        asked, result = await asyncio.to_thread(step, answers) if in_thread else step(answers)
+        if thread is None:
+            asked, result = step(answers)
+        else:
+            async with thread:
+                asked, result = await asyncio.to_thread(step, answers)
         if asked is None:
             return cast("R", result)
         answers = await answer(asked)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
+from itertools import accumulate
 from typing import Protocol, cast
 
 from prism_cli.domain.evidence_budget import RankOptions
@@ -15,7 +16,7 @@ from prism_cli.serving.task_queue import TaskQueue
 Observer = Callable[[RerankTask, Reply], Awaitable[None]]
 """Called with each reply as soon as it is there."""
 LONG = 20_000
-"""Characters of a pair above which it is tokenized in a thread."""
+"""Characters of pairs that the event loop works on in one turn; a thread tokenizes the others."""
 
 
 class SplittingRuntime(Protocol):
@@ -64,33 +65,43 @@ class Ranker:
         clock = asyncio.get_running_loop().time
         until = None if text_seconds is None else clock() + text_seconds
         given_up = False
+        # In a thread: documents are tokenized there, and texts compared with them. One at a time:
+        # a large request leaves the other threads to small ones.
+        thread = asyncio.Lock()
 
         def late() -> bool:
             return given_up or (until is not None and clock() > until)
 
         work = ranking(self._runtime, query, documents, options, scores_first=True, late=late)
 
-        async def reply(task: RerankTask) -> Reply:
+        async def reply(task: RerankTask, in_thread: bool) -> Reply:
             try:
                 async with asyncio.timeout_at(until if task.max_new_tokens else None):
-                    return await self._reply(owner, task, observe)
+                    return await self._reply(owner, task, observe, thread if in_thread else None)
             except TimeoutError:
                 return NOT_IN_TIME
 
         async def answered(requests: Sequence[Request]) -> list[Reply]:
-            return await _all([reply(one.payload) for one in requests])
+            tasks = [one.payload for one in requests]
+            sizes = accumulate(len(task.query) + len(task.document) for task in tasks)
+            calls = [reply(task, size > LONG) for task, size in zip(tasks, sizes, strict=True)]
+            return await _all(calls)
 
-        # In a thread: documents are tokenized there, and texts compared with them.
         try:
-            return await drive(work, answered, in_thread=True)
+            return await drive(work, answered, thread=thread)
         finally:
             given_up = True
 
-    async def _reply(self, owner: Hashable, task: RerankTask, observe: Observer | None) -> Reply:
+    async def _reply(
+        self,
+        owner: Hashable,
+        task: RerankTask,
+        observe: Observer | None,
+        thread: asyncio.Lock | None,
+    ) -> Reply:
         if hasattr(self._runtime, "steps"):
             steps = cast("SplittingRuntime", self._runtime).steps(task)
-            long = len(task.query) + len(task.document) > LONG  # the event loop would be blocked
-            reply = await drive(steps, lambda tasks: self._answers(owner, tasks), in_thread=long)
+            reply = await drive(steps, lambda tasks: self._answers(owner, tasks), thread=thread)
         else:
             reply = await self.queue.answer(owner, task)
         if observe is not None:

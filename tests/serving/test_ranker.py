@@ -1,7 +1,10 @@
 """Requests that share a model get the rankings of `Reranker.rank`."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from prism_cli.serving.model_queue import ModelQueue
 from prism_cli.serving.ranker import Ranker
 from prism_cli.serving.replies import log_figures
 from prism_cli.serving.service import Service, Ticket
+from tests.serving.fake_model import CountingModel
 
 LONG = " ".join(f"Part {number} of the report is about the river." for number in range(60))
 REQUESTS: list[tuple[str, list[Any]]] = [
@@ -120,6 +124,67 @@ def test_a_long_document_is_split_beside_the_event_loop(runtime: TransformersRer
             await queue.close()
 
     assert asyncio.run(served()) < 1
+
+
+class WatchedSteps(CountingModel):
+    """A model whose documents are split; the splitting is watched."""
+
+    def __init__(self, watch: Callable[[RerankTask], None]) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def steps(self, task: RerankTask) -> Any:
+        self.watch(task)
+        (reply,) = yield [task]
+        return reply
+
+
+def test_many_documents_are_split_beside_the_event_loop() -> None:
+    in_loop: list[int] = []
+
+    def watch(task: RerankTask) -> None:
+        if threading.get_ident() == loop_thread:
+            in_loop.append(len(task.document))
+
+    async def served() -> None:
+        service, model = Service(), WatchedSteps(watch)
+        await service.load(lambda: Ranker(model, ModelQueue(model)))
+        documents = caller_documents("q", [f"{number} " + "x" * 2_000 for number in range(100)])
+        ranked, _ = await service.rank("q", documents, RankOptions(evidence=False))
+        assert len(ranked.results) == 100
+        await service.close()
+
+    loop_thread = threading.get_ident()
+    asyncio.run(served())
+    assert 0 < sum(in_loop) <= 20_000
+
+
+def test_a_small_request_waits_for_no_large_one_that_is_split() -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def watch(task: RerankTask) -> None:
+        if len(task.document) > 20_000:
+            begun.set()
+            assert gate.wait(60)
+
+    async def served() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        service, model = Service(), WatchedSteps(watch)
+        await service.load(lambda: Ranker(model, ModelQueue(model)))
+        options = RankOptions(evidence=False)
+        texts = [f"{number} " + "x" * 20_000 for number in range(10)]
+        large = asyncio.create_task(service.rank("q", caller_documents("q", texts), options))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        small = asyncio.create_task(service.rank("q", caller_documents("q", ["a"]), options))
+        await asyncio.wait([small], timeout=20)
+        answered = small.done()
+        gate.set()
+        await asyncio.gather(large, small)
+        await service.close()
+        assert answered
+
+    asyncio.run(served())
 
 
 def test_a_query_too_long_for_the_prompt_is_refused(runtime: TransformersReranker) -> None:

@@ -123,7 +123,14 @@ def _beir_message(folder: str) -> str:
 
 
 def _documents_message(shard: "Shard") -> str:
+    from prism_cli.shards.folder import rows_below
+
     name = shard.name
+    if shard.path.is_dir() and (below := rows_below(shard.path)):
+        return (
+            f"{name}: holds documents, and files of rows only in folders below it, which are not "
+            f"searched. Name those files: {below}. Nothing was done"
+        )
     content = "one document" if shard.path.is_file() else "a folder of documents"
     return (
         f"{name}: is {content}, without a query, and this command takes rows with one (a file of "

@@ -183,6 +183,8 @@ class TrainConfig(StageConfig):
 
     def __post_init__(self) -> None:
         if not (self.gamma_point or self.gamma_sft):
-            raise ValueError("gamma_point and gamma_sft: both are 0, which trains nothing")
+            raise ValueError(
+                "gamma_point and gamma_sft: both are 0, so nothing is trained; raise one"
+            )
         if self.quantize_base and self.method == "full":
             raise ValueError('quantize_base: weights in 4 bits cannot be trained; method = "lora"')

@@ -17,6 +17,7 @@ from prism_cli.rows.number import digits_in, number_in
 _GRADE = re.compile(r"[+-]?[0-9]+")
 _COLUMNS = "A run has: query Q0 document rank score tag"
 _HEADER_NAMES = {"query-id", "query_id", "qid", "corpus-id", "corpus_id", "doc_id", "docid"}
+_GRADE_NAMES = {"relevance", "rel", "grade", "score", "label"}
 _NOT_ALLOWED = re.compile(r"[\s\x00-\x1f\x7f]")
 _LARGEST = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0]
 
@@ -188,8 +189,10 @@ def parse_judgement(line: str) -> tuple[str, str, int] | None:
         RowError: another number of columns, a grade that is not an integer or out of range (see
             `check_grade`), an id that is empty or has a blank or control character.
     """
-    columns = [column.strip() for column in line.split("\t")] if "\t" in line else line.split()
-    if any(column.lower() in _HEADER_NAMES for column in columns):
+    tabs = "\t" in line.strip()  # an empty first or last column counts, a tab after blanks does not
+    columns = [column.strip() for column in line.split("\t")] if tabs else line.split()
+    names = [column.lower() for column in columns]
+    if _HEADER_NAMES.intersection(names) or _GRADE_NAMES.intersection(names[-1:]):
         return None
     if len(columns) not in (3, 4):
         raise RowError(

@@ -1,6 +1,8 @@
 """Row files in a folder; other files are reported and not read."""
 
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -25,6 +27,10 @@ _CONVERTIBLE = {
     ".epub": ("an e-book", _TEXT),
 }
 """Suffix -> kind of file, and how to convert it to one that is read."""
+_SAVED = {"dataset_info.json", "state.json"}
+_SAVED_DICT = "dataset_dict.json"
+"""Files by which `save_to_disk` of the library datasets describes a data set, and one of splits."""
+_SHARD_NUMBER = re.compile(r"-\d{5}-of-\d{5}$")
 SIDE_FILES = (".rejects.jsonl", ".pending.jsonl")
 _NAMED = 3
 
@@ -48,6 +54,9 @@ def folder_inputs(folder: Path) -> list[Path]:
 
     Subfolders are skipped: their outputs would need subfolders too. A .json file counts as a row
     file only if there is no other, as it often describes them.
+
+    Raises:
+        MissingDataError: a folder of the library datasets, whose Arrow files are not read.
     """
     files, skipped = [], dict[str, list[str]]()
     with os.scandir(folder) as entries:
@@ -63,11 +72,37 @@ def folder_inputs(folder: Path) -> list[Path]:
     if not rows and (documents := set(documents_in(folder))):
         warn_skipped(folder, visible_files(folder) - documents)
         return [folder]
+    if rows == files and (_SAVED_DICT in plain or plain.keys() >= _SAVED):
+        raise MissingDataError(_saved_message(folder, whole=_SAVED_DICT not in plain))
     if len(rows) < len(files):
         described = sorted({path.name for path in files} - {path.name for path in rows})
         skipped["JSON beside other files of rows"] = described
     _warn_groups(str(folder), skipped)
     return rows
+
+
+def _saved_message(folder: Path, *, whole: bool) -> str:
+    split = "" if whole else '["train"]'
+    return (
+        f"{shown_name(folder)}: is a data set saved by the library datasets (save_to_disk), whose "
+        "Arrow files are not read. Save it as Parquet in Python: "
+        f'datasets.load_from_disk({str(folder)!r}){split}.to_parquet("rows.parquet"). Nothing was '
+        "done"
+    )
+
+
+def rows_below(folder: Path) -> str:
+    """Return patterns of the row files in subfolders of `folder`, quoted for a shell; "" if there
+    are none."""
+    files = sorted(path for path in visible_files(folder) if is_row_file(path))
+    patterns = dict.fromkeys(
+        shlex.quote(shown_name(path.with_name(f"{start}-*{path.suffix}" if cut else path.name)))
+        for path in files
+        for start, cut in [_SHARD_NUMBER.subn("", path.stem)]
+        if format_of(path) != "json"
+    )
+    more = ", …" if len(patterns) > _NAMED else ""
+    return ", ".join(list(patterns)[:_NAMED]) + more
 
 
 def warn_skipped(where: object, files: Iterable[Path]) -> None:

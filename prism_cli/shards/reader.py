@@ -33,6 +33,7 @@ from prism_cli.shards.folder import (
     folder_inputs,
     is_row_file,
     refuse_convertible,
+    rows_below,
     warn_skipped,
 )
 from prism_cli.shards.formats.documents import is_document
@@ -96,7 +97,9 @@ def _shards_of(name: str, plain: bool) -> Iterator[Shard]:
         check_complete(path)
         files = folder_inputs(path)
         if not files:
-            raise MissingDataError(f"{name}: a directory without shards; {expected()}")
+            below = rows_below(path)
+            hint = f". Name those in folders below it: {below}" if below else ""
+            raise MissingDataError(f"{name}: a directory without shards; {expected()}{hint}")
         for file in files:
             yield _readable(Shard(file, name if file == path else shown_name(file)))
     elif os.path.exists(path):

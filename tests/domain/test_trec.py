@@ -115,3 +115,20 @@ def test_an_implausible_grade_is_refused(grade: str) -> None:
 @pytest.mark.parametrize("grade", [-2, 0, 3, 100, 1000])
 def test_grades_that_are_used_are_read(grade: int) -> None:
     assert parse_judgement(f"q\td\t{grade}") == ("q", "d", grade)
+
+
+@pytest.mark.parametrize("line", ["q 0 d 1\t", "q 0 d 1\t\r\n", "\tq d 1", "q\t0\td\t1\r\n"])
+def test_a_tab_around_columns_separated_by_blanks_is_no_column(line: str) -> None:
+    assert parse_judgement(line) == ("q", "d", 1)
+
+
+@pytest.mark.parametrize("line", ["\t0\td\t1", "q\t0\t5\t", "q\td\t", "\t"])
+def test_an_empty_column_is_not_passed_over(line: str) -> None:
+    with pytest.raises(RowError):
+        parse_judgement(line)
+
+
+@pytest.mark.parametrize("grade", ["relevance", "Grade", "score", "rel", "label"])
+def test_a_header_is_known_by_the_name_of_its_last_column(grade: str) -> None:
+    assert parse_judgement(f"query\tdocument\t{grade}") is None
+    assert parse_judgement(f"query 0 document {grade}") is None

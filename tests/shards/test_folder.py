@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from prism_cli.adapters.datasets.files import data_files
+from prism_cli.commands.field_names import check_inputs
 from prism_cli.errors import InvalidNameError, MissingDataError, UsageError
 from prism_cli.files.names import RealPaths
 from prism_cli.rows.row import Rejected
@@ -72,6 +73,47 @@ def test_folder_in_which_all_is_passed_over_is_refused_after_its_names(
     with pytest.raises(MissingDataError, match=r"without shards; expected files that end in"):
         names(folder)
     assert "other file: rows.parq" in capsys.readouterr().err
+
+
+def test_a_folder_of_the_library_datasets_is_refused_with_its_conversion(folder: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    rows = Dataset.from_dict({"query": ["q"], "document": ["d"]})
+    rows.save_to_disk(folder / "one")
+    DatasetDict({"train": rows}).save_to_disk(folder / "dict")
+    for name, split in {"one": "", "dict": r'\["train"\]'}.items():
+        message = (
+            rf"{name}: is a data set saved .*load_from_disk\('.*{name}'\){split}\.to_parquet\("
+        )
+        with pytest.raises(MissingDataError, match=message):
+            names(folder / name)
+    (folder / "one" / "rows.jsonl").write_bytes(ROW)
+    assert names(folder / "one") == ["rows.jsonl"]
+
+
+def test_row_files_in_folders_below_are_named(folder: Path) -> None:
+    (folder / "a b").mkdir()
+    for name in (
+        "test-00000-of-00001.parquet",
+        "train-00000-of-00002.parquet",
+        "train-00001-of-00002.parquet",
+        "more.jsonl",
+        "info.json",
+    ):
+        (folder / "a b" / name).write_bytes(b"")
+    below = ", ".join(
+        f"'{folder}/a b/{name}'" for name in ("more.jsonl", "test-*.parquet", "train-*.parquet")
+    )
+    with pytest.raises(MissingDataError) as refused:
+        names(folder)
+    assert str(refused.value).endswith(f". Name those in folders below it: {below}")
+    (folder / "README.md").write_text("text")
+    with pytest.raises(UsageError) as refused_documents:
+        check_inputs([str(folder)], {})
+    assert f"only in folders below it, which are not searched. Name those files: {below}" in str(
+        refused_documents.value
+    )
+    check_inputs([str(folder)], {}, documents=True)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from prism_cli.exporting.evaluations import Evaluation
 from prism_cli.exporting.layout import MINIMUM_SENTENCE_TRANSFORMERS
 from prism_cli.exporting.markdown import block, code, plain
 from prism_cli.exporting.serving import serve_line, write_line
-from prism_cli.exporting.source import Source
+from prism_cli.exporting.source import Source, without_directory
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.reporting.figures import figures_of
 from prism_cli.shards.manifest import Manifest
@@ -105,6 +105,4 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         if value is not None and value != {}
     }
     model = kept.get("model")
-    if isinstance(model, str) and Path(model).is_absolute():
-        kept["model"] = Path(model).name
-    return kept
+    return kept | ({"model": without_directory(model)} if isinstance(model, str) else {})

@@ -8,6 +8,7 @@ from typing import Any
 
 from prism_cli.modeling.digests import cached_sha256
 from prism_cli.modeling.model_folder import ModelFolder, resolve_model
+from prism_cli.modeling.model_path import lasting_spec
 from prism_cli.shards.manifest import InputRecord, read_manifest
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -69,9 +70,11 @@ def find_source(spec: str) -> Source:
     model = resolve_model(spec)
     run = _run_of(model.path)
     manifest = read_manifest(run / "manifest.json") if run else None
-    base = model.base_spec or (manifest and manifest["config"].get("model"))
-    hub_id, licence = _on_the_hub(base or spec, model.base.path)
-    return Source(model, _without_directory(base) if base else None, hub_id, licence, run, manifest)
+    recorded = model.base_spec or (manifest and manifest["figures"].get("base_spec"))
+    typed = manifest["config"].get("model") if manifest and not recorded else None
+    base = recorded or typed
+    hub_id, licence = _on_the_hub(base or spec, model.base.path, typed=typed is not None)
+    return Source(model, without_directory(base) if base else None, hub_id, licence, run, manifest)
 
 
 def _run_of(path: Path) -> Path | None:
@@ -82,13 +85,31 @@ def _run_of(path: Path) -> Path | None:
     return None
 
 
-def _on_the_hub(base: str, folder: Path) -> tuple[str | None, str | None]:
-    """Return hub id and licence of a base, if its name is an id and its card states a licence."""
+def _on_the_hub(base: str, folder: Path, *, typed: bool) -> tuple[str | None, str | None]:
+    """Return hub id and licence of a base, if its name is an id and its card states a licence.
+
+    Args:
+        typed: as typed for a training by an earlier version, in an unknown directory: unless the
+            hub's cache has it, it may be a relative path.
+    """
+    base = base if typed else lasting_spec(base)
     if base == "hf:smollm2":
         return _EMBEDDED
-    name = base.removeprefix("hf:").partition("@")[0]
-    is_id = _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir()
-    return name if is_id else None, _licence(folder / "README.md")
+    name, _, revision = base.removeprefix("hf:").partition("@")
+    is_id = _HUB_ID.fullmatch(name) and not Path(name).is_dir()
+    known = is_id and (not typed or _in_hub_cache(name, revision))
+    return name if known else None, _licence(folder / "README.md")
+
+
+def _in_hub_cache(name: str, revision: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision or None)
+    except HFValidationError:
+        return False
+    return isinstance(found, str)
 
 
 def _licence(card: Path) -> str | None:
@@ -104,7 +125,8 @@ def _licence(card: Path) -> str | None:
     return licence if isinstance(licence, str) else None
 
 
-def _without_directory(base: str) -> str:
+def without_directory(base: str) -> str:
     """Return the name of a base, only the last part of a path: a card leaves this machine."""
     name = base.removeprefix("hf:")
-    return Path(name).name if Path(name).is_absolute() or Path(name).is_dir() else base
+    is_path = "/" in name and not _HUB_ID.fullmatch(name.partition("@")[0])
+    return Path(name).name if is_path or Path(name).is_dir() else base

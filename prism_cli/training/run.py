@@ -148,7 +148,11 @@ def _train(request: TrainRequest, group: ProcessGroup) -> dict[str, Any]:
         plan = make_plan(config, base, rows, dev, group.size, device)
         show_plan(request, plan)
         manifest.counts = rows.counts
-        manifest.figures = {"plan": plan.figures, "decontamination": decontamination(shards)}
+        manifest.figures = {
+            "plan": plan.figures,
+            "decontamination": decontamination(shards),
+            "base_spec": lasting_spec(base.base_spec or config.model),
+        }
         if group.main:
             record.write()
         manifest.figures |= _Run(

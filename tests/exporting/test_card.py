@@ -1,5 +1,6 @@
 """The model card: which evaluations it finds, and what it says of them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,74 @@ def test_the_first_stage_is_the_first_system_of_a_set(source: Source) -> None:
     assert "| squad | first stage, `first` | 0.5000 |" in text
     assert "squad: `m` against `first`: +0.1250, p 0.0123 after Holm." in text
     assert text.count("after Holm") == 1
+
+
+def in_full(llama: Path, config: dict[str, Any], figures: dict[str, Any]) -> Source:
+    """Of a finished training of all weights."""
+    last = Path(shutil.copytree(llama, "run/last"))
+    manifest = Manifest("train", config | {"method": "full"}, [], figures=figures, finished=True)
+    manifest.write(last.parent / "manifest.json")
+    return find_source("run")
+
+
+def cached(hub: Path, name: str) -> None:
+    """Put a model into the hub's cache."""
+    folder = hub / f"models--{name.replace('/', '--')}"
+    for path, text in (("refs/main", "abc"), ("snapshots/abc/config.json", "{}")):
+        (folder / path).parent.mkdir(parents=True)
+        (folder / path).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "recorded", "hub_id"),
+    [
+        ("models/mine", "/place/models/mine", None),
+        ("models/mine", None, None),
+        ("models/a--b", None, None),
+        ("org/base", "org/base", "org/base"),
+        ("org/base@main", None, "org/base"),
+        ("smollm2", "hf:smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("hf:smollm2", None, "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("smollm2", None, None),
+    ],
+)
+def test_only_a_model_of_the_hub_has_a_hub_id(
+    model: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    recorded: str | None,
+    hub_id: str | None,
+) -> None:
+    """Without a lasting name, as in manifests of earlier versions, the hub's cache has to know."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    cached(tmp_path / "hub", "org/base")
+    figures = {"base_spec": recorded} if recorded else {}
+    assert in_full(model("llama"), {"model": typed}, figures).hub_id == hub_id
+
+
+def test_the_embedded_model_has_its_hub_id_by_both_names() -> None:
+    assert find_source("smollm2").hub_id == find_source("hf:smollm2").hub_id is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("/home/alice/base", "base"),
+        ("hf:/home/alice/base", "base"),
+        ("~/base", "base"),
+        ("hf:~/deep/base", "base"),
+        ("../../alice/base", "base"),
+        ("alice/models/base", "base"),
+        ("here/base", "base"),
+        ("Qwen/Qwen3.5-2B@main", "Qwen/Qwen3.5-2B@main"),
+        ("hf:smollm2", "hf:smollm2"),
+    ],
+)
+def test_the_settings_name_a_base_without_its_folder(
+    model: Callable[[str], Path], typed: str, said: str
+) -> None:
+    Path("here/base").mkdir(parents=True)
+    text = card(in_full(model("llama"), {"model": typed}, {}))
+    assert f'model = "{said}"\n' in text
+    assert "alice" not in text

@@ -186,8 +186,14 @@ def test_the_reranker_recipe_starts_from_a_published_reranker(toy: Toy) -> None:
 
 
 def test_full_fine_tuning(toy: Toy) -> None:
-    done = toy.train("--set", "method=full", "--set", "max_steps=8", "--set", "learning_rate=2e-3")
+    relative = os.path.relpath(toy.model)
+    words = ("--set", "method=full", "--set", "max_steps=8", "--set", "learning_rate=2e-3")
+    done = toy.train("--model", relative, *words)
     assert done.returncode == 0, done.stderr
+    manifest = read_manifest(toy.run / "manifest.json")
+    assert manifest is not None
+    assert manifest["config"]["model"] == relative
+    assert manifest["figures"]["base_spec"] == str(toy.model.resolve())
     folder = toy.run / "last"
     assert (folder / "model.safetensors").is_file()
     assert not (folder / "adapter_config.json").exists()

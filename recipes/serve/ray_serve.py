@@ -34,10 +34,8 @@ def app(settings: dict[str, str]) -> serve.Application:
         config = load_config(ServeConfig, "serve", sets=sets)
         ranker = load_ranker(config)  # before Ray sends requests to the replica
         service = Service(config.deadline)
-        info = ServerInfo(
-            config.name or config.model, __version__, config.max_tokens, request_defaults(config),
-            config.cors,
-        )  # fmt: skip
+        name = config.name or config.model
+        info = ServerInfo(name, __version__, request_defaults(config), config.cors)
         life = lifespan(service, lambda: ranker)
         return create_app(service, info, ApiKeys(keys.split(",")), say, life)
 

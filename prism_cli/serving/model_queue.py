@@ -128,7 +128,8 @@ class ModelQueue(TaskQueue):
         except Exception as error:  # the thread's door: the requests of the round fail, no others
             self._fail(entries, error)
             return
-        size = sum(entry.size for entry in entries)
+        refused = {task for task, reply in replies.items() if reply.refusal is not None}  # not read
+        size = sum(entry.size for entry in entries if entry.task not in refused)
         rate = size / max(time.perf_counter() - started, 1e-6)
         bytes_now = min(rate * ROUND_SECONDS, 2 * self._round_bytes)  # a short round says little
         if bytes_now > self._round_bytes or size >= self._round_bytes / 2:  # else it had little

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from prism_cli.domain.evidence_budget import RankOptions
+from prism_cli.errors import RowError
 from prism_cli.ports import Reply
 from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving import model_queue, service
@@ -79,6 +80,22 @@ def test_small_requests_do_not_lower_the_measured_speed(monkeypatch: pytest.Monk
             assert loaded.queue._round_bytes == 20_000
             await loaded.rank("q", DOCUMENTS)
             assert loaded.queue._round_bytes < 4_000, "full rounds do"
+
+    run(work())
+
+
+def test_pairs_that_are_refused_do_not_raise_the_measured_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        async with Loaded(monkeypatch) as loaded:
+            before = loaded.queue.bytes_per_second
+            monkeypatch.setattr(
+                loaded.model, "answer", lambda tasks: [Reply({}, "too long") for _ in tasks]
+            )
+            with pytest.raises(RowError, match="too long"):
+                await loaded.rank("q", DOCUMENTS)
+            assert loaded.queue.bytes_per_second == before
 
     run(work())
 

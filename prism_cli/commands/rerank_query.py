@@ -71,8 +71,11 @@ def rerank_query(
     if not common.quiet and (writes or common.verbose):
         print_summary(summary, verbose=common.verbose)
     elif not common.quiet and summary.counts.rejected:
-        print_summary(replace(summary, figures={}, usage=UsageTotals()))
+        hints = {name: one for name, one in summary.figures.items() if name == "hint"}
+        print_summary(replace(summary, figures=hints, usage=UsageTotals()))
     elif not common.quiet:
+        if hint := summary.figures.get("hint"):
+            print(f"prism: {hint}", file=sys.stderr)
         dropped = summary.counts.dropped
         left_out = [f"{dropped[one]:,} ({one})" for one in (OTHER_QUESTION, EMPTY) if dropped[one]]
         if left_out:

@@ -4,10 +4,9 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
-from prism_cli.rows.order import ordering_logit
+from prism_cli.rows.order import rank_key
 from prism_cli.rows.results import result_of
 from prism_cli.rows.row import Row, doc_id
 
@@ -86,7 +85,7 @@ class BestDocuments:
             self._keep(place + result["index"], document, document["text"], rest)
 
     def ranked(self) -> list[RankedDocument]:
-        """Return the documents best first, by fused score or logit; equal ones by doc_id."""
+        """Return the documents best first, in the order of `rank_key`."""
         return list(self._best)
 
     def _keep(self, place: int, row: Mapping[str, Any], text: str, result: dict[str, Any]) -> None:
@@ -103,9 +102,6 @@ class BestDocuments:
         del self._best[self._most :]
 
 
-def _sort_key(document: RankedDocument) -> tuple[float, str, int]:
+def _sort_key(document: RankedDocument) -> tuple[float | str, ...]:
     result = document.result
-    value = ordering_logit(result["relevance_score"], result.get("logit"))
-    if "fused_score" in result:
-        value = -inf if result["fused_score"] is None else result["fused_score"]
-    return -value, result["doc_id"], document.index
+    return *rank_key(result, result["relevance_score"], result["doc_id"]), document.index

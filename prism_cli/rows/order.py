@@ -24,6 +24,13 @@ def ordering_logit(score: float, logit: float | None) -> float:
     return log(score / (1 - score))
 
 
+def rank_key(result: Row, score: float, name: str) -> tuple[float, float, str]:
+    """Return the sort key that decides `rank`, best first: fused score or logit, logit, doc_id."""
+    logit = ordering_logit(score, result.get("logit"))
+    value = result.get("fused_score", logit)
+    return inf if value is None else -value, -logit, name
+
+
 def best_first(rows: Sequence[Row], score_of: Callable[[Row], float], *, own: bool) -> list[Row]:
     """Return rows of one query, best first.
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from math import inf
 from typing import ClassVar
 
 from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
@@ -35,6 +34,7 @@ from prism_cli.rows.candidates import (
     check_rerank_row,
     pair_candidate,
 )
+from prism_cli.rows.order import rank_key
 from prism_cli.rows.results import OPTIONAL_FIELDS, PREDICTIONS
 from prism_cli.rows.row import Dropped, Row, doc_id, query_key
 from prism_cli.shards.spill import SeenTexts
@@ -156,7 +156,7 @@ class RerankStage(RowStage):
                 yield from _with_ranks(list(group))
             else:
                 for row in group:
-                    self._counts[words[1]] += 1
+                    self._counts[words[1]] += "documents" not in row
                     yield row
 
     def render(self, row: Row) -> bytes:
@@ -287,13 +287,9 @@ class RerankStage(RowStage):
 
 
 def _with_ranks(group: list[Row]) -> list[Row]:
-    """Return the rows of one query, in their order, with ranks from 1."""
-    for rank, row in enumerate(sorted(group, key=_sort_key), 1):
+    """Return the rows of one query, in their order, with ranks from 1 for its pair rows."""
+    pairs = [row for row in group if "documents" not in row]
+    pairs.sort(key=lambda row: rank_key(row, row["score"], doc_id(row)))
+    for rank, row in enumerate(pairs, 1):
         row["rank"] = rank
     return group
-
-
-def _sort_key(row: Row) -> tuple[float, float, str]:
-    """Return the sort key of a query's rows; a blank document has no logit and is last."""
-    logit, value = row["logit"], row.get("fused_score", row["logit"])
-    return (inf if value is None else -value, inf if logit is None else -logit, doc_id(row))

@@ -113,6 +113,18 @@ def test_rows_of_other_questions_are_left_out_and_counted(
     assert sorted(ranks) == [1, 2]  # of one query, whatever query_id stands in the rows
 
 
+@pytest.mark.parametrize("rejected", [[], [make_pair(2, query=7)]])
+def test_documents_too_many_for_a_fusion_are_reported(
+    rejected: list[Any], tmp_path: Path, tiny_reranker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prism_cli.stages.rerank.MAX_GROUP_ROWS", 2)
+    rows = [make_pair(number, query=None, source_score=number) for number in range(3)]
+    path = write_jsonl(tmp_path / "in.jsonl", rows + rejected)
+    done = ask(path, tiny_reranker, "--fuse", "0.5")
+    assert "at most 2 of a query are ranked with these options" in " ".join(done.stderr.split())
+    assert "at most" not in ask(path, tiny_reranker, "--fuse", "0.5", "-q").stderr
+
+
 def test_a_query_that_is_no_string_is_rejected(tmp_path: Path, tiny_reranker: Path) -> None:
     rows = [make_pair(1, query=QUESTION), make_pair(2, query=7)]
     done = ask(write_jsonl(tmp_path / "in.jsonl", rows), tiny_reranker)

@@ -39,18 +39,28 @@ def rerank_query(
 
     Without -o nothing is kept but the ledger, and evidence is written for the printed documents
     alone.
+
+    Raises:
+        UsageError: several files would get an output each.
     """
     from prism_cli.commands.ranking_text import print_ranking
     from prism_cli.commands.row_run import exit_with, work_rows
     from prism_cli.engine.counts import UsageTotals
+    from prism_cli.engine.jobs import plan_jobs
     from prism_cli.engine.progress_display import announce_load
     from prism_cli.engine.report import print_summary
+    from prism_cli.errors import UsageError
     from prism_cli.shards.formats.documents import EMPTY
     from prism_cli.stages.rerank_query import OTHER_QUESTION, RerankQueryStage
     from prism_cli.terminal import print_json
 
     shown = options.top_n or SHOWN
     writes = common.output is not None and str(common.output) != "-"
+    if writes and len(plan_jobs("rerank", (), inputs, common.output)) > 1:
+        raise UsageError(
+            f"-o {common.output}: a folder, with a file for each input; --query ranks all "
+            "documents together. Nothing was written. Name one file, such as -o ranking.jsonl"
+        )
     if not writes:
         options = replace(options, top_n=shown)
         common = replace(common, output=Path("-"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import IO
 
-from prism_cli.shards.storage_errors import storage_errors
+from prism_cli.shards.spill import spill_errors
 
 HASH_BYTES = 8
 _BUCKET_HASHES = 100_000
@@ -38,11 +38,14 @@ def shared_hashes(parts: Sequence[bytes]) -> "array[int]":
 
     Args:
         parts: sorted hashes, each once in a part.
+
+    Raises:
+        StorageError: the folder for temporary files is full.
     """
     count = sum(map(len, parts)) // HASH_BYTES
     bits = (count // _BUCKET_HASHES).bit_length()
     shared = array("Q")
-    with tempfile.TemporaryFile() as file:
+    with spill_errors(), tempfile.TemporaryFile() as file:  # a full disk may fail its end, too
         buckets = _Buckets(file, bits)
         for part in parts:
             buckets.add(hashes_of(part))
@@ -71,9 +74,8 @@ class _Buckets:
             fresh = self._fresh[bucket]
             fresh += hashes[start:end]
             if len(fresh) >= self._most and len(self._fresh) > 1:
-                with storage_errors("temporary file", "nothing was published"):
-                    self._places[bucket].extend((self._file.tell(), len(fresh)))
-                    fresh.tofile(self._file)
+                self._places[bucket].extend((self._file.tell(), len(fresh)))
+                fresh.tofile(self._file)
                 self._fresh[bucket] = array("Q")
             start = end
 

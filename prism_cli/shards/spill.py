@@ -64,7 +64,7 @@ class SpilledObjects(Generic[Item]):
     def __init__(self, items: Iterable[Item] = ()) -> None:
         with spill_errors():
             self._file = tempfile.TemporaryFile(prefix="prism-spill-")  # noqa: SIM115
-        weakref.finalize(self, _close, self._file)
+        weakref.finalize(self, close_spill, self._file)
         self._count = 0
         for item in items:
             self.append(item)
@@ -115,7 +115,8 @@ class SeenTexts:
         return text
 
 
-def _close(file: IO[bytes]) -> None:
+def close_spill(file: IO[bytes]) -> None:
+    """Close a temporary file."""
     with suppress(OSError):  # a full disk has been reported
         file.close()
 

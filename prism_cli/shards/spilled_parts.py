@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from typing import overload
 
-from prism_cli.shards.storage_errors import storage_errors
+from prism_cli.shards.spill import close_spill, spill_errors
 
 
 class StoredParts(Sequence[bytes]):
@@ -32,8 +32,9 @@ class SpilledParts(StoredParts):
     """Byte strings in a temporary file, which is deleted with the object."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
+        with spill_errors():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, close_spill, self._file)
         self._ends = array("Q", [0])
 
     def append(self, part: bytes) -> None:
@@ -42,7 +43,7 @@ class SpilledParts(StoredParts):
         Raises:
             StorageError: the folder for temporary files is full.
         """
-        with storage_errors("temporary file", "nothing was published"):
+        with spill_errors():
             self._file.seek(0, os.SEEK_END)
             self._file.write(part)
             self._file.flush()

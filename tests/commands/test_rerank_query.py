@@ -180,6 +180,21 @@ def test_options_for_rows_with_queries_are_refused(
     assert f"{more[0]}: for rows that have queries of their own" in done.stderr
 
 
+def test_a_folder_of_outputs_for_several_inputs_is_refused(
+    documents: Path, tiny_reranker: Path
+) -> None:
+    done = ask(documents.parent, tiny_reranker, "-o", "one/")
+    assert done.returncode == 0, done.stderr
+    write_jsonl(documents.with_name("more.jsonl"), [make_pair(20, query=None)])
+    done = ask(documents.parent, tiny_reranker, "-o", "out/")
+    assert done.returncode == 2
+    assert "Name one file, such as -o ranking.jsonl" in " ".join(done.stderr.split())
+    assert not Path("out").exists()
+    done = ask(documents.parent, tiny_reranker, "-o", "out.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert len(read_jsonl(Path("out.jsonl"))) == 13
+
+
 @pytest.mark.parametrize("query", ["\u200b", "\u2060\u3164 \x01"])
 def test_an_invisible_question_is_refused_before_the_model_is_loaded(
     documents: Path, query: str

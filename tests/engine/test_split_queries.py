@@ -8,6 +8,7 @@ from array import array
 from collections import Counter
 from itertools import chain, groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import example, given, settings
@@ -18,9 +19,10 @@ from prism_cli.engine.run_options import RunOptions
 from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.runner import run_rows
 from prism_cli.engine.summary import RunSummary
-from prism_cli.errors import RefusedOutputsError
+from prism_cli.errors import RefusedOutputsError, StorageError
 from prism_cli.rows.row import Row, query_key
 from prism_cli.shards import shared_keys
+from prism_cli.shards.spilled_parts import SpilledParts
 from tests.factories import make_pair, write_jsonl
 from tests.fakes import EchoStage
 
@@ -111,6 +113,20 @@ def test_shared_hashes_are_those_of_a_single_table(parts: list[set[int]], bucket
         patch.setattr(shared_keys, "_BUFFERED_HASHES", 8)
         found = shared_keys.shared_hashes([array("Q", sorted(part)).tobytes() for part in spread])
     assert list(found) == sorted(number for number, count in counts.items() if count > 1)
+
+
+def test_a_full_folder_for_temporary_files_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> BinaryIO:
+        return open("/dev/full", "w+b")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(shared_keys, "_BUCKET_HASHES", 1)
+    monkeypatch.setattr(shared_keys, "_BUFFERED_HASHES", 1)
+    part = array("Q", [1 << 20, 1 << 62]).tobytes()
+    with pytest.raises(StorageError, match=r"No space left.*TMPDIR"):
+        shared_keys.shared_hashes([part])
+    with pytest.raises(StorageError, match=r"No space left.*TMPDIR"):
+        SpilledParts().append(part)
 
 
 def test_many_hashes_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:

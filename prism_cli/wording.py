@@ -49,6 +49,7 @@ _COUNTED = {
     "omitted_max_evidence_tokens": ("beyond --max-evidence-tokens",) * 2,
     "omitted_blank": ("of a blank document", "of blank documents"),
     "omitted_scattered": ("of a scattered query", "of scattered queries"),
+    "omitted_too_many": ("of a query with too many", "of queries with too many"),
     "omitted_repeats": ("left out as a repeat", "left out as repeats"),
     "selected": ("selected by the model's scores",) * 2,
     "repaired": (

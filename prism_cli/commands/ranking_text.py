@@ -12,6 +12,7 @@ from prism_cli.domain.evidence_budget import (
     REPEATS,
     SCATTERED,
     THRESHOLD,
+    TOO_MANY,
 )
 from prism_cli.reporting.sanitize import one_line
 from prism_cli.wording import counted
@@ -30,6 +31,7 @@ _OMITTED = {
     EVIDENCE_TOP: "no evidence: not among the best of --evidence-top",
     MAX_EVIDENCE_TOKENS: "no evidence: the texts up to here do not fit in --max-evidence-tokens",
     SCATTERED: "no evidence: the rows of the query are not adjacent (rerank with --sort-queries)",
+    TOO_MANY: "no evidence: too many documents for --evidence-top and --max-evidence-tokens",
     REPEATS: "no evidence: it says nothing beyond that of",
 }
 

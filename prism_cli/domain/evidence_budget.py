@@ -21,6 +21,8 @@ DEADLINE = "deadline"
 """Reason: its text was not written within the time of the request."""
 SCATTERED = "scattered"
 """Reason: its query's rows are not adjacent, so that no budget can be applied."""
+TOO_MANY = "too_many"
+"""Reason: its query has more rows than are ranked together, so that no budget can be applied."""
 REPAIR, REPORT, OFF = GROUNDING = ("repair", "report", "off")
 """Grounding: texts are changed; unsupported parts are reported; neither."""
 MODEL, SELECTED, EXTRACTIVE = EVIDENCE_SOURCES = ("model", "selected", "extractive")

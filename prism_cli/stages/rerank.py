@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import ClassVar
 
-from prism_cli.domain.evidence_budget import BLANK, SCATTERED, RankOptions
+from prism_cli.domain.evidence_budget import BLANK, SCATTERED, TOO_MANY, RankOptions
 from prism_cli.domain.windows import WINDOW
 from prism_cli.engine.stage import MAX_GROUP_ROWS, MAX_RANKED_ROWS, RowStage
 from prism_cli.errors import RowError
@@ -63,6 +63,8 @@ class RerankStage(RowStage):
 
     name: ClassVar[str] = "rerank"
     counted = ("_counts",)
+    writes = True
+    """False if only the best documents are shown."""
     needs_first_pass_per_shard = True
     ranks_queries = True
     nouns = ("queries", "documents")
@@ -232,17 +234,21 @@ class RerankStage(RowStage):
             options = replace(options, own_fuse=None)
         self._count_unusable(rows)
         if unranked:
-            options = replace(options, top_n=None, skip_repeats=False, fuse=None, own_fuse=None)
+            options = replace(options, skip_repeats=False, fuse=None, own_fuse=None)
+            if self.writes:  # else the best of all are among the best of the groups
+                options = replace(options, top_n=None)
             if options.rationed:  # no budget can be applied: no row gets evidence
                 options = replace(
                     options, evidence_top=None, max_evidence_tokens=None, threshold=1.0
                 )
         ranked = yield from ranking(self._runtime, rows[0]["query"], documents, options)
         if unranked and self._options.rationed:
-            ranked.counts["omitted_scattered"] = ranked.counts.pop("omitted_threshold", 0)
+            scattered = self._unranked[self.group_of(rows[0])] is _SCATTERED_ROWS
+            reason = SCATTERED if scattered else TOO_MANY
+            ranked.counts[f"omitted_{reason}"] = ranked.counts.pop("omitted_threshold", 0)
             for result in ranked.results:
                 if result["evidence_omitted"] != BLANK:
-                    result["evidence_omitted"] = SCATTERED
+                    result["evidence_omitted"] = reason
         self._counts.update(ranked.counts)
         outcomes: list[Outcome] = [Dropped(f"behind the best {options.top_n} of its query")]
         outcomes *= len(rows)

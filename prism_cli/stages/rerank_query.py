@@ -61,7 +61,7 @@ class RerankQueryStage(RerankStage):
         before_load: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(reranker, options, figures=figures, before_load=before_load)
-        self._query, self._writes = query, writes
+        self._query, self.writes = query, writes
         self._key = query_key({"query": query})
         self._documents = 0
         self.best = BestDocuments(shown)
@@ -115,7 +115,19 @@ class RerankQueryStage(RerankStage):
     def render(self, row: Row) -> bytes:
         """Store the row among the best; return its line if rows are written."""
         self.best.add(row, row.pop(_PLACE))
-        return RowStage.render(self, row) if self._writes else b""
+        return RowStage.render(self, row) if self.writes else b""
+
+    def summary(self) -> dict[str, object]:
+        """Return counts and options; of too many documents only shown, what is left out."""
+        summary, options = super().summary(), self._options
+        if self.writes or "hint" not in summary:
+            return summary
+        lost = ["the order is that of the model alone"] if options.fuse else []
+        lost += ["none gets evidence"] if options.rationed else []
+        lost += ["repeats are shown"] if options.evidence and options.skip_repeats else []
+        del summary["hint"]
+        most = f"more than {self._most_rows:,} documents with these options"
+        return summary | ({"hint": f"{most}: {', '.join(lost)}"} if lost else {})
 
     def _numbered(self, row: Row) -> Row:
         row[_PLACE] = self._documents

@@ -461,7 +461,7 @@ def test_a_budget_refuses_too_many_rows_of_a_query(
         monkeypatch.setattr(f"prism_cli.{module}.MAX_GROUP_ROWS", 3)
     rows = [*pairs_of("p", "1", "2", "3", "4"), *pairs_of("q", "1", "2", "3")]
     out, summary, _ = rerank(tmp_path, rows, evidence_top=1)
-    assert [row["evidence_omitted"] for row in out] == ["scattered"] * 4 + [
+    assert [row["evidence_omitted"] for row in out] == ["too_many"] * 4 + [
         "evidence_top",
         "evidence_top",
         None,

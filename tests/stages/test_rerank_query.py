@@ -19,6 +19,7 @@ def ask(
     tmp_path: Path, rows: list[Row], *, shown: int = 10, writes: bool = True, **options: Any
 ) -> tuple[list[Row], RunSummary, RerankQueryStage, ScriptedReranker]:
     """Return the output rows of the real engine, the summary, the stage and the backend."""
+    tmp_path.mkdir(exist_ok=True)
     source, out = write_jsonl(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
     backend = ScriptedReranker()
     options = dict[str, Any](max_new_tokens=9, grounding="off", evidence=False) | options
@@ -76,3 +77,20 @@ def test_a_request_without_first_stage_is_rejected_alone(tmp_path: Path) -> None
     rows, summary, _, _ = ask(tmp_path, [*scored((1, 1)), {"documents": ["2"]}], fuse=0.5)
     assert [row["rank"] for row in rows] == [1]
     assert summary.counts.rejected == 1
+
+
+def test_of_too_many_documents_that_are_only_shown_few_get_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_rows_per_group(monkeypatch)
+    rows = scored((1, None), (5, None), (3, None), (2, None), (4, None), (6, None))
+    only = dict[str, Any](shown=1, writes=False, top_n=1, evidence=True)
+    _, summary, stage, backend = ask(tmp_path, rows, **only)
+    assert names(stage.best) == ["f"]
+    assert sum(map(len, backend.rounds)) == 3  # the best of each group
+    assert "hint" not in summary.figures
+    _, summary, stage, backend = ask(tmp_path / "budget", rows, **only, evidence_top=1, fuse=0.5)
+    assert stage.best.ranked()[0].result["evidence_omitted"] == "too_many"
+    assert summary.figures["hint"].endswith(
+        "documents with these options: the order is that of the model alone, none gets evidence"
+    )

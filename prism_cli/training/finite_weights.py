@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
 from prism_cli.errors import ModelError
 from prism_cli.training.process_group import ProcessGroup
+
+_CHECKED = (torch.float64, torch.float32, torch.bfloat16, torch.float16)  # no norm of fewer bits
 
 
 class FiniteWeights:
@@ -55,6 +58,6 @@ class FiniteWeights:
         for weight in weights:
             data = weight.detach()
             own.append(data.to_local() if isinstance(data, DTensor) else data)
-        parts = [part for part in own if part.numel() and part.is_floating_point()]
+        parts = [part for part in own if part.numel() and part.dtype in _CHECKED]
         largest = get_total_norm(parts, float("inf"))  # no mask as large as the weights
         return self._group.any_rank(not largest.isfinite().item())

@@ -18,6 +18,7 @@ from prism_cli.shards import whole_folder
 from prism_cli.shards.manifest import read_manifest
 from prism_cli.training import data, preparing, publish, start
 from prism_cli.training.finite_weights import FiniteWeights
+from prism_cli.training.process_group import ProcessGroup
 from tests.door import prism
 from tests.factories import make_pairs, read_jsonl, write_jsonl
 from tests.mini import MINI
@@ -553,6 +554,12 @@ def test_a_checkpoint_with_nan_is_not_blamed_on_rows(
     assert done.returncode == 3
     assert "checkpoint-2 has weights that are NaN or infinite" in done.stderr
     assert "train.jsonl:" not in done.stderr
+
+
+def test_frozen_weights_in_eight_bits_are_not_checked() -> None:
+    weight = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    model = torch.nn.ParameterList([torch.nn.Parameter(weight, requires_grad=False)])
+    FiniteWeights(model, ProcessGroup(on_cpu=True)).check_start(0)
 
 
 def test_an_empty_pool_is_said_aloud(toy: Toy) -> None:

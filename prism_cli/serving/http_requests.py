@@ -17,6 +17,7 @@ MAX_MEMBERS = 1_000
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/v1/ranking", "/v1/reranking")
 _ENDS = frozenset(path.rpartition("/")[2] for path in RERANK_PATHS)
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_GZIP = b"\x1f\x8b"
 _PART = 64 * 1024
 
 
@@ -70,6 +71,12 @@ def _unpacked(packed: bytearray) -> bytes:
     for start in range(0, len(packed), _PART):
         part = bytes(packed[start : start + _PART])
         while part:
+            if unpacking is not None and unpacking.eof:
+                part = part.lstrip(b"\0")
+                if not part:
+                    break
+                if not _GZIP.startswith(part[:2]):
+                    return bytes(body)  # other bytes are padding, which gzip(1) ignores, too
             if unpacking is None or unpacking.eof:
                 unpacking, members = zlib.decompressobj(_GZIP_OR_ZLIB), members + 1
             body += unpacking.decompress(part, MAX_BODY + 1 - len(body))

@@ -69,10 +69,12 @@ class Ticket:
 
     Attributes:
         left: bytes of prompts without a score, as the queue counts them.
+        query: those of them that the first document's score includes.
         read: tokens of the prompts that were read, for scores and for texts.
     """
 
     left: int
+    query: int = 0
     read: int = 0
 
 
@@ -175,14 +177,14 @@ class Service:
                 f"query: expected at most {MAX_QUERY_BYTES:,} bytes, found {size:,}"
             )
         seconds = min(self.deadline, timeout or self.deadline)
-        ticket = Ticket(size + sum(document_size(one.text) for one in documents))
+        ticket = Ticket(size + sum(document_size(one.text) for one in documents), size)
         self._admit(ticket, seconds, self._ranker.queue)
         self.tickets.add(ticket)
 
         async def observed(task: RerankTask, reply: Reply) -> None:
             if not task.max_new_tokens:
-                # The query was read with the first document.
-                ticket.left -= document_size(task.document) + (0 if ticket.read else size)
+                ticket.left -= document_size(task.document) + ticket.query
+                ticket.query = 0
             ticket.read += reply.usage.input_tokens
             if observe is not None:
                 await observe(task, reply)

@@ -72,8 +72,9 @@ def folder_inputs(folder: Path) -> list[Path]:
     if not rows and (documents := set(documents_in(folder))):
         warn_skipped(folder, visible_files(folder) - documents)
         return [folder]
-    if rows == files and (_SAVED_DICT in plain or plain.keys() >= _SAVED):
-        raise MissingDataError(_saved_message(folder, whole=_SAVED_DICT not in plain))
+    names = {path.name for path in files}
+    if names in (_SAVED, {_SAVED_DICT}):
+        raise MissingDataError(_saved_message(folder, whole=names == _SAVED))
     if len(rows) < len(files):
         described = sorted({path.name for path in files} - {path.name for path in rows})
         skipped["JSON beside other files of rows"] = described

@@ -37,7 +37,8 @@ def output_lock(output: Path) -> Iterator[bool]:
         output.parent.mkdir(parents=True, exist_ok=True)
         descriptor = open_private(lock_path(output))
     except OSError as error:
-        refuse_dead_link(output.parent)
+        with suppress(OSError):
+            refuse_dead_link(output.parent)
         raise StorageError(
             f"{output}: cannot be written: {error.strerror or error}; nothing was done. Name an "
             "output in a folder that can be written with -o"

@@ -158,7 +158,7 @@ class RerankStage(RowStage):
                 yield from _with_ranks(list(group))
             else:
                 for row in group:
-                    self._counts[words[1]] += "documents" not in row
+                    self._counts[words[1]] += 1
                     yield row
 
     def render(self, row: Row) -> bytes:
@@ -293,9 +293,8 @@ class RerankStage(RowStage):
 
 
 def _with_ranks(group: list[Row]) -> list[Row]:
-    """Return the rows of one query, in their order, with ranks from 1 for its pair rows."""
-    pairs = [row for row in group if "documents" not in row]
-    pairs.sort(key=lambda row: rank_key(row, row["score"], doc_id(row)))
-    for rank, row in enumerate(pairs, 1):
+    """Return the rows of one query, in their order, with ranks from 1."""
+    by_rank = sorted(group, key=lambda row: rank_key(row, row["score"], doc_id(row)))
+    for rank, row in enumerate(by_rank, 1):
         row["rank"] = rank
     return group

@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import SkippedRowError
-from prism_cli.ports import GroupWork, Outcome, RowWork
-from prism_cli.ranking import query_fusion
+from prism_cli.ports import GroupWork, RowWork
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
-from prism_cli.rows.candidates import candidates
 from prism_cli.rows.row import Row, query_key, string_field
 from prism_cli.rows.texts import is_blank
 from prism_cli.stages.rerank import RerankStage
@@ -87,30 +85,13 @@ class RerankQueryStage(RerankStage):
         """Number the row, then work as `RerankStage`."""
         return super().work(self._numbered(row))
 
-    def check(self, row: Row) -> None:
-        """Check the row as `RerankStage`, and the first stage's scores of one with documents.
-
-        Raises:
-            RowError: also for --fuse without any of these, which would reject the whole group.
-        """
-        super().check(row)
-        if row.get("documents"):
-            query_fusion(candidates(row), self._options)
-
     def work_group(self, rows: list[Row]) -> GroupWork:
-        """Number the rows, then work on the pair rows together, on the others one by one."""
-        rows = [self._numbered(row) for row in rows]
-        pairs = [row for row in rows if "documents" not in row]
-        ranked = iter((yield from self._pairs(pairs)) if pairs else [])
-        outcomes: list[Outcome] = []
-        for row in rows:
-            one = next(ranked) if "documents" not in row else (yield from self._with_results(row))
-            outcomes.append(one)
-        return outcomes
+        """Number the rows, then work as `RerankStage`."""
+        return super().work_group([self._numbered(row) for row in rows])
 
     def group_of(self, row: Row) -> bytes:
-        """Return one key for all rows, since all are of one query."""
-        return self._key
+        """Return one key for all pair rows, since all are documents of one query."""
+        return b"" if "documents" in row else self._key
 
     def render(self, row: Row) -> bytes:
         """Store the row among the best; return its line if rows are written."""

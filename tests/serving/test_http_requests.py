@@ -127,10 +127,12 @@ def test_all_members_of_a_packed_body_are_read(served: Served) -> None:
     )  # longer than a part
     members = [gzip.compress(raw[:50]), gzip.compress(b""), gzip.compress(raw[50:])]
     packed = b"".join(members)
-    assert len(served.post(packed, content_encoding="gzip").json()["results"]) == 3
+    for padding in (b"", bytes(512), b"\r\n", bytes(2**17) + b"more"):
+        assert len(served.post(packed + padding, content_encoding="gzip").json()["results"]) == 3
+    reply = served.post(zlib.compress(orjson.dumps(YES)) + b"\n", content_encoding="deflate")
+    assert len(reply.json()["results"]) == 3
     for body, status, message in (
         (packed[:-9], 400, "body: not gzip: it ends too early"),
-        (packed + b"more", 400, "body: not gzip: "),
         (gzip.compress(bytes(MAX_BODY // 2)) * 2 + packed, 413, "body: expected at most 16 MiB"),
         (packed + gzip.compress(b"") * MAX_MEMBERS, 413, "body: expected at most 1,000 members"),
     ):

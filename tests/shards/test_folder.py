@@ -89,6 +89,8 @@ def test_a_folder_of_the_library_datasets_is_refused_with_its_conversion(folder:
             names(folder / name)
     (folder / "one" / "rows.jsonl").write_bytes(ROW)
     assert names(folder / "one") == ["rows.jsonl"]
+    (folder / "dict" / "rows.json").write_bytes(ROW)
+    assert names(folder / "dict") == ["dataset_dict.json", "rows.json"]
 
 
 def test_row_files_in_folders_below_are_named(folder: Path) -> None:

@@ -63,22 +63,6 @@ def test_documents_without_a_fused_score_are_shown_by_their_logits(
     assert "at most 2 of a query are ranked" in summary.figures["hint"]
 
 
-def test_a_request_between_documents_does_not_leave_them_without_ranks(tmp_path: Path) -> None:
-    request = {"documents": [{"doc_id": "m", "text": "1 m", "source_score": 2}]}
-    first, second, third = scored((-3, 1), (2, 5), (4, 9))
-    rows, summary, _, _ = ask(tmp_path, [first, request, second, third], fuse=0.5)
-    assert [row.get("rank") for row in rows] == [3, None, 2, 1]
-    assert [row["fused_score"] for row in (rows[0], rows[3])] == [0, 1]
-    assert [one["doc_id"] for one in rows[1]["results"]] == ["m"]
-    assert "hint" not in summary.figures
-
-
-def test_a_request_without_first_stage_is_rejected_alone(tmp_path: Path) -> None:
-    rows, summary, _, _ = ask(tmp_path, [*scored((1, 1)), {"documents": ["2"]}], fuse=0.5)
-    assert [row["rank"] for row in rows] == [1]
-    assert summary.counts.rejected == 1
-
-
 def test_of_too_many_documents_that_are_only_shown_few_get_evidence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ Value = TypeVar("Value")
 Send = Callable[[], Awaitable[httpx2.Response]]
 
 _UNREACHED_WAIT = 1.0
+_NOT_YET = "as it has answered nothing yet, this may concern every call, and the row is not refused"
 _LARGE = 100_000
 """Bytes from which a reply, such as that of a batch, is masked in another thread."""
 
@@ -231,21 +232,17 @@ class ProviderClient:
     ) -> Value:
         """Send one call and return its answer; find out whether a firewall refuses all calls."""
         try:
-            reply = await self._send(send, lost, seconds)
-            return parse_value(reply)
+            return parse_value(await self._send(send, lost, seconds))
         except (ProviderError, PrerequisiteError, RefusalError) as error:
             error.args = (self._secrets.masked(str(error)),)
             if not isinstance(error, BlockedError):
                 raise
-            empty = partial(self._repeat_empty, reply.request)
-            if await self._firewall.blocks_all(partial(self._send, empty, LostCalls(), seconds)):
+            models = partial(self.request, "GET", "models")
+            if await self._firewall.blocks_all(partial(self._send, models, LostCalls(), seconds)):
                 raise PrerequisiteError(str(error)) from None
+            if not self.throttle.answered:
+                raise ProviderError(f"{self.name}: {error}; {_NOT_YET}") from None
             raise
-
-    async def _repeat_empty(self, sent: httpx2.Request) -> httpx2.Response:
-        """Send a request again, without its question."""
-        base = str(httpx2.URL(f"{self.provider.base_url}/"))  # as in the address of `sent`
-        return await self.request(sent.method, str(sent.url).removeprefix(base), json={})
 
     async def _send(self, send: Send, lost: LostCalls, seconds: float) -> httpx2.Response:
         """Send one call; `seconds` bounds it as a whole, however slowly bytes arrive."""

@@ -17,11 +17,7 @@ class FirewallCheck:
         self._blocked = 0
 
     async def blocks_all(self, harmless_call: Callable[[], Awaitable[httpx2.Response]]) -> bool:
-        """Count a refused call; return whether the firewall refuses all calls.
-
-        Args:
-            harmless_call: to the same address, with no words that a firewall could mind.
-        """
+        """Count a refused call; return whether the firewall refuses all calls."""
         self._blocked += 1
         other = await harmless_call()
         return is_of_a_firewall(other) or self._blocked >= _MOST_BLOCKED

@@ -88,8 +88,7 @@ class Secrets:
             content = self._masked_body(text).encode("utf-8", "replace")
             headers = [header for header in headers if header[0].lower() not in _DESCRIBED]
             headers.append(("content-type", "text/plain; charset=utf-8"))
-            sent, raw = response._request, _raw(headers)
-            return httpx2.Response(response.status_code, headers=raw, content=content, request=sent)
+            return httpx2.Response(response.status_code, headers=_raw(headers), content=content)
         if headers != response.headers.multi_items():
             response.headers = httpx2.Headers(_raw(headers))
         return response

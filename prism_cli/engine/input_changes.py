@@ -22,6 +22,8 @@ def input_changes(manifest: Mapping[str, Any], file: Path) -> list[str]:
 
 
 def _changes(manifest: Mapping[str, Any], file: Path) -> Iterator[str]:
+    if manifest["stage"] == "export":
+        return  # its inputs are named without their folder, as the export leaves this machine
     for entry in manifest.get("inputs") or ():
         if not entry["bytes"] or is_url(entry["path"]):
             continue  # empty, standard input, no file, or in an object store

@@ -233,6 +233,13 @@ def test_a_training_run_and_an_evaluation_are_recognized_by_their_records(tmp_pa
         orjson.dumps(papers | {"stage": "eval", "counts": {}})
     )
     assert (one("eval")["stage"], one("eval")["state"]) == ("eval", "finished")
+    export = Path("export")
+    export.mkdir()
+    inputs = [papers["inputs"][0] | {"path": "base/model.safetensors"}]  # no path of this machine
+    (export / "manifest.json").write_bytes(
+        orjson.dumps(papers | {"stage": "export", "inputs": inputs})
+    )
+    assert (one("export")["state"], one("export")["inputs_changed"]) == ("finished", [])
 
 
 @pytest.mark.parametrize("path", ["absent", "in.jsonl", ".", "in.jsonl.manifest.json"])

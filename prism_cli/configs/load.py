@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prism_cli.configs.base import Section, StageConfig, settings_of, shared_values, validated
 from prism_cli.configs.describe import plain_type
@@ -28,6 +28,9 @@ from prism_cli.errors import ConfigError, MissingDataError
 from prism_cli.files.lines import LIMIT_VARIABLE
 from prism_cli.files.names import working_folder
 from prism_cli.files.text import read_text
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Config = TypeVar("Config", bound=StageConfig)
 PROJECT_FILE = "prism.toml"
@@ -121,14 +124,19 @@ def load_with_origins(
     try:
         config = validated(cls, merged)
     except ValidationError as error:
-        problems += [
-            f"{_place(origin, item['loc'])}: {reason_of(item)}"
-            + ("" if of_table(item) else f", found {shown(item['input'])}")
-            for item in error.errors()
-        ]
+        problems += [_problem(item, origin) for item in error.errors()]
     if problems:
         raise ConfigError(problems)
     return config, origin
+
+
+def _problem(item: "ErrorDetails", origin: Mapping[str, str]) -> str:
+    place = _place(origin, item["loc"])
+    if item["type"] == "missing":
+        flag = str(item["loc"][0]).replace("_", "-")
+        return f"{place}: expected a value, found none; give --{flag}, see --help"
+    found = "" if of_table(item) else f", found {shown(item['input'])}"
+    return f"{place}: {reason_of(item)}{found}"
 
 
 def project_problems(path: Path) -> list[str]:

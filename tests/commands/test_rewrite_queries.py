@@ -77,7 +77,7 @@ def test_a_missing_key_is_named() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "generator: Field required"),
+        ((), "generator: expected a value, found none; give --generator"),
         (("--generator", "nobody/model"), "expected extractive, hf:smollm2"),
         (("--generator", "hf:smollm2", "--reuse", "in.jsonl"), "--reuse"),
         (("--generator", "hf:smollm2", "--fraction", "2"), "fraction"),

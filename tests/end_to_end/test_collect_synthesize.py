@@ -193,7 +193,7 @@ def test_help_has_an_example_and_collect_points_to_it() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ([], 2, "generator: Field required"),
+        ([], 2, "generator: expected a value, found none; give --generator"),
         (["--generator", "nobody/model"], 2, "--generator nobody/model: expected hf:smollm2"),
         (["--generator", "deepseek/deepseek-chat"], 3, "DEEPSEEK_API_KEY"),
         ([*LAB, "--reuse", "instructions.jsonl"], 2, "--against FILE"),

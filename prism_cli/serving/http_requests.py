@@ -67,17 +67,16 @@ def _unpacked(packed: bytearray) -> bytes:
         TooLargeError: it holds more than MAX_BODY bytes, or has more than MAX_MEMBERS members.
         EOFError, zlib.error: it is cut, or broken.
     """
-    body, members, unpacking = bytearray(), 0, None
+    body, members, unpacking = bytearray(), 1, zlib.decompressobj(_GZIP_OR_ZLIB)
     for start in range(0, len(packed), _PART):
         part = bytes(packed[start : start + _PART])
         while part:
-            if unpacking is not None and unpacking.eof:
+            if unpacking.eof:
                 part = part.lstrip(b"\0")
                 if not part:
                     break
                 if not _GZIP.startswith(part[:2]):
                     return bytes(body)  # other bytes are padding, which gzip(1) ignores, too
-            if unpacking is None or unpacking.eof:
                 unpacking, members = zlib.decompressobj(_GZIP_OR_ZLIB), members + 1
             body += unpacking.decompress(part, MAX_BODY + 1 - len(body))
             if len(body) > MAX_BODY:
@@ -87,7 +86,7 @@ def _unpacked(packed: bytearray) -> bytes:
                     f"body: expected at most {MAX_MEMBERS:,} members, found more; pack it as one"
                 )
             part = unpacking.unused_data
-    if unpacking is None or not unpacking.eof:
+    if not unpacking.eof:
         raise EOFError("it ends too early")
     return bytes(body)
 

@@ -1,4 +1,4 @@
-"""How calls of the MCP tool arrive: over HTTP or standard input, with whole characters alone."""
+"""Transports of the MCP tool, HTTP and standard input, with whole characters alone."""
 
 import os
 import re

@@ -114,10 +114,12 @@ def _collect_judged(inputs: list[str], common: Paid, config: CollectConfig) -> N
     )
     sources: list[object] = []
     dependencies = list(reader.files)
+    mined: list[MinedQueries] = []
     for name in inputs:
         if is_beir(name):
-            mined, files = _mined(name, config, common.output)
-            sources.append(mined)
+            queries, files = _mined(name, config, common.output)
+            mined.append(queries)
+            sources.append(queries)
             dependencies += files
         else:
             sources.append(name)
@@ -135,6 +137,7 @@ def _collect_judged(inputs: list[str], common: Paid, config: CollectConfig) -> N
         common,
         config,
         dependencies=dependencies,
+        closing=lambda: [line for queries in mined if (line := queries.shortage)],
     )
 
 

@@ -10,6 +10,7 @@ from prism_cli.commands.options import Common, Inputs, Paid
 from prism_cli.commands.settings import with_settings
 from prism_cli.commands.spreading import SpreadPaid
 from prism_cli.configs.distill import DistillConfig
+from prism_cli.domain.defaults import KEYLESS_JUDGES
 from prism_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def distill_stage(
 
 _NO_VERDICTS = (
     "no row has a verdict, and texts are written for the verdict yes only. Next: "
-    "prism relabel ROWS --judge source:2 -o labelled.jsonl (the rows' own labels), or another judge"
+    f"prism relabel ROWS -o judged.jsonl {KEYLESS_JUDGES}, which need no key; or --judge source, "
+    "which takes the rows' own source_label"
 )
 
 

@@ -10,6 +10,7 @@ from prism_cli.commands.options import Common, Inputs, evaluation_folder, print_
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_labels import EvalLabelsConfig
+from prism_cli.domain.defaults import KEYLESS_JUDGES
 
 app = typer.Typer(
     add_completion=False,
@@ -57,9 +58,12 @@ def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> 
         rejected, labels = summary.metrics["input_rows"]["rejected"], summary.metrics["labels"]
         if labels["rows"] and not labels["rows_with_votes"]:
             fields = [word for field in common.fields for word in ("--field", field)]
-            first = shlex.join(["prism", "relabel", *inputs, *fields, "-o", "labelled.jsonl"])
-            message = f"no row has votes. Next:\n  {first} && prism eval labels labelled.jsonl"
-            print(message, file=sys.stderr)
+            first = shlex.join(["prism", "relabel", *inputs, *fields, "-o", "judged.jsonl"])
+            print(
+                f"no row has votes. Next:\n  {first} {KEYLESS_JUDGES} && prism eval labels "
+                "judged.jsonl   # without --judge, the paper's five are asked, which need keys",
+                file=sys.stderr,
+            )
         print_report_path(summary.path, finished_before=summary.finished_before)
         if rejected:
             message = f"{counted(rejected, 'row')} set aside in {options.output / REJECTS}"

@@ -28,6 +28,8 @@ LedgerPath = Annotated[
         show_default=False,
     ),
 ]
+_FILES = 3
+"""Most ledgers of local models that a message names."""
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
@@ -158,16 +160,26 @@ def _ledger(path: Path | None) -> "LedgerFile":
     """
     from prism_cli.errors import MissingDataError
     from prism_cli.shards.ledger_file import LedgerFile, is_ledger_file
-    from prism_cli.shards.state import ledger_path, ledgers_near
+    from prism_cli.shards.local_ledger import local_ledgers
+    from prism_cli.shards.state import ledger_path, ledgers_near, states_near
 
     if path is None:
         ledgers = [file for file in [ledger_path(None)] if file.is_file()]
     else:
         ledgers = [path] if is_ledger_file(path) else ledgers_near(path)
     if not ledgers:
+        local = local_ledgers(states_near(path) if path else [ledger_path(None).parent])
+        hint = "Name a ledger file, an output, or the folder of an output"
+        if local:
+            hint = (
+                "Replies of local models are in a ledger for each output; name its file: "
+                f"{', '.join(map(str, local[:_FILES]))}"
+                + f" and {len(local) - _FILES:,} more"
+                * (len(local) > _FILES)
+            )
         raise MissingDataError(
             f"{path or ledger_path(None)}: no ledger here; one begins with the first reply of a "
-            "model. Name a ledger file, an output, or the folder of an output"
+            f"provider. {hint}"
         )
     return LedgerFile(ledgers[0])
 

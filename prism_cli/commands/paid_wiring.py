@@ -5,6 +5,8 @@ stages and data sets are in `wiring`."""
 import sys
 from typing import TYPE_CHECKING, Any
 
+from prism_cli.domain.defaults import KEYLESS_JUDGES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -176,7 +178,7 @@ def judges(
         check_spec("judge", spec, providers)
     check_keys(
         map(providers.resolve, specs),
-        "`--judge source` takes the rows' own labels and needs no key",
+        f"`{KEYLESS_JUDGES}` need no key, nor does `--judge source`: the rows' own source_label",
     )
     return [_judge(spec, task, providers, pack) for spec in specs]
 

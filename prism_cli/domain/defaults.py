@@ -12,5 +12,7 @@ GAMMA_POINT, GAMMA_SFT = 10.0, 1.0
 """Weights of the two parts of the training loss."""
 ATTEMPTS = 3
 """Requests of a judge, a rater or a generator whose replies cannot be used."""
+KEYLESS_JUDGES = "--judge st:minilm --judge hf:smollm2"
+"""Judges that need neither a key nor a label of the row, as messages name them."""
 LARGEST_LEARNED_PANEL = 7
 """Judges of a panel whose stopping rule is learned: its tables have 4 ** judges entries."""

@@ -6,7 +6,7 @@ on other outputs, nor on where a run was killed.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from hashlib import sha256
 from os import path as paths
@@ -21,6 +21,7 @@ from prism_cli.shards.timestamps import now_ms
 
 _LOOKUP_KEYS = 500
 _NAME_CHARACTERS = 60
+_FOLDER = "local"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key BLOB NOT NULL,
@@ -128,4 +129,9 @@ def local_ledger_path(state: Path, output: Path) -> Path:
     """
     relative = paths.relpath(output.resolve(), state.resolve())
     digest = sha256(relative.encode(errors="surrogateescape")).hexdigest()[:16]
-    return state / "local" / f"{output.name[:_NAME_CHARACTERS]}-{digest}.sqlite"
+    return state / _FOLDER / f"{output.name[:_NAME_CHARACTERS]}-{digest}.sqlite"
+
+
+def local_ledgers(states: Iterable[Path]) -> list[Path]:
+    """Return the existing local ledgers in some state directories."""
+    return [ledger for state in states for ledger in sorted(state.glob(f"{_FOLDER}/*.sqlite"))]

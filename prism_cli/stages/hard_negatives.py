@@ -14,6 +14,7 @@ from prism_cli.ports import FirstStage
 from prism_cli.rows.fields import MARKED, SOURCE_TEXTS
 from prism_cli.rows.marks import CorpusMarks
 from prism_cli.shards.stored_corpus import StoredCorpus
+from prism_cli.wording import counted
 
 Passage = tuple[str, str, str]
 """doc_id, title, text."""
@@ -78,6 +79,7 @@ class MinedQueries:
         self._first_stage = first_stage
         self._mining = mining
         self.name = f"{data.name}/{mining.split}"
+        self._queries = self._short = self._without = 0
 
     @property
     def fingerprint(self) -> str:
@@ -154,6 +156,26 @@ class MinedQueries:
                 ],
             }
             yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+            # After it: the query behind the last one of --limit is never asked for.
+            found = sum(doc_id in texts for doc_id in hard)
+            self._queries += 1
+            self._short += found < mining.negatives
+            self._without += found < min(1, mining.negatives)
+
+    @property
+    def shortage(self) -> str | None:
+        """How many of the queries read so far have fewer hard negatives than wanted, and why; None
+        if all have enough."""
+        if not self._short:
+            return None
+        mining, spec = self._mining, self._first_stage.spec
+        words = " (it ranks the documents that share a word with the query)" * (spec == "bm25")
+        return (
+            f"{self.name}: queries with fewer than {counted(mining.negatives, 'hard negative')}: "
+            f"{self._short:,} of {self._queries:,}, with none: {self._without:,}. {spec} ranks too "
+            f"few documents that are not relevant at ranks {mining.from_rank:,} to "
+            f"{mining.to_rank:,}{words}; --random-negatives N adds others"
+        )
 
     def _check_ids(
         self, queries: set[str], qrels: Mapping[str, Mapping[str, int]], corpus: StoredCorpus

@@ -262,8 +262,9 @@ class RelabelStage(RowStage):
             for judge in self._panel
             if isinstance(judge, SourceLabelJudge)
         }
-        models = [spec for spec in self._votes if spec not in answers]
-        silent = silent_judges(models, self._votes, self._silent)
+        silent = [*silent_judges(self._votes, self._silent, answers)]
+        if silent and self._verdicts["undecided"] == self._verdicts.total():
+            silent.insert(0, "no row got a verdict")
         warnings = [*filter(None, [same_answer_warning(answers)]), *silent]
         if warnings:
             figures["warning"] = "; ".join(warnings)

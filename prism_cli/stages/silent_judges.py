@@ -1,8 +1,9 @@
 """Judges without usable answers: their reasons, and warnings."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
+from prism_cli.domain.defaults import KEYLESS_JUDGES
 from prism_cli.wording import counted
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
@@ -27,18 +28,24 @@ def shown_reasons(reasons: Reasons) -> list[dict[str, object]]:
 
 
 def silent_judges(
-    judges: Iterable[str], votes: Mapping[str, Counter[str]], reasons: Reasons
+    votes: Mapping[str, Counter[str]], reasons: Reasons, labels: Container[str]
 ) -> Iterator[str]:
     """Yield a warning for each model without a usable answer for more than half of its rows: their
-    number, the most frequent reason, and a remedy.
+    number, the most frequent reason, and a remedy. Of labels, for those that no row has.
 
     Args:
-        judges: specs of models.
         votes: by judge, counts of answers: yes, no, abstained, and kept ones.
+        labels: judges that read the row's own label.
     """
-    for judge in judges:
-        silent, asked = votes[judge]["abstained"], votes[judge].total() - votes[judge]["kept"]
-        if 2 * silent > asked:
+    for judge, answers in votes.items():
+        silent, asked = answers["abstained"], answers.total() - answers["kept"]
+        if judge in labels:
+            if silent == answers.total() > 0:
+                yield (
+                    f"{judge} gave no vote, as no row has a source_label. Take other judges, such "
+                    f"as {KEYLESS_JUDGES}, which need no key"
+                )
+        elif 2 * silent > asked:
             own = {reason: rows for (name, reason), rows in reasons.items() if name == judge}
             most = max(own, key=own.__getitem__, default="it gave no reason")
             yield (

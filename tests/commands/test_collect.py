@@ -8,6 +8,7 @@ import pytest
 
 from prism_cli.adapters.datasets.beir import BeirSet
 from tests.door import prism
+from tests.factories import write_jsonl
 from tests.mini import MINI
 
 
@@ -50,6 +51,30 @@ def test_a_beir_folder_becomes_pairs_and_a_second_run_does_nothing() -> None:
     assert changed.returncode == 2
     assert "to_rank: was 20, is 5" in changed.stderr
     assert "changed since" not in changed.stderr
+
+
+def test_queries_with_too_few_hard_negatives_are_counted_with_the_reason() -> None:
+    beir = Path("beir")
+    (beir / "qrels").mkdir(parents=True)
+    texts = ("the tower was built in 1889", "the tower is high", "bread of flour", "green water")
+    write_jsonl(beir / "corpus.jsonl", [{"_id": f"d{n}", "text": t} for n, t in enumerate(texts)])
+    queries = ("tower built", "flour", "water")
+    write_jsonl(
+        beir / "queries.jsonl", [{"_id": f"q{n}", "text": t} for n, t in enumerate(queries)]
+    )
+    judged = "q0\td0\t1\nq1\td2\t1\nq2\td3\t1\n"
+    (beir / "qrels" / "train.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    for limit, counts in ((), "3 of 3, with none: 2"), (("--limit", "2"), "2 of 2, with none: 1"):
+        words = ("collect", beir, "-o", "few.jsonl", "--negatives", "2", "--overwrite")
+        done = prism(*words, *limit)
+        assert done.returncode == 0, done.stderr
+        assert (
+            f"beir/train: queries with fewer than 2 hard negatives: {counts}. bm25 ranks too few "
+            "documents that are not relevant at ranks 1 to 20 (it ranks the documents that share "
+            "a word with the query); --random-negatives N adds others"
+        ) in done.stderr
+    enough = prism(*words, "--negatives", "0", "--random-negatives", "2")
+    assert "hard negatives" not in enough.stderr
 
 
 def test_limit_counts_queries() -> None:

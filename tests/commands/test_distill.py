@@ -394,7 +394,10 @@ def test_a_row_without_a_usable_text_keeps_the_reason() -> None:
 
 def test_texts_for_rows_without_verdicts_name_the_step_before(pairs: Path) -> None:
     words = ("distill", pairs, "-o", "texts.jsonl", "--generator", "source")
-    assert "no row has a verdict" in prism(*words).stderr
+    done = prism(*words)
+    assert "no row has a verdict" in done.stderr
+    assert "-o judged.jsonl --judge st:minilm --judge hf:smollm2" in done.stderr
+    assert "--judge source, which takes" in done.stderr
     assert "no row has a verdict" not in prism(*words).stderr, "finished before"
     prism("relabel", pairs, "-o", "labelled.jsonl", "--judge", "source:2")
     done = prism("distill", "labelled.jsonl", "-o", "more.jsonl", "--generator", "source")

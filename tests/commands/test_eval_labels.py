@@ -193,6 +193,8 @@ def test_rows_without_votes_name_the_command_that_adds_them() -> None:
     write_jsonl(Path("in.jsonl"), [{"query": "q", "document": "d"}])
     done = prism("eval", "labels", "in.jsonl", "-o", "out")
     assert done.returncode == 0
-    assert "prism relabel in.jsonl -o labelled.jsonl && prism eval labels labelled.jsonl" in (
-        " ".join(done.stderr.split())
+    command = (
+        "prism relabel in.jsonl -o judged.jsonl --judge st:minilm --judge hf:smollm2 && "
+        "prism eval labels judged.jsonl"
     )
+    assert command in " ".join(done.stderr.split())

@@ -34,6 +34,16 @@ def test_own_labels_become_verdicts_beside_the_input() -> None:
     assert prism("relabel", "data.jsonl", "--judge", "source:2").returncode == 2
 
 
+def test_rows_without_labels_end_with_a_warning_and_other_judges() -> None:
+    write_jsonl(Path("in.jsonl"), [make_pair(number) for number in range(2)])
+    done = prism("relabel", "in.jsonl", "--judge", "source")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "warning: no row got a verdict; source gave no vote, as no row has a source_label. Take "
+        "other judges, such as --judge st:minilm --judge hf:smollm2, which need no key"
+    ) in " ".join(done.stderr.split())
+
+
 def test_two_grades_as_a_panel() -> None:
     write_jsonl(Path("in.jsonl"), [make_pair(n, source_label=str(n)) for n in range(3)])
     words = ("--judge", "source", "--judge", "source:2", "-o", "out.jsonl", "-q")
@@ -59,6 +69,7 @@ def test_default_panel_names_every_missing_key() -> None:
     for key in KEYS:
         assert done.stderr.count(key) == 1
     assert "--judge source" in done.stderr
+    assert "--judge st:minilm --judge hf:smollm2" in done.stderr
     assert not Path("data.relabel.jsonl").exists()
 
 

@@ -15,7 +15,7 @@ import zstandard
 
 from prism_cli.shards.ledger_file import LedgerFile
 from tests.door import prism
-from tests.factories import make_pairs, read_jsonl, write_jsonl
+from tests.factories import make_pair, make_pairs, read_jsonl, write_jsonl
 from tests.fakes import noted
 
 RUNNER = Path(__file__).parent.parent / "stage_runner.py"
@@ -198,6 +198,19 @@ def test_stats_by_model_and_by_output(tmp_path: Path) -> None:
     )
     shutil.move(folder / ".prism", ".prism")
     assert prism("ledger", "stats").stdout.splitlines()[1:] == plain.splitlines()[1:]
+
+
+def test_without_a_ledger_of_providers_those_of_local_models_are_named() -> None:
+    write_jsonl(Path("in.jsonl"), [make_pair()])
+    done = prism("distill", "in.jsonl", "-o", "out.jsonl", "--teacher", "st:minilm", "-q")
+    assert done.returncode == 0, done.stderr
+    (local,) = Path(".prism/local").glob("*.sqlite")
+    for names in ((), ("out.jsonl",)):
+        done = prism("ledger", "export", "-o", "x.jsonl", *names)
+        assert done.returncode == 3
+        assert f"name its file: {local.resolve() if not names else local}" in done.stderr
+    assert prism("ledger", "export", "-o", "-", local).stdout.count('"st:minilm"') == 1
+    assert prism("ledger", "stats", local).returncode == 0
 
 
 @pytest.mark.parametrize(

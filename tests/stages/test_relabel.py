@@ -137,7 +137,14 @@ def test_a_judge_with_mostly_unusable_answers_is_warned_about() -> None:
     assert "p/j gave no usable answer for 3 of 4 rows (75%), most often: 3 replies" in warning
     assert "found 'Let me', cut at 8 tokens. Take another model" in warning
     assert "--fresh" in warning
-    assert "empty" not in warning  # a row's own label is no reply
+    assert warning.startswith("no row got a verdict; p/j gave")
+    assert "empty gave no vote, as no row has a source_label. Take other judges" in warning
+
+
+def test_a_label_that_some_rows_have_is_not_warned_about() -> None:
+    rows = [make_pair(number, own=vote) for number, vote in enumerate(["yes", None, None])]
+    _, summary = relabelled(rows, [RowVoter("own")])
+    assert "warning" not in summary.figures
     assert summary.exit_code == 0
 
 

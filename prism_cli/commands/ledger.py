@@ -24,6 +24,8 @@ app = typer.Typer(
 LedgerPath = Annotated[
     Path | None,
     typer.Argument(
+        parser=typed_path,
+        metavar="PATH",
         help="A ledger file, an output, or a folder of outputs; default the project's ledger.",
         show_default=False,
     ),
@@ -97,6 +99,8 @@ def merge(
     into: Annotated[
         Path | None,
         typer.Option(
+            parser=typed_path,
+            metavar="PATH",
             help="A ledger file, an output, or a folder; default the project's ledger.",
             show_default=False,
         ),

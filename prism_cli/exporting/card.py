@@ -3,6 +3,7 @@
 It states only facts from the run's manifest, its evaluations and this export; others are "unknown".
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ from prism_cli.reporting.figures import figures_of
 from prism_cli.shards.manifest import Manifest
 from prism_cli.version import __version__
 
+_LOCAL_PATH = re.compile(
+    r"((?:-[^-=]|[^=/~][^=]*=)*?(?:hf:|st:|file://(?:localhost)?)?)([/~].*)", re.DOTALL
+)
+"""A word of a command line: options, names and kind of a model; then an absolute path."""
 _TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
@@ -92,9 +97,8 @@ def _file_name(path: str) -> str:
 
 def _local_name(word: str) -> str:
     """Return a word of a command line without the folders of this machine."""
-    option, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
-    path = Path(value)
-    return option + equals + (path.name if path.is_absolute() or value.startswith("~") else value)
+    match = _LOCAL_PATH.fullmatch(word)
+    return match[1] + Path(match[2]).name if match else word
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Names of files in messages, rows, manifests and patterns."""
 
+import errno
 import os
 from collections import Counter
 from contextlib import suppress
@@ -38,13 +39,13 @@ class RealPaths:
         """Return the resolved path.
 
         Raises:
-            RuntimeError: its links form a loop.
+            UsageError: its links form a loop.
         """
         folder, name = os.path.split(path)
         if name in ("", ".", "..") or self._is_link(folder, name):
-            return str(Path(path).resolve())
+            return _resolved(path)
         if folder not in self._folders:
-            self._folders[folder] = str(Path(folder).resolve())
+            self._folders[folder] = _resolved(folder)
         return f"{self._folders[folder].rstrip(os.sep)}{os.sep}{name}"
 
     def _is_link(self, folder: str, name: str) -> bool:
@@ -55,6 +56,22 @@ class RealPaths:
             with suppress(OSError), os.scandir(folder or os.curdir) as entries:
                 self._links[folder] = {entry.name for entry in entries if entry.is_symlink()}
         return os.path.islink(os.path.join(folder, name))
+
+
+def _resolved(path: str | Path) -> str:
+    _refuse_link_loop(path)
+    return str(Path(path).resolve())
+
+
+def _refuse_link_loop(path: str | Path) -> None:
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(
+                f"{path}: its symbolic links form a loop; nothing was done. Remove them, or name "
+                "another path"
+            ) from None
 
 
 def working_folder() -> Path:
@@ -77,9 +94,10 @@ def typed_path(name: str) -> Path:
 
     Raises:
         MissingDataError: as `working_folder`.
-        UsageError: the root folder.
+        UsageError: the root folder, or a path whose links form a loop.
     """
     path = FolderPath(name) if name.endswith(os.sep) else Path(name)
+    _refuse_link_loop(name)
     if path.name in ("", ".."):
         path = (working_folder() / path).resolve()
         if not path.name:
@@ -131,10 +149,14 @@ def split_pattern(pattern: str) -> tuple[Path, str]:
 
 
 def missing_path_message(name: str) -> str:
-    """Return the message for a missing path: its first missing directory, or a similar name."""
+    """Return the message for a missing path: a dead link, its first missing directory, or a similar
+    name."""
     if is_url(name):
         return f"{name}: is in an object store, and this is read from local files; download it"
     path = Path(name)
+    if os.path.islink(path):
+        target = shown_name(Path(os.readlink(path)))
+        return f"{name}: is a symbolic link to {target}, which does not exist or leads back to it"
     missing = next((parent for parent in reversed(path.parents) if not os.path.isdir(parent)), None)
     if missing is not None:
         return f"{name}: no such file or directory; there is no directory {missing}"

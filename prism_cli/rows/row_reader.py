@@ -17,7 +17,8 @@ class RowReader(Protocol):
         """Return one line of the input as an object; `fields` as for `decode_row`."""
 
     def read(self, row: Row) -> Row | list[Row] | Dropped:
-        """Return the pair row that the row is, or the pair rows that it contains.
+        """Return the pair row that the row is, or the pair rows that it contains; `Dropped` for
+        a header, which only a file's first line may be.
 
         Raises:
             RowError: names the foreign field.

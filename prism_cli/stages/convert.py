@@ -85,6 +85,8 @@ class ConvertStage(RowStage):
             self._ranks.note(row["query_id"], row["rank"], row["score"], location)
         contents = self._reader.read(row)
         if isinstance(contents, Dropped):
+            if self.location[1] > 1:
+                raise RowError("", f"found {contents.reason}; only a file's first line may be one")
             return contents
         alone = isinstance(contents, dict)
         pairs: list[Row] = [contents] if isinstance(contents, dict) else contents

@@ -98,6 +98,20 @@ def test_qrels_are_unchanged_by_a_round_trip() -> None:
     assert [[query, document, grade] for query, _, document, grade in after] == before
 
 
+@pytest.mark.parametrize("name", ["label", "score", "relevance"])
+def test_a_header_after_the_first_line_of_judgements_is_rejected_with_its_line(name: str) -> None:
+    header, first, *_ = (MINI / "qrels" / "test.tsv").read_text().splitlines()
+    bad = first.rsplit("\t", 1)[0] + f"\t{name}"
+    Path("qrels.tsv").write_text(f"{header}\n{first}\n{bad}\n")
+    words = ("--from", "trec-qrels", "--corpus", MINI, "-o", "pairs.jsonl")
+    done = prism("convert", "qrels.tsv", *words)
+    assert done.returncode == 4
+    assert len(read_jsonl(Path("pairs.jsonl"))) == 1
+    (rejected,) = read_jsonl(Path("pairs.jsonl.rejects.jsonl"))
+    assert (rejected["line"], rejected["raw"].strip()) == (3, bad)
+    assert "only a file's first line" in rejected["reason"]
+
+
 def test_corpus_that_changed_is_a_changed_input() -> None:
     write_jsonl(Path("corpus.jsonl"), [{"_id": "d", "text": "one"}])
     Path("topics.tsv").write_text("q\twho\n")

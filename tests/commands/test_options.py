@@ -97,6 +97,27 @@ def test_a_link_to_a_folder_that_does_not_exist_is_refused(command: str, output:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "convert rows.jsonl -o loop",
+        "convert rows.jsonl -o loop/new.jsonl",
+        "convert rows.jsonl",
+        "shard rows.jsonl -o loop",
+        "quickstart loop --prepare",
+        "ledger stats loop",
+        "ledger merge rows.jsonl --into loop",
+    ],
+)
+def test_an_output_whose_links_form_a_loop_is_refused(words: str) -> None:
+    write_jsonl(Path("rows.jsonl"), make_pairs(1))
+    Path("loop").symlink_to("rows.convert.jsonl")
+    Path("rows.convert.jsonl").symlink_to("loop")
+    done = prism(*words.split())
+    assert done.returncode == 2, done.stderr
+    assert "its symbolic links form a loop; nothing was done" in done.stderr
+
+
+@pytest.mark.parametrize(
     "command",
     ["eval quality --texts labels", "eval labels", "split", "convert --to beir"],
     ids=["eval quality", "eval labels", "split", "convert"],

@@ -47,6 +47,37 @@ def card(source: Source) -> str:
 
 
 @pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("/home/u/m", "m"),
+        ("~u/m", "m"),
+        ("hf:/home/u/m", "hf:m"),
+        ("st:~/m", "st:m"),
+        ("small=hf:/home/u/m", "small=hf:m"),
+        ("org/small=/home/u/m", "org/small=m"),
+        ("--judge=hf:/home/u/m", "--judge=hf:m"),
+        ("--model=a=hf:/home/u/m", "--model=a=hf:m"),
+        ("-o/home/u/out", "-oout"),
+        ("file:///home/u/rows.jsonl", "file://rows.jsonl"),
+        ("/home/u/a=b/c", "c"),
+        ("hf:/home/u/a=/b/c", "hf:c"),
+        ("hf:org/m", "hf:org/m"),
+        ("runs/m", "runs/m"),
+        ("s3://bucket/rows.jsonl", "s3://bucket/rows.jsonl"),
+        ("--judge=https://host/v1", "--judge=https://host/v1"),
+    ],
+)
+def test_a_command_line_is_shown_without_folders_of_the_machine(
+    source: Source, word: str, shown: str
+) -> None:
+    path = evaluated(source, "one")
+    metrics = orjson.loads(path.read_bytes())
+    metrics["provenance"]["command"] = ["prism", "eval", word]
+    path.write_bytes(orjson.dumps(metrics))
+    assert f"`prism eval {shown}`" in card(source)
+
+
+@pytest.mark.parametrize(
     ("part", "value"),
     [
         ("provenance", None),

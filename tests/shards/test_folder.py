@@ -199,7 +199,9 @@ def test_a_path_that_is_not_there_is_told_with_what_is(
 ) -> None:
     (folder / "pairs.jsonl").write_bytes(ROW)
     monkeypatch.chdir(folder)
+    Path("loop").symlink_to("loop")
     for given, told in (
+        ("loop", "is a symbolic link to loop, which does not exist or leads back to it"),
         ("pairs.jsnol", "no such file or directory; did you mean pairs.jsonl?"),
         ("dta/pairs.jsonl", "there is no directory dta"),
         ("x" * 300, "no such file or directory"),

@@ -28,6 +28,10 @@ _AMBIGUOUS = (
     "{} lines from one quote to another, each with all cells: one record, or one each? Quote all "
     "cells, or write the rows as JSON lines"
 )
+_TORN = (
+    "a part of a quoted cell of several lines that does not end as one: the line beside it has too "
+    "few or too many cells. Close the quote, and write a quote inside a cell twice"
+)
 _SEPARATOR = re.compile(r"""(?i)\s*"?sep=(.)"?[ \r\n]*""")
 """Line that a spreadsheet may write before the header."""
 
@@ -41,7 +45,8 @@ def table_lines(
     the header of a CSV file has no comma, the separator is a semicolon, tab or bar; a line such as
     `sep=;` before it names the separator, and blank lines before it are skipped. Between tabs, a
     cell with a quote may be quoted or not, as in MS MARCO: a record that is not well quoted is one
-    line of text, and where the file has had one, so is each of several lines with all cells.
+    line of text, and where the file has had one, so is each of several lines with all cells. Beside
+    a line with other cells it is a part of a quoted cell, and unreadable.
 
     Args:
         name: name of the file, for messages.
@@ -81,12 +86,12 @@ def table_lines(
         )
     source.taken_lines()
     columns = [(column, ours.get(column, column)) for column in header]
-    has_stray_quote = False
+    has_stray_quote, torn = False, set[int]()
     odd_header = not is_header(contract for _, contract in columns)
     while True:
         start, problem, cells = source.number + 1, "", []
         try:
-            if source.returned:  # of a record that was none: each line is read by itself
+            if len(source.returned) > 1:  # of a record that was none: each line is read by itself
                 cells = next(csv.reader([next(source)], delimiter=delimiter, strict=True))
             else:
                 cells = next(reader)
@@ -100,13 +105,17 @@ def table_lines(
         if delimiter == "\t" and (problem or b'"' in raw) and not is_cut(lines[0]):
             ambiguous = _may_be_several(lines, len(columns))
             if len(cells) != len(columns) or (ambiguous and has_stray_quote):
-                has_stray_quote = True
+                torn |= {start + place for place in _torn_lines(lines, len(columns))}
                 source.return_lines(lines[1:])
                 raw, problem = lines[0], ""
-                cells = raw.decode(errors="surrogateescape").rstrip("\r\n").split("\t")
+                cells = _unquoted(raw)
+                has_stray_quote |= start not in torn and len(cells) == len(columns)
             elif ambiguous:
                 yield start, Unreadable(raw, "", _AMBIGUOUS.format(len(lines)))
                 continue
+        if start in torn and cells == _unquoted(lines[0]):
+            yield start, Unreadable(raw, "", _TORN)
+            continue
         if problem and (end > start or "unexpected end" in problem):
             raise MissingDataError(
                 f"{name}:{start}: a quoted cell goes on to line {end}, and its end is unknown "
@@ -123,6 +132,22 @@ def _may_be_several(lines: list[bytes], columns: int) -> bool:
     """Return whether the lines of a record of a TSV file may be a record each, without quoting: a
     quoted cell of several lines mostly leaves lines with fewer cells."""
     return len(lines) > 1 < columns and all(line.count(b"\t") + 1 == columns for line in lines)
+
+
+def _unquoted(line: bytes) -> list[str]:
+    return line.decode(errors="surrogateescape").rstrip("\r\n").split("\t")
+
+
+def _torn_lines(lines: list[bytes], columns: int) -> list[int]:
+    """Return which of the first and the last line of several have a quote, and beside them a line
+    with other cells, so that their own cell seems to be a part of one."""
+    filled = [place for place, line in enumerate(lines) if line.strip()]
+    ends = zip(filled[:1] + filled[-1:], filled[1:2] + filled[-2:-1], strict=False)
+    return [
+        end
+        for end, beside in ends
+        if b'"' in lines[end] and lines[beside].count(b"\t") + 1 != columns
+    ]
 
 
 def _header(reader: Iterator[list[str]], name: str) -> list[str]:

@@ -214,6 +214,32 @@ def test_quoted_cells_of_several_lines_are_read_in_tsv(query: str, document: str
     assert [(row["query"], row["document"]) for row in rows.values()] == records
 
 
+@pytest.mark.parametrize(
+    ("record", "refused"),
+    [
+        ('q\t"one\ntwo" stray\n', {2, 3}),
+        ('q\t"one\n\ntwo" stray\n', {2, 4}),
+        ('q\t"one\ntwo"\td\tx\n', {2, 3}),
+        ('q\t"one\ntwo\n', {2, 3}),
+        ('"one\ntwo" stray\tq\n', {2, 3}),
+    ],
+    ids=["stray quote", "blank line", "too many cells", "unclosed", "last line with all cells"],
+)
+def test_no_part_of_a_record_of_several_lines_is_a_row_in_tsv(
+    record: str, refused: set[int]
+) -> None:
+    rest = 'r\t"good\nrow"\nr\t"plain"\n'
+    rows, found = read("query\tdocument\n" + record + rest, tabs=True)
+    assert [row["document"] for row in rows.values()] == ["good\nrow", "plain"]
+    assert found.keys() == refused
+
+
+def test_one_bad_record_does_not_make_several_of_a_quoted_record_in_tsv() -> None:
+    text = 'id\tdocument\n1\t"one\ntwo" stray\n2\t"Prices:\napples\t3"\n'
+    rows, refused = read(text, tabs=True)
+    assert (rows, refused.keys()) == ({}, {2, 3, 4})
+
+
 def test_many_unclosed_quotes_are_read_once() -> None:
     text = "query\tdocument\n" + 'a screen of 15"\t"cat\n' * 20_000
     lines = list(table_lines(io.BytesIO(text.encode()), "in.tsv", {}, tabs=True))

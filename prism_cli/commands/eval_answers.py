@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, evaluation_folder
+from prism_cli.commands.options import EvalPaid, Inputs, Paid, evaluation_folder
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_answers import EvalAnswersConfig
@@ -34,7 +34,7 @@ def answers(
     ] = False,
     *,
     config: EvalAnswersConfig,
-    common: Paid,
+    common: EvalPaid,
 ) -> None:
     """Have a reader answer the queries from documents, from evidence, and from other texts.
 

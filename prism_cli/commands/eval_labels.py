@@ -6,7 +6,7 @@ import sys
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common, Inputs, evaluation_folder, print_report_path
+from prism_cli.commands.options import EvalCommon, Inputs, evaluation_folder, print_report_path
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_labels import EvalLabelsConfig
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 @app.command()
 @with_settings(EvalLabelsConfig, "eval-labels")
-def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: Common) -> None:
+def eval_labels(inputs: Inputs, *, config: EvalLabelsConfig, common: EvalCommon) -> None:
     """Write DIR/metrics.json, DIR/report.html and DIR/review.jsonl (-o DIR).
 
     Agreement of judges is computed on rows with `audit: true`, which `prism relabel` draws at

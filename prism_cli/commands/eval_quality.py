@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prism_cli.commands.options import Inputs, Paid, evaluation_folder
+from prism_cli.commands.options import EvalPaid, Inputs, Paid, evaluation_folder
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_quality import EvalQualityConfig
@@ -50,7 +50,7 @@ def quality(
     ] = None,
     *,
     config: EvalQualityConfig,
-    common: Paid,
+    common: EvalPaid,
 ) -> None:
     """Measure verdicts and texts that `prism rerank` wrote, or those of labelled rows.
 

@@ -11,7 +11,7 @@ import typer
 
 from prism_cli.commands.eval_sets import check_fusion, data_folder, find_sets
 from prism_cli.commands.eval_tables import print_tables
-from prism_cli.commands.options import Common, check_folder_name, print_report_path
+from prism_cli.commands.options import Common, EvalCommon, check_folder_name, print_report_path
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import recorded
 from prism_cli.configs.eval import EvalConfig
@@ -73,7 +73,7 @@ def evaluate(
     ] = None,
     *,
     given: dict[str, object],
-    common: Common,
+    common: EvalCommon,
 ) -> None:
     """Measure a first stage and models on BEIR folders; paired tests, intervals, TREC runs.
 

@@ -76,6 +76,7 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
     from prism_cli.reporting.fusion import (
         AGAINST_FIRST_STAGE,
         against_first_stage,
+        few_queries,
         fitted_weights,
     )
 
@@ -100,6 +101,8 @@ def _print(console: "Console", metrics: Mapping[str, Any]) -> None:
             f"{row['difference']:+.4f}, {row['win']} won, {row['tie']} tied, {row['loss']} lost, "
             f"p = {row['p']:.4g}, after Holm {row['p_holm']:.4g}"
         )
+    if few := few_queries(metrics):
+        console.print(few)
     if rows := against_first_stage(metrics):
         show_table(console, rows, title=AGAINST_FIRST_STAGE)
     for line in fitted_weights(metrics):

@@ -173,13 +173,12 @@ def _ledger(path: Path | None) -> "LedgerFile":
         ledgers = [path] if is_ledger_file(path) else ledgers_near(path)
     if not ledgers:
         local = local_ledgers(states_near(path) if path else [ledger_path(None).parent])
+        more = len(local) - _FILES
         hint = "Name a ledger file, an output, or the folder of an output"
         if local:
             hint = (
                 "Replies of local models are in a ledger for each output; name its file: "
-                f"{', '.join(map(str, local[:_FILES]))}"
-                + f" and {len(local) - _FILES:,} more"
-                * (len(local) > _FILES)
+                f"{', '.join(map(str, local[:_FILES]))}{f' and {more:,} more' * (more > 0)}"
             )
         raise MissingDataError(
             f"{path or ledger_path(None)}: no ledger here; one begins with the first reply of a "

@@ -51,19 +51,22 @@ _rerun_option = functools.partial(panel_option, panel=RERUN_PANEL)
 _paid_option = functools.partial(panel_option, panel=PAID_PANEL)
 
 
+def output_option(help: str) -> Any:
+    return panel_option("-o", "--output", parser=output_path, metavar="PATH", help=help)
+
+
+EvaluationFolder = Annotated[
+    Path | None, output_option("Folder of metrics.json and report.html; default in runs/eval.")
+]
+
+
 @dataclass
 class Common:
     """Shared options of a command."""
 
     output: Annotated[
         Path | None,
-        panel_option(
-            "-o",
-            "--output",
-            parser=output_path,
-            metavar="PATH",
-            help="Output file, or directory (slash at the end); default beside the input.",
-        ),
+        output_option("Output file, or directory (slash at the end); default beside the input."),
     ] = None
     recipe: Recipe = None
     sets: Sets = field(default_factory=list)
@@ -182,6 +185,20 @@ class Paid(Common):
         bool,
         _paid_option("--retry-final", help="Repeat requests refused for good."),
     ] = False
+
+
+@dataclass
+class EvalCommon(Common):
+    """Shared options of an evaluation."""
+
+    output: EvaluationFolder = None
+
+
+@dataclass
+class EvalPaid(Paid):
+    """Shared options of an evaluation that may send paid requests."""
+
+    output: EvaluationFolder = None
 
 
 def with_common(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,14 +4,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prism_cli.commands.field_names import check_inputs
-from prism_cli.commands.options import Common
+from prism_cli.commands.options import Common, output_option
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.train import TrainConfig
 from prism_cli.wording import counted
@@ -26,6 +26,15 @@ app = typer.Typer(
     epilog="Example: prism train train.jsonl -o runs/tiny --size tiny --dev dev.jsonl",
 )
 DEFAULT_DATA = "data/train.jsonl"
+
+
+@dataclass
+class TrainCommon(Common):
+    """Shared options, the output being a run directory."""
+
+    output: Annotated[
+        Path | None, output_option("Run directory; default runs/ and the recipe's name.")
+    ] = None
 
 
 @app.command()
@@ -61,7 +70,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     *,
     given: dict[str, object],
-    common: Common,
+    common: TrainCommon,
 ) -> None:
     """Train a reranker; after a kill, the same command continues from the newest checkpoint.
 

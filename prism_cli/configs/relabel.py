@@ -29,8 +29,8 @@ class RelabelConfig(StageConfig):
         Len(1),
         Option(
             "Judge of the panel: provider/model; source: the row's own label (source:2: yes from "
-            "grade 2); in this process hf:PATH, st:PATH, st:PATH:THRESHOLD. Repeat it for a "
-            "panel, cheapest first.",
+            "grade 2); in this process hf:PATH (a chat model, with a chat template), st:PATH, "
+            "st:PATH:THRESHOLD. Repeat it for a panel, cheapest first.",
             names=("--judge",),
             default="the paper's five judges",
         ),

@@ -1,4 +1,4 @@
-"""Words of page and tables about systems against the first stage, and about fitted weights."""
+"""Words of page and tables about systems against the first stage, fitted weights, few queries."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,9 @@ from prism_cli.wording import counted
 
 AGAINST_FIRST_STAGE = f"sets against the first stage (p <= {SIGNIFICANT} before correction)"
 FEW_QUERIES = 30
-"""Below them a fitted weight says little."""
+"""Below them a difference or a fitted weight says little."""
+LEAST_QUERIES = 6
+"""Fewest queries that can differ significantly: the least p of n pairs is 2 / 2**n."""
 
 
 def against_first_stage(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -25,6 +27,18 @@ def against_first_stage(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for system, sets in against.items()
     ]
+
+
+def few_queries(metrics: Mapping[str, Any]) -> str | None:
+    """Return a line on sets whose comparisons rest on few queries; None without such sets."""
+    counts = {name: one["queries"] for name, one in metrics["datasets"].items()}
+    few = {name: count for name, count in counts.items() if count < FEW_QUERIES}
+    if not few or not metrics["statistics"]["comparisons"]:
+        return None
+    sets = ", ".join(f"{name} ({counted(n, 'query', 'queries')})" for name, n in few.items())
+    none = f"; fewer than {LEAST_QUERIES} cannot show any (p <= {SIGNIFICANT})"
+    least = none if min(few.values()) < LEAST_QUERIES else ""
+    return f"{sets}: so few queries say little about differences between systems{least}"
 
 
 def fitted_weights(metrics: Mapping[str, Any]) -> Iterator[str]:

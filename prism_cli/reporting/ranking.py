@@ -5,7 +5,12 @@ from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.reporting.figures import Figure, Metrics, average_name, bars_of, figures_of
-from prism_cli.reporting.fusion import AGAINST_FIRST_STAGE, against_first_stage, fusion_section
+from prism_cli.reporting.fusion import (
+    AGAINST_FIRST_STAGE,
+    against_first_stage,
+    few_queries,
+    fusion_section,
+)
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -160,7 +165,7 @@ def _comparisons(metrics: Metrics) -> Section:
         )
         for test in metrics["statistics"]["comparisons"]
     ]
-    against = against_first_stage(metrics)
+    against, few = against_first_stage(metrics), few_queries(metrics)
     method = metrics["statistics"]["method"]
     columns = ("set", "system", "against", "difference", "won", "tied", "lost", "p", "p, Holm")
     words = f"Test: {method['test']}. Correction: {method['correction']}. Seed {method['seed']}."
@@ -170,6 +175,7 @@ def _comparisons(metrics: Metrics) -> Section:
         "queries. p: probability of such a difference by chance alone; p, Holm: corrected for the "
         "number of comparisons.",
         (
+            *([Note(few, warning=True)] if few else []),
             *([_against(against)] if against else []),
             Table(columns, tuple(rows), "Paired tests"),
             Note(f"{words} Intervals: {method['intervals']}."),

@@ -94,9 +94,9 @@ class BestDocuments:
         usable = result.get("format_ok") or _is_grounded(result)
         if self._usable and not (result["verdict"] == "yes" and usable):
             return
-        named = bool(row.get("doc_id"))
-        if not result.get("doc_id"):
-            result["doc_id"] = doc_id({"title": "", **row, "document": text})
+        digest = doc_id({"title": "", **row, "document": text, "doc_id": ""})
+        result["doc_id"] = result.get("doc_id") or digest
+        named = bool(row.get("doc_id")) and row["doc_id"] != digest
         document = RankedDocument(place, row.get("title") or "", named, text, result)
         insort(self._best, document, key=_sort_key)
         del self._best[self._most :]

@@ -22,10 +22,12 @@ from prism_cli.ports import (
     Value,
     request,
 )
+from prism_cli.rows.fields import SOURCE_TEXTS
 from prism_cli.rows.row import Row, check_pair, document_text, scores_field, string_field
 from prism_cli.rows.texts import is_blank
 from prism_cli.shards.paid_rows import PaidRows, PaidValue, note_origins
 from prism_cli.stages.retries import continued, request_with_retries
+from prism_cli.stages.silent_judges import Reasons, count_reason, shown_reasons
 
 Backend = BatchBackend | CallBackend
 DECIMALS = 6
@@ -57,7 +59,9 @@ class DistillStage(RowStage):
     """
 
     name = "distill"
-    counted = ("_scores", "_kept_scores", "_reused_scores", "_texts", "_labels", "_fidelity")
+    counted = (
+        "_scores", "_kept_scores", "_reused_scores", "_texts", "_unwritten", "_labels", "_fidelity",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class DistillStage(RowStage):
         self.has_verdicts: bool | None = None
         """True if a row of this run has a verdict; None before the first row."""
         self._texts: Counter[str] = Counter()
+        self._unwritten: Reasons = Counter()
         self._labels: dict[str, Counter[str]] = {
             teacher.spec: Counter() for teacher in self._row_teachers
         }
@@ -155,6 +160,8 @@ class DistillStage(RowStage):
             if self._paid is not None:
                 names.insert(1, _TAKEN_OVER)
             figures["texts"] = {name: self._texts[name] for name in names}
+            if self._unwritten:
+                figures["why texts were not written"] = shown_reasons(self._unwritten, "generator")
             if self._texts["written"]:
                 figures["entities of the evidence written"] = self._fidelity.rows()
         return figures
@@ -272,7 +279,7 @@ class DistillStage(RowStage):
         texts = writer.texts(row)
         fault = texts_fault(**texts) or self._fidelity_fault(row, texts["evidence"])
         if fault is not None:
-            self._not_written(row, f"its own texts: {fault}")
+            self._not_written(row, f"its own texts ({', '.join(SOURCE_TEXTS)}): {fault}")
         else:
             self._written(row, texts, writer.spec)
 
@@ -284,6 +291,7 @@ class DistillStage(RowStage):
     def _not_written(self, row: Row, reason: str) -> None:
         assert self._generator is not None
         self._texts["not written"] += 1
+        count_reason(self._unwritten, self._generator.spec, reason)
         row["generator"] = self._generator.spec
         row["generation_error"] = reason
 

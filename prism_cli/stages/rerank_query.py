@@ -8,7 +8,7 @@ from prism_cli.errors import SkippedRowError
 from prism_cli.ports import GroupWork, RowWork
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
-from prism_cli.rows.row import Row, query_key, string_field
+from prism_cli.rows.row import Row, doc_id, query_key, string_field
 from prism_cli.rows.texts import is_blank
 from prism_cli.stages.rerank import RerankStage
 
@@ -94,8 +94,10 @@ class RerankQueryStage(RerankStage):
         return b"" if "documents" in row else self._key
 
     def render(self, row: Row) -> bytes:
-        """Store the row among the best; return its line if rows are written."""
+        """Store the row among the best; return its line, with a doc_id, if rows are written."""
         self.best.add(row, row.pop(_PLACE))
+        if "documents" not in row:
+            row["doc_id"] = doc_id(row)
         return RowStage.render(self, row) if self.writes else b""
 
     def summary(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Judges without usable answers: their reasons, and warnings."""
+"""Models without usable answers: their reasons, and warnings about judges."""
 
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
@@ -7,23 +7,23 @@ from prism_cli.domain.defaults import KEYLESS_JUDGES
 from prism_cli.wording import counted
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
-"""Most distinct reasons for abstentions that are counted, and most that the summary lists."""
+"""Most distinct reasons that are counted, and most that the summary lists."""
 
 Reasons = Counter[tuple[str, str]]
-"""Counts by (judge, reason)."""
+"""Counts by (model, reason)."""
 
 
-def count_reason(reasons: Reasons, judge: str, reason: str) -> None:
-    """Count why a judge abstained; of too many distinct reasons the new ones together."""
-    full = len(reasons) >= MOST_REASONS and (judge, reason) not in reasons
-    reasons[judge, "other reasons" if full else reason] += 1
+def count_reason(reasons: Reasons, model: str, reason: str) -> None:
+    """Count why a model gave nothing; of too many distinct reasons the new ones together."""
+    full = len(reasons) >= MOST_REASONS and (model, reason) not in reasons
+    reasons[model, "other reasons" if full else reason] += 1
 
 
-def shown_reasons(reasons: Reasons) -> list[dict[str, object]]:
+def shown_reasons(reasons: Reasons, role: str = "judge") -> list[dict[str, object]]:
     """Return the most frequent reasons for the summary."""
     return [
-        {"judge": judge, "rows": count, "why": reason}
-        for (judge, reason), count in reasons.most_common(SHOWN_REASONS)
+        {role: model, "rows": count, "why": reason}
+        for (model, reason), count in reasons.most_common(SHOWN_REASONS)
     ]
 
 

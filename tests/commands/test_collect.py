@@ -285,7 +285,11 @@ def test_gold_marks_of_a_corpus_become_training_texts(tmp_path: Path) -> None:
     )
     bare = '{"query": "q", "document": "A text.", "verdict": "yes"}\n'
     Path("bare.jsonl").write_text(bare)
-    assert prism("distill", "bare.jsonl", "-o", "no.jsonl", "--generator", "source").returncode == 0
+    done = prism("distill", "bare.jsonl", "-o", "no.jsonl", "--generator", "source")
+    assert done.returncode == 0
     (row,) = rows("no.jsonl")
-    assert row["generation_error"] == "its own texts: without contribution and evidence"
+    reason = "its own texts (source_contribution, source_evidence): without contribution and"
+    assert row["generation_error"] == f"{reason} evidence"
+    assert "why texts were not written:" in done.stderr
+    assert reason in done.stderr
     assert prism("rewrite-queries", "bare.jsonl", "--generator", "source").returncode == 2

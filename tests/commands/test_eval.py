@@ -178,6 +178,7 @@ def test_a_model_is_ranked_beside_the_first_stage_and_never_scored_twice(
     done = prism(*words, "-o", "out")
     assert done.returncode == 0, done.stderr
     assert f"{spec} (from --model)" in done.stderr.replace("\n", "")
+    assert "mini (2 queries): so few queries say little" in " ".join(done.stdout.split())
     content = json.loads(Path("out/metrics.json").read_text())
     assert list(content["ranking"]["mini"]) == ["bm25", spec]
     assert content["runs"]["mini"][spec]["pairs"] == 6

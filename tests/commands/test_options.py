@@ -136,6 +136,24 @@ def test_a_command_that_writes_a_folder_takes_it_with_and_without_a_slash(
     assert names[0] == names[1] != set()
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train", "Run directory; default runs/ and the recipe's name."),
+        *(
+            (f"eval{kind}", "Folder of metrics.json and report.html; default in runs/eval.")
+            for kind in ("", " quality", " labels", " answers")
+        ),
+        ("relabel", "Output file, or directory (slash at the end); default beside the input."),
+        ("relabel", "hf:PATH (a chat model, with a chat template)"),
+    ],
+)
+def test_help_says_what_an_option_takes(command: str, words: str) -> None:
+    shown = " ".join(prism(*command.split(), "--help").stdout.replace("│", " ").split())
+    assert words in shown
+    assert shown.count(" --output -o ") == 1
+
+
 @pytest.mark.parametrize("output", ["-", "rows.jsonl", "rows.jsonl/"])
 @pytest.mark.parametrize("kind", ["quality", "labels"])
 def test_an_evaluation_refuses_an_output_that_is_no_folder(kind: str, output: str) -> None:

@@ -3,7 +3,11 @@
 from copy import deepcopy
 from typing import Any
 
+import pytest
+
+from prism_cli.domain.significance import SIGNIFICANT, permutation_p
 from prism_cli.reporting.figures import average_name
+from prism_cli.reporting.fusion import LEAST_QUERIES, few_queries
 from prism_cli.reporting.html import render_page
 from prism_cli.reporting.page import Bars, Excerpts, Note, Table
 from prism_cli.reporting.ranking import page, sections
@@ -142,11 +146,29 @@ def test_what_was_left_out_is_said() -> None:
     assert page(content).headline.endswith("Not measured, as they are missing: scifact.")
     warnings = [one.text for one in parts(content, Note) if one.warning]
     assert warnings == [
+        "nq (9 queries), fiqa (9 queries): so few queries say little about differences between "
+        "systems",
         "Not measured, as they are missing: scifact.",
         "nq: 2 of 9 queries have no candidates; they count 0.",
         "fiqa: 2 of 9 queries have no candidates; they count 0.",
     ]
     assert average_name(metrics("nq", "fiqa")) == "average of the 2 sets"
+
+
+@pytest.mark.parametrize(
+    ("queries", "words"),
+    [(1, "one set (1 query): so few"), (5, "; fewer than 6 cannot show any (p <= 0.05)"),
+     (6, "between systems"), (29, "between systems"), (30, None)],
+)  # fmt: skip
+def test_few_queries_are_remarked_upon(queries: int, words: str | None) -> None:
+    content = metrics("one set")
+    content["datasets"]["one set"]["queries"] = queries
+    line = few_queries(content)
+    assert line is None if words is None else line and words in line
+    assert ("cannot show" in (line or "")) == (queries < LEAST_QUERIES)
+    assert (permutation_p([1.0] * queries, [0.0] * queries) > SIGNIFICANT) == (
+        queries < LEAST_QUERIES
+    )
 
 
 def test_first_stage_alone_has_nothing_to_compare() -> None:
@@ -155,6 +177,7 @@ def test_first_stage_alone_has_nothing_to_compare() -> None:
     content["statistics"]["comparisons"] = []
     assert page(content).headline == "bm25 reaches nDCG@10 0.400 (one set)."
     assert len(sections(content)) == 2
+    assert few_queries(content) is None
 
 
 def test_papers_figures_stand_where_metrics_json_has_them() -> None:

@@ -216,6 +216,9 @@ def test_after_all_attempts_the_row_has_the_reasons_with_their_counts() -> None:
     assert "contribution" not in result
     assert summary.exit_code == 0
     assert summary.figures["texts"]["not written"] == 1  # type: ignore[index]
+    assert summary.figures["why texts were not written"] == [
+        {"generator": "w", "rows": 1, "why": result["generation_error"]}
+    ]
     assert "entities of the evidence written" not in summary.figures
 
 

@@ -137,6 +137,7 @@ def test_a_judge_with_mostly_unusable_answers_is_warned_about() -> None:
     assert "p/j gave no usable answer for 3 of 4 rows (75%), most often: 3 replies" in warning
     assert "found 'Let me', cut at 8 tokens. Take another model" in warning
     assert "--fresh" in warning
+    assert summary.exit_code == 0
     assert warning.startswith("no row got a verdict; p/j gave")
     assert "empty gave no vote, as no row has a source_label. Take other judges" in warning
 

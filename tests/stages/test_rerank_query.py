@@ -10,6 +10,7 @@ from prism_cli.engine.runner import RunOptions, run_rows
 from prism_cli.engine.summary import RunSummary
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
+from prism_cli.rows.row import text_id
 from prism_cli.stages.rerank_query import RerankQueryStage
 from tests.factories import read_jsonl, write_jsonl
 from tests.stages.test_rerank import Row, ScriptedReranker
@@ -44,6 +45,17 @@ def names(best: BestDocuments) -> list[str]:
 def few_rows_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("stages.rerank", "engine.inflight", "engine.group_starts"):
         monkeypatch.setattr(f"prism_cli.{module}.MAX_GROUP_ROWS", 2)
+
+
+def test_written_rows_have_the_doc_id_that_is_shown(tmp_path: Path) -> None:
+    (own, digest), _, stage, _ = ask(
+        tmp_path, [{"doc_id": "b", "document": "2"}, {"document": "1"}]
+    )
+    assert [own["doc_id"], digest["doc_id"]] == names(stage.best) == ["b", text_id("1")]
+    again = BestDocuments(2)
+    for place, row in enumerate((own, digest)):
+        again.add(row, place)
+    assert again.ranked() == stage.best.ranked(), "a digest is no name of its own"
 
 
 def test_equal_fused_scores_are_shown_in_the_order_of_the_ranks(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prism_cli.reporting.figures import NO_FIGURE, Figure, bars_of, grouped
-from prism_cli.reporting.numbers import bar_span, span
+from prism_cli.reporting.numbers import span, with_interval
 from prism_cli.reporting.page import (
     Bars,
     Excerpt,
@@ -60,7 +60,7 @@ def page(metrics: Mapping[str, Any]) -> Page:
         (
             f"F1 from {name}",
             f"{bar.value:.3f}",
-            "" if bar.low is None else f"95 %: {bar_span(bar, 3)}",
+            with_interval("", bar),
         )
         for name, figures in _contexts(metrics).items()
         for bar in bars_of([("", figures.get("f1", NO_FIGURE))])

@@ -94,6 +94,12 @@ def bar_span(bar: Bar, decimals: int) -> str | None:
     return None if bar.low is None or bar.high is None else span((bar.low, bar.high), decimals)
 
 
+def with_interval(remark: str, bar: Bar) -> str:
+    """Return a remark on a bar with its interval, if there is one."""
+    interval = bar_span(bar, 3)
+    return "; ".join(filter(None, (remark, interval and f"95 %: {interval}")))
+
+
 def _of_lines(part: Lines) -> Table:
     if part.scatter:
         rows_of_points = tuple(

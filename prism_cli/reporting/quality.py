@@ -7,7 +7,7 @@ from typing import Any
 from prism_cli.domain.fidelity import FIGURES
 from prism_cli.reporting import counted_rows, ratings, scores
 from prism_cli.reporting.figures import bars_of, figures_of
-from prism_cli.reporting.numbers import bar_span
+from prism_cli.reporting.numbers import with_interval
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -140,7 +140,7 @@ def _highlights(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
         (
             bar.name,
             f"{bar.value:.3f}",
-            remark + ("" if bar.low is None else f"; 95 %: {bar_span(bar, 3)}"),
+            with_interval(remark, bar),
         )
         for name, (title, remark) in _HIGHLIGHTS.items()
         for bar in _own_bars(metrics, {name: title})

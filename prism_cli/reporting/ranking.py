@@ -11,6 +11,7 @@ from prism_cli.reporting.fusion import (
     few_queries,
     fusion_section,
 )
+from prism_cli.reporting.numbers import with_interval
 from prism_cli.reporting.page import (
     Bar,
     Bars,
@@ -97,8 +98,7 @@ def _highlights(metrics: Metrics) -> tuple[tuple[str, str, str], ...]:
         (
             bar.name,
             f"{bar.value:.3f}",
-            f"{MAIN_MEASURE}, {where}"
-            + ("" if bar.low is None else f", 95 % interval {bar.low:.3f} to {bar.high:.3f}"),
+            with_interval(f"{MAIN_MEASURE}, {where}", bar),
         )
         for bar in bars
     )

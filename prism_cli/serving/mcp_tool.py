@@ -12,7 +12,8 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.domain.token_estimate import estimate_tokens
@@ -51,6 +52,22 @@ class Document(BaseModel):
     path: str | None = Field(
         default=None, description="File under the server's --root, instead of text."
     )
+
+
+def _not_too_many(documents: Any) -> Any:
+    if isinstance(documents, list) and len(documents) > MAX_DOCUMENTS:
+        expected = f"expected at most {MAX_DOCUMENTS:,}"
+        raise PydanticCustomError(
+            "too_many", f"{expected}, found {len(documents):,}; call again with the rest"
+        )
+    return documents
+
+
+Documents = Annotated[
+    list[str | Document],
+    BeforeValidator(_not_too_many),
+    Field(json_schema_extra={"maxItems": MAX_DOCUMENTS}),
+]
 
 
 class Relevant(BaseModel):
@@ -97,12 +114,6 @@ class Server(MCPServer):
         self, name: str, arguments: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         self._on_use()
-        documents = arguments.get("documents")
-        if isinstance(documents, list) and len(documents) > MAX_DOCUMENTS:
-            raise ToolError(
-                f"documents: expected at most {MAX_DOCUMENTS:,}, found {len(documents):,}; call "
-                "again with the rest"
-            )
         try:
             return await super().call_tool(name, arguments, *args, **kwargs)
         except ToolError as error:  # pydantic's has several lines for each document
@@ -139,7 +150,7 @@ def mcp_server(
     )
     async def read_documents(
         query: str,
-        documents: Annotated[list[str | Document], Field(max_length=MAX_DOCUMENTS)],
+        documents: Documents,
         ctx: Context,
         max_tokens: Annotated[int, Field(ge=0, le=MAX_EVIDENCE_TOKENS)] = 800,
     ) -> Annotated[CallToolResult, Reading]:

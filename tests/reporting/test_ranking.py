@@ -111,7 +111,7 @@ def test_page_renders_with_everything_in_it() -> None:
     assert told.headline == (
         "good reaches nDCG@10 0.500 (one set), bm25 0.400; significantly better on 1 of 1 sets."
     )
-    assert told.highlights[1] == ("good", "0.500", "nDCG@10, one set, 95 % interval 0.400 to 0.600")
+    assert told.highlights[1] == ("good", "0.500", "nDCG@10, one set; 95 %: 0.400 to 0.600")
     html = render_page(told).decode()
     for words in ("&lt;b&gt;who", "first text", "second text", "not found → 1", "&lt; 0.001"):
         assert words in html

@@ -115,6 +115,28 @@ def test_admission_and_speed_count_the_same_bytes() -> None:
     run(work())
 
 
+def test_a_request_whose_pairs_are_refused_gives_its_bytes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        async with Loaded() as loaded:
+            answer = loaded.model.answer
+            monkeypatch.setattr(
+                loaded.model, "answer", lambda tasks: [Reply({}, "too long") for _ in answer(tasks)]
+            )
+            refused = await loaded.held("y" * 5_000, DOCUMENTS)
+            (ticket,) = loaded.service.tickets
+            assert ticket.left == loaded.queue.queued_bytes > 400_000
+            loaded.model.gate.set()
+            with pytest.raises(RowError, match="too long"):
+                await refused
+            assert ticket.left == loaded.queue.queued_bytes == 0
+            assert not loaded.queue._queries
+            assert not loaded.service.tickets
+
+    run(work())
+
+
 def test_a_long_query_does_not_raise_the_measured_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
         async with Loaded(monkeypatch) as loaded:

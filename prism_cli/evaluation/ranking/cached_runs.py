@@ -113,8 +113,7 @@ class CachedRuns:
                 self._runner.control.check()
                 run[query_id] = without_itself(query_id, hits, judged.qrels[query_id])[:top_k]
                 progress.advance(1, 0.0)
-        pairs = sum(map(len, run.values()))
-        return run, RunNote(fingerprint, pairs, seconds=_since(started))
+        return run, RunNote(fingerprint, seconds=_since(started))
 
     def _prepare(self, first_stage: FirstStage, label: str) -> None:
         """Let the first stage prepare its index; the index appears complete or not at all."""
@@ -147,7 +146,6 @@ class CachedRuns:
         long = list(result.long.values())
         note = RunNote(
             fingerprint,
-            pairs,
             sum(one["truncated"] for one in long),
             sum(result.unscored.values()),
             _since(started),

@@ -4,6 +4,7 @@ A ranking whose note has the requested fingerprint is not computed again.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -26,20 +27,17 @@ class RunNote:
 
     Attributes:
         fingerprint: of everything that decides the ranking.
-        pairs: candidates ranked.
-        truncated: of these, documents that were cut to fit the model.
-        unscored: of these, candidates without a score, ranked behind all others.
+        truncated: documents that were cut to fit the model.
+        unscored: candidates without a score, ranked behind all others.
         seconds: wall-clock time of this ranking.
         long_documents: pairs whose document was read in windows; None in notes of an earlier
             version, which cut all documents that did not fit.
         windows: of these documents.
         unscored_queries: query_id -> number of its last documents that have no score.
-        long_queries: query_id -> its part of `truncated`, `long_documents` and `windows`, if any;
-            empty in notes of an earlier version.
+        long_queries: query_id -> its part of `truncated`, `long_documents` and `windows`, if any.
     """
 
     fingerprint: str
-    pairs: int
     truncated: int = 0
     unscored: int = 0
     seconds: float = 0.0
@@ -47,6 +45,17 @@ class RunNote:
     windows: int = 0
     unscored_queries: Mapping[str, int] = field(default_factory=dict)
     long_queries: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def counts_queries(self) -> bool:
+        """True if each count is known by query too; earlier versions had sums alone."""
+        long = Counter[str]()
+        for counts in self.long_queries.values():
+            long.update(counts)
+        return sum(self.unscored_queries.values()) == self.unscored and all(
+            long[name] == (getattr(self, name) or 0)
+            for name in ("truncated", "long_documents", "windows")
+        )
 
 
 class RunStore:
@@ -70,10 +79,10 @@ class RunStore:
         try:
             saved = orjson.loads(_note_path(path).read_bytes())
             digest = saved.pop("sha256")
+            saved.pop("pairs", None)  # of an earlier version
             note = RunNote(**saved)
-            cut_earlier = note.truncated and note.long_documents is None
-            outdated = cut_earlier or sum(note.unscored_queries.values()) != note.unscored
-            if note.fingerprint != fingerprint or file_sha256(path) != digest or outdated:
+            current = note.fingerprint == fingerprint and note.counts_queries
+            if not current or file_sha256(path) != digest:
                 return None
             run: Run = {}
             with path.open(encoding="utf-8") as file:

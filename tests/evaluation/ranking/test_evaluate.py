@@ -405,6 +405,23 @@ def test_damaged_run_is_computed_again() -> None:
     assert path.read_bytes() == whole
 
 
+def test_a_run_of_an_earlier_version_is_used_if_its_counts_are_known_by_query() -> None:
+    run(model(Overlap()), limit=4)
+    path = Path("out/runs/mini.overlap.trec.json")
+    note = json.loads(path.read_bytes())
+    assert note["truncated"] > 0
+
+    def is_used(**changes: Any) -> bool:
+        path.write_text(json.dumps(note | changes))
+        Path("out/metrics.json").unlink()
+        told: list[str] = []
+        run(model(Overlap()), limit=4, tell=told.append)
+        return "mini: overlap was finished before" in told
+
+    assert is_used(pairs=400)
+    assert not is_used(long_queries={})
+
+
 def test_limit_takes_the_first_judged_queries_in_file_order() -> None:
     run(limit=3)
     wanted = [query_id for query_id, _ in BeirSet(MINI).judged_queries("test")][:3]

@@ -49,7 +49,7 @@ def case(name: str, *runs: tuple[list[float], list[float]], unscored: int = 0) -
         {query_id: {"a": 1} for query_id in candidates},
     )
     behind = {query_id: unscored for query_id in candidates if unscored}
-    return FusionCase(judged, candidates, reranked, RunNote("", 0, unscored_queries=behind))
+    return FusionCase(judged, candidates, reranked, RunNote("", unscored_queries=behind))
 
 
 MODEL_RIGHT, FIRST_RIGHT, BOTH_RIGHT = (

@@ -170,19 +170,22 @@ def _cheapest_order(stop: Any, total: Any, prices: Sequence[float]) -> Any:
     stop, by backward induction from the states with one judge left."""
     import numpy as np
 
-    judges, cost = total.ndim, np.zeros(total.shape)
-    for _ in range(judges):
-        costs = np.full((judges, *total.shape), np.inf)
+    judges, weights = total.ndim, total.ravel()
+    ask, cost = np.full(weights.shape, -1), np.zeros(weights.shape)
+    going = np.flatnonzero(~stop)
+    unasked = np.array(np.unravel_index(going, total.shape)) == UNASKED
+    left = unasked.sum(0)
+    for count in range(1, judges + 1):
+        states, able = going[left == count], unasked[:, left == count]
+        costs = np.full(able.shape, np.inf)
         for judge, price in enumerate(prices):
-            after = (total * cost).take(range(UNASKED), judge).sum(judge, keepdims=True)
-            unasked = total.take([UNASKED], judge)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                expected = price + np.nan_to_num(after / unasked)
-            costs[judge].swapaxes(0, judge)[UNASKED] = expected.swapaxes(0, judge)[0]
-        good = costs <= costs.min(0) * (1 + _ORDER_TOLERANCE)
-        ask = np.where(stop, -1, good.argmax(0))
-        cost = np.where(stop, 0.0, np.take_along_axis(costs, good.argmax(0)[None], 0)[0])
-    return ask
+            here, step = states[able[judge]], 4 ** (judges - 1 - judge)
+            after = [here - step * (UNASKED - vote) for vote in range(UNASKED)]
+            spent = sum(weights[state] * cost[state] for state in after)
+            costs[judge, able[judge]] = price + spent / weights[here]
+        chosen = (costs <= costs.min(0) * (1 + _ORDER_TOLERANCE)).argmax(0)
+        ask[states], cost[states] = chosen, costs[chosen, np.arange(len(states))]
+    return ask.reshape(total.shape)
 
 
 def _level(prior: float) -> int:

@@ -1,5 +1,7 @@
 """The posterior rule on panels whose votes have a known distribution; results are exact."""
 
+from collections import Counter
+from functools import cache
 from itertools import product
 from statistics import fmean
 from typing import Any
@@ -142,6 +144,38 @@ def test_no_judge_is_asked_twice_and_a_settled_verdict_stays(
         if poll.settled:
             assert verdict == poll.verdict
         assert exact.replay(pattern)[0] == full_verdict(pattern)
+
+
+def test_the_judge_asked_is_the_first_of_about_the_lowest_expected_cost() -> None:
+    """Costs until the stop, state by state, as defined."""
+    prices = [1.0, 0.3, 0.7, 0.2]
+    counts = drawn(independent(0.95, 0.8, 0.9, 0.7), 400, 0)
+    rule = StoppingRule(counts | {("yes", "yes", None, "no"): 9}, 4, 0.05, prices)
+    weights, paid = rule._weights, rule._prices
+
+    def weight(votes: tuple[int, ...]) -> float:
+        return float(
+            weights[tuple(slice(None) if vote == UNASKED else vote for vote in votes)].sum()
+        )
+
+    @cache
+    def cost(votes: tuple[int, ...], judge: int) -> float:
+        after = [(*votes[:judge], vote, *votes[judge + 1 :]) for vote in (YES, NO, SILENT)]
+        return paid[judge] + sum(weight(one) * rest(one) for one in after) / weight(votes)
+
+    def rest(votes: tuple[int, ...]) -> float:
+        asked = rule.next_judge(votes)
+        return 0.0 if asked is None else cost(votes, asked)
+
+    asked = Counter[int]()
+    for votes in product((YES, NO, SILENT, UNASKED), repeat=4):
+        judge = rule.next_judge(votes)
+        if judge is not None:
+            costs = {one: cost(votes, one) for one in range(4) if votes[one] == UNASKED}
+            good = 1.01 * min(costs.values())
+            assert judge == next(one for one, found in costs.items() if found <= good)
+            asked[judge] += 1
+    assert len(asked) == 4
 
 
 def audit_rows(counts: dict[Any, int]) -> list[AuditRow]:

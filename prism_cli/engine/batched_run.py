@@ -1,8 +1,9 @@
 """Runs with batch files: dry passes over all rows collect the requests, batches answer them, and a
 last pass writes the outputs."""
 
+import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from prism_cli.engine.jobs import Job
@@ -19,6 +20,13 @@ from prism_cli.engine.summary import RunSummary
 from prism_cli.errors import PrismError, UsageError
 from prism_cli.shards.run_record import RunRecord
 from prism_cli.shards.state import ledger_path
+
+
+def _allow_open_files() -> None:
+    """Let the process have as many open files as it may, as each shard's lock is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS refuses its own infinity
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Begun:
@@ -55,6 +63,7 @@ class Batched(Spread):
                 "and a batch has one ledger. Name a folder for all outputs with -o, or set "
                 "PRISM_STATE to the folder of one ledger. Nothing was sent"
             )
+        _allow_open_files()
         with ExitStack() as held:
             waiting: list[_Begun] = []
             for job in jobs:

@@ -39,9 +39,11 @@ def output_lock(output: Path) -> Iterator[bool]:
     except OSError as error:
         with suppress(OSError):
             refuse_dead_link(output.parent)
+        remedy = "Name an output in a folder that can be written with -o"
+        if error.errno == errno.EMFILE:
+            remedy = "Allow the process more open files (ulimit -n), or name fewer inputs"
         raise StorageError(
-            f"{output}: cannot be written: {error.strerror or error}; nothing was done. Name an "
-            "output in a folder that can be written with -o"
+            f"{output}: cannot be written: {error.strerror or error}; nothing was done. {remedy}"
         ) from error
     try:
         held = _lock(descriptor, output)

@@ -6,7 +6,7 @@ and returns counts. A shard is done when its manifest says so.
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,12 @@ from prism_cli.spreads.ray_cluster import RayCluster
 from prism_cli.spreads.shard_actor import ActorSetup
 from prism_cli.spreads.shared_files import SharedFiles
 from prism_cli.spreads.worker_pool import WorkerPool
+
+
+def variables_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return prism's variables without secrets such as PRISM_API_KEYS: Ray stores what actors get,
+    and each node has keys of its own."""
+    return {k: v for k, v in environment.items() if k.startswith("PRISM_") and "KEY" not in k}
 
 
 @dataclass
@@ -92,14 +98,13 @@ class RayActors(Spread):
         if self._opened is None:
             if self.address is None and not self.options.quiet:
                 print("prism: starting Ray on this machine …", file=sys.stderr, flush=True)
-            variables = {name: v for name, v in os.environ.items() if name.startswith("PRISM_")}
             setup = ActorSetup(
                 self.spec,
                 worker.plan.options,
                 worker.surveyed,
                 worker.sizes,
                 str(Path.cwd()),
-                variables,
+                variables_of(os.environ),
                 SharedFiles.of(worker.plan.jobs),
             )
             cluster = self._stack.enter_context(

@@ -1,9 +1,11 @@
 """Batch mode from the command line: the rows of live mode, each question in one batch, after any
 interruption."""
 
+import errno
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from prism_cli.engine.batch import client, runner
+from prism_cli.errors import StorageError
+from prism_cli.shards import lock
 from tests.door import prism
 from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
 from tests.factories import read_jsonl, write_jsonl
@@ -400,3 +404,29 @@ def test_rows_to_standard_output_are_refused() -> None:
         done = prism("relabel", DATA, *ONE, *words)
         assert (done.returncode, server.calls) == (2, [])
     assert "name a file with -o" in done.stderr
+
+
+def test_more_shards_than_open_files_are_batched_if_the_process_may_have_them() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    Path("in").mkdir()
+    for number, row in enumerate(rows(40)):
+        write_jsonl(Path(f"in/{number:02}.jsonl"), [row])
+    with FaultServer(answers=Answers(chat=truth), settings=Settings(batch=QUICK)) as server:
+        file = providers(server.base_url, batches="true")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 30, hard))
+        try:
+            done = prism("relabel", "in", *ONE, "--provider-file", file, "--batch", "-o", "out/")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert done.returncode == 0, done.stderr
+    assert len(list(Path("out").glob("*.jsonl"))) == 40
+
+
+def test_too_few_open_files_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(lock, "open_private", full)
+    with pytest.raises(StorageError, match="ulimit -n"), lock.output_lock(OUT):
+        pass

@@ -1,7 +1,8 @@
-"""Reasons for lost workers, from what Ray 2.60 says."""
+"""Reasons for lost workers, from what Ray 2.60 says; variables that workers get."""
 
 import pytest
 
+from prism_cli.spreads.ray_actors import variables_of
 from prism_cli.spreads.ray_words import missing_module, why_lost
 
 _DIED = """The actor died unexpectedly before finishing this task.
@@ -49,3 +50,8 @@ def test_a_node_without_prism_is_named() -> None:
     error = missing_module(RuntimeError(_DIED + "ModuleNotFoundError: No module named 'prism_cli'"))
     assert "127.0.0.3: has no module prism_cli; its Python environment needs" in str(error)
     assert missing_module(RuntimeError(_DIED)) is None
+
+
+def test_workers_get_no_keys() -> None:
+    environment = {"PRISM_STATE": "state", "PRISM_API_KEYS": "sk-1", "OPENAI_API_KEY": "sk-2"}
+    assert variables_of(environment) == {"PRISM_STATE": "state"}

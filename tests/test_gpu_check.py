@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,6 +73,22 @@ def test_a_broken_pass_fails_the_run_and_is_named(
     assert "qwen3_5: scores of short documents, float32" in report["failed"]
     assert "failed: qwen3_5: scores of short documents, float32" in capsys.readouterr().err
     assert "**FAILED**" in (tmp_path / "gpu-check.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("bound", "passed"), [(gpu_checks.FLOAT32, False), (gpu_checks.KERNELS, True)]
+)
+def test_kernels_may_exchange_tokens_as_near_as_their_logits_may_be(
+    bound: float, passed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replies = [SimpleNamespace(value={"text": "another"})]
+    monkeypatch.setattr(gpu_checks, "_float32_bound", lambda *_: bound)
+    monkeypatch.setattr(gpu_checks, "_difference", lambda *_: gpu_checks.KERNELS)
+    monkeypatch.setattr(gpu_checks, "_replies", lambda *_: replies)
+    forward = SimpleNamespace(supports_rollback=False, device="cuda")
+    ours: Any = SimpleNamespace(_pass=forward, writer=SimpleNamespace())
+    (check,) = gpu_checks._texts(None, ours, [("query", "document")])
+    assert check.passed == passed
 
 
 def test_parts_without_time_are_skipped_and_named(tmp_path: Path) -> None:

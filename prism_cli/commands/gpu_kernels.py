@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 KERNELS = {
-    "flash-linear-attention": "linear attention (Qwen3.5); without it: torch, slower",
+    "flash-linear-attention": "linear attention (Qwen3.5), from 0.5; without it: torch, slower",
     "causal-conv1d": "its convolution; without both, training rows of Qwen3.5 are padded",
 }
 """Packages of the extra `gpu`, and what they are for."""

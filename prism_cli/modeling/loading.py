@@ -4,6 +4,7 @@ Weights are read from safetensors only; code of a model repository is never exec
 """
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.dequantizing import dequantize_weights
 from prism_cli.modeling.encode import PromptEncoder
 from prism_cli.modeling.four_bits import nf4_options
+from prism_cli.modeling.linear_kernels import compute_elsewhere_in_torch
 from prism_cli.modeling.model_folder import TOKENIZER_FILES, ModelFolder, resolve_model
 from prism_cli.modeling.peft_folder import merge_adapter
 from prism_cli.modeling.prompt_limit import prompt_limit
@@ -252,6 +254,7 @@ def _load_weights(
             f"whose scores would not be its own ({', '.join(config.architectures or ['?'])})"
         )
     assert isinstance(model, PreTrainedModel)
+    compute_elsewhere_in_torch(sys.modules[type(model).__module__])
     # Else a checkpoint read from `model.language_model…` would be saved under these names, which
     # belong to another class than the one in its config.
     vars(model).pop("_weight_conversions", None)

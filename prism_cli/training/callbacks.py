@@ -60,8 +60,8 @@ class TrainingCallbacks(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
-        self._meter.stop()
         self._weights.check_step(state.global_step)
+        self._meter.stop()  # after the check, which waits for the optimizer on a GPU
         self._hooks.on_step(state.global_step)
         ends_early = self._hooks.ends_early()
         last = ends_early or state.global_step >= state.max_steps

@@ -311,6 +311,7 @@ class PrismTrainer(Trainer):
                 (staging / name / _METER).write_bytes(orjson.dumps(meter))
                 others = dict(ChainMap(*(files for _, files in by_rank)))
                 commit_checkpoint(staging / name, self._checkpoints, self._keep, others)
+        self._group.wait()  # the others would wait in the next step, where NCCL soon gives up
 
 
 def _only(items: Sequence[list[TokenizedRow]]) -> list[TokenizedRow]:

@@ -26,14 +26,18 @@ from prism_cli.ports import Reply, RerankTask
 from tests.benchmarks.gpu_models import config_of, exact_float32, make_pairs, save_model
 from tests.written_out import row_loss
 
-FAMILIES = {"llama": ("SmolLM2-135M", 3), "qwen3": ("Qwen3-4B", 2), "qwen3_5": ("Qwen3.5-0.8B", 4)}
+FAMILIES = {
+    "llama": ("SmolLM2-135M", 3),
+    "qwen3": ("Qwen3-4B", 2),
+    "qwen3_5": ("Qwen3.5-0.8B, 32 value heads", 4),
+}
 """The shape of each family, and how many of its layers are checked."""
 TEXT_TOKENS = 12
 FLOAT32, KERNELS = 1e-4, 1e-2
 """Largest difference of logits in float32; with the kernels of `fla`, which use TF32 inside."""
 BFLOAT16_MEDIAN, BFLOAT16_LARGEST, CORRELATION = 0.05, 0.4, 0.9
 NEAR_TIE = 1e-3
-"""Two tokens whose logits are closer may be exchanged in float32."""
+"""Two tokens whose logits are closer may be exchanged in float32; with kernels 100 times as far."""
 GRADIENT, COSINE = 1e-3, 0.97
 """Largest relative error of a weight's gradient in float32; least cosine of all in bfloat16."""
 LOSS = {"float32": 1e-5, "bfloat16": 3e-2}
@@ -113,6 +117,7 @@ def _bfloat16(way: str, expected: list[float], found: list[float]) -> Check:
 
 def _texts(plain: Any, ours: TransformersReranker, pairs: list[tuple[str, str]]) -> Iterator[Check]:
     """Compare texts, written in one batch, with those of `generate`, one at a time."""
+    near_tie = NEAR_TIE * _float32_bound(plain, str(ours._pass.device)) / FLOAT32
     kinds = [("with drafts", True)] if ours._pass.supports_rollback else []
     for name, drafts in [*kinds, ("token by token", False)]:
         ours.writer._drafts = drafts
@@ -127,9 +132,9 @@ def _texts(plain: Any, ours: TransformersReranker, pairs: list[tuple[str, str]])
             found += f", the others at logits within {max(different):.1e}"
         yield Check(
             f"texts {name}, float32",
-            f"equal, but for tokens within {NEAR_TIE:.0e}",
+            f"equal, but for tokens within {near_tie:.0e}",
             found,
-            all(gap <= NEAR_TIE for gap in different),
+            all(gap <= near_tie for gap in different),
         )
 
 

@@ -6,6 +6,7 @@ a small one of the same family, whose ids are the first of them.
 
 import itertools
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from prism_cli.bundled import CORPUS
 from prism_cli.domain.prompting import PRISM
 from prism_cli.modeling.attention import check_attention
 from prism_cli.modeling.encode import PromptEncoder
+from prism_cli.modeling.linear_kernels import compute_elsewhere_in_torch
 from prism_cli.modeling.loading import LoadedModel
 from prism_cli.modeling.silence_warnings import silence_transformers
 from prism_cli.modeling.varlen_attention import VARLEN, use_varlen
@@ -48,6 +50,13 @@ SHAPES: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "Qwen3.5-0.8B": (
         Qwen3_5TextConfig,
         {"hidden_size": 1024, "intermediate_size": 3584} | _QWEN3_5,
+    ),
+    # As many value heads for each key head as Qwen3.5-4B and -9B have.
+    "Qwen3.5-0.8B, 32 value heads": (
+        Qwen3_5TextConfig,
+        {"hidden_size": 1024, "intermediate_size": 3584}
+        | _QWEN3_5
+        | {"linear_num_value_heads": 32},
     ),
     "Qwen3.5-2B": (
         Qwen3_5TextConfig,
@@ -119,6 +128,7 @@ def random_model(config: Any, device: torch.device, dtype: torch.dtype) -> PreTr
     causal: Any = AutoModelForCausalLM
     with torch.device(device):
         model: PreTrainedModel = causal.from_config(config, dtype=dtype)
+    compute_elsewhere_in_torch(sys.modules[type(model).__module__])
     return model.eval().requires_grad_(False)
 
 

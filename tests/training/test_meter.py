@@ -1,11 +1,14 @@
 """The figures of a log line, worked by hand."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerControl, TrainerState
 
 from prism_cli.modeling.losses import TokenizedRow
+from prism_cli.training.callbacks import StepHooks, TrainingCallbacks
 from prism_cli.training.meter import Meter
 
 YES, NO = 7, 8
@@ -70,3 +73,23 @@ def test_a_meter_goes_on_from_its_state_to_the_same_bits() -> None:
     found, resumed = figures(whole), figures(second)
     del found["timed"], resumed["timed"]
     assert found == resumed
+
+
+def test_a_step_takes_until_its_weights_were_checked() -> None:
+    """On a GPU the check is the first that waits for the optimizer."""
+    calls: list[str] = []
+
+    def noting(name: str, answer: bool | None = None) -> Any:
+        return lambda *_: calls.append(name) or answer
+
+    hooks = StepHooks(
+        noting("on_resume"), noting("on_step"), noting("stop_requested", False),
+        noting("ends_early", False), noting("on_log"),
+    )  # fmt: skip
+    meter: Any = SimpleNamespace(start=noting("start"), stop=noting("stop"))
+    weights: Any = SimpleNamespace(check_step=noting("check_step"))
+    callbacks = TrainingCallbacks(hooks, meter, weights)
+    words: Any = (None, TrainerState(global_step=1, max_steps=2), TrainerControl())
+    callbacks.on_step_begin(*words)
+    callbacks.on_step_end(*words)
+    assert calls[:4] == ["start", "check_step", "stop", "on_step"]

@@ -11,8 +11,10 @@ from prism_cli.modeling.loading import load_encoder, load_model
 from prism_cli.modeling.lora import add_lora
 from prism_cli.modeling.losses import RowForward
 from prism_cli.shards.reader import find_shards
+from prism_cli.training import trainer
 from prism_cli.training.batches import StepDataset
 from prism_cli.training.data import tokenize
+from prism_cli.training.process_group import ProcessGroup
 from tests.factories import read_jsonl
 from tests.training.runs import Toy
 from tests.written_out import row_loss
@@ -129,3 +131,28 @@ def test_a_row_that_does_not_fit_alone_is_named(toy: Toy, monkeypatch: pytest.Mo
     assert f"{toy.folder / 'train.jsonl'}:" in done.stderr
     assert "do not fit into memory alone" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_all_processes_wait_for_a_checkpoint_before_the_next_step(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the next step they would wait with NCCL, which gives up after ten minutes."""
+    calls: list[str] = []
+
+    def noted(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*words: Any) -> Any:
+            calls.append(name)
+            return real(*words)
+
+        monkeypatch.setattr(owner, name, call)
+
+    noted(trainer, "commit_checkpoint")
+    noted(ProcessGroup, "wait")
+    noted(RowForward, "forward")
+    done = toy.train("--set", "max_steps=4")
+    assert done.returncode == 0, done.stderr
+    commits = [number for number, name in enumerate(calls) if name == "commit_checkpoint"]
+    assert len(commits) == 2
+    assert [calls[number + 1] for number in commits] == ["wait", "wait"]

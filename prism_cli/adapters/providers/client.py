@@ -7,6 +7,7 @@ When a call may go out is for `throttle` and `pacing` to say, when it is repeate
 import asyncio
 import os
 import ssl
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -269,7 +270,11 @@ class ProviderClient:
         self.throttle.reached = True
         # Placeholders are masked in messages alone: an answer that has such a word is data.
         if len(response.content) > _LARGE:
-            return await asyncio.to_thread(self._keys.masked_reply, response)
+            stopped = threading.Event()
+            try:
+                return await asyncio.to_thread(self._keys.masked_reply, response, stopped.is_set)
+            finally:
+                stopped.set()  # a stopped run does not wait for the rest of the search
         return self._keys.masked_reply(response)
 
     def _unusable(self, error: Exception) -> str:

@@ -4,11 +4,12 @@ Every reply of a server and every error message of a client library is masked be
 stored or reported.
 """
 
+import asyncio
 import codecs
 import re
 import unicodedata
 from base64 import b32encode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
@@ -79,12 +80,18 @@ class Secrets:
             text = self._without_pieces(text)
         return WITHHELD if self._held(text) else text
 
-    def masked_reply(self, response: httpx2.Response) -> httpx2.Response:
-        """Return the reply, whose body has been read, without keys in its headers and body."""
+    def masked_reply(
+        self, response: httpx2.Response, stopped: Callable[[], bool] = lambda: False
+    ) -> httpx2.Response:
+        """Return the reply, whose body has been read, without keys in its headers and body.
+
+        Raises:
+            asyncio.CancelledError: `stopped` became true while a long body was searched.
+        """
         headers = [(name, self.masked(value)) for name, value in response.headers.multi_items()]
         response.encoding = "utf-8"  # as JSON is parsed, whatever charset the server declares
         text = response.text
-        if self._held(text):
+        if self._held(text, stopped):
             content = self._masked_body(text).encode("utf-8", "replace")
             headers = [header for header in headers if header[0].lower() not in _DESCRIBED]
             headers.append(("content-type", "text/plain; charset=utf-8"))
@@ -116,11 +123,18 @@ class Secrets:
             return {self.masked(key): self._masked_value(item) for key, item in value.items()}
         return list(map(self._masked_value, value)) if isinstance(value, list) else value
 
-    def _held(self, text: str) -> bool:
+    def _held(self, text: str, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Return True if the text contains a key in any encoding."""
         if len(text) > _LONG:
             lines = text.splitlines()
-            return any(map(self._held, lines)) if len(lines) > 1 else self._plainly_held(text)
+            if len(lines) == 1:
+                return self._plainly_held(text)
+            for line in lines:
+                if stopped():
+                    raise asyncio.CancelledError
+                if self._held(line):
+                    return True
+            return False
         return any(map(self._plainly_held, _decoded(text)))
 
     def _plainly_held(self, text: str) -> bool:

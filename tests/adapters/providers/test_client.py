@@ -259,7 +259,7 @@ def test_failures_without_end_pause_a_provider_for_the_longest_time() -> None:
 def test_a_large_reply_is_masked_beside_the_other_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
-    def masked(_: Secrets, reply: httpx2.Response) -> httpx2.Response:
+    def masked(_: Secrets, reply: httpx2.Response, *__: object) -> httpx2.Response:
         threads.append(threading.get_ident())
         return reply
 
@@ -272,3 +272,27 @@ def test_a_large_reply_is_masked_beside_the_other_calls(monkeypatch: pytest.Monk
 
     asyncio.run(answers())
     assert threads[0] == threading.get_ident() != threads[1]
+
+
+def test_a_cancelled_call_stops_the_search_of_its_long_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def search(_: Secrets, response: httpx2.Response, stopped: Callable[[], bool]) -> None:
+        begun.set()
+        for _ in range(5_000):
+            if stopped():
+                ended.set()
+                return
+            time.sleep(0.001)
+
+    async def cancelled() -> None:
+        long = httpx2.Response(200, content=b" " * (client_module._LARGE + 1))
+        call = asyncio.create_task(ask(client(lambda _: long)))
+        await asyncio.to_thread(begun.wait)
+        call.cancel()
+        assert await asyncio.to_thread(ended.wait, 30)
+
+    monkeypatch.setattr(Secrets, "masked_reply", search)
+    asyncio.run(cancelled())

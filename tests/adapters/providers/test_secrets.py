@@ -1,5 +1,6 @@
 """Keys are masked in replies, in any encoding."""
 
+import asyncio
 import base64
 import codecs
 import html
@@ -135,6 +136,14 @@ def test_a_reply_without_a_key_is_the_same_bytes() -> None:
     response = httpx2.Response(200, content=body)
     assert Secrets([KEY, "none", ""]).masked_reply(response).content == body
     assert Secrets(["none"]).masked("none of them") == "none of them"
+
+
+def test_the_search_of_a_long_body_ends_when_it_is_not_awaited_any_more() -> None:
+    response = httpx2.Response(200, content=b'{"a": "no key"}\n' * 80_000)
+    answers = iter([False, False, True])
+    with pytest.raises(asyncio.CancelledError):
+        Secrets([KEY]).masked_reply(response, lambda: next(answers))
+    assert next(answers, None) is None
 
 
 def test_a_truncated_key_and_a_password_in_a_url_are_masked() -> None:

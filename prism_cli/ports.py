@@ -187,17 +187,25 @@ class BatchState:
 
     Attributes:
         ended: True if there will be no more replies.
-        completed: number of questions answered with success; answered: also those with an error.
-        files: names of the files with its replies.
+        status: validating, in_progress, completed, failed, expired, cancelled or the like.
         words: the state in words, with the error if there was one.
+        completed, failed: number of questions answered with success, and with an error; None if the
+            provider gives no counts.
+        files: names of the files with its replies.
     """
 
     ended: bool
+    status: str
     words: str
-    completed: int = 0
-    answered: int = 0
+    completed: int | None = 0
+    failed: int | None = 0
     total: int = 0
     files: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> int:
+        """Number of questions answered so far, as far as the provider says."""
+        return (self.completed or 0) + (self.failed or 0)
 
 
 class BatchEndpoint(Protocol):

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from prism_cli.engine.batch import client
+from prism_cli.engine.batch import client, runner
 from prism_cli.engine.batch.store import BatchStore
 from prism_cli.ports import Reply, Request
 from prism_cli.shards.ledger import Ledger
 from tests.door import Done, prism
 from tests.end_to_end.test_paid_judges import KEYS, asked, providers, rows, truth
 from tests.factories import read_jsonl, write_jsonl
-from tests.servers.batches import BatchPlan
+from tests.servers.batches import Batches, BatchPlan
 from tests.servers.fault_server import FaultServer
 from tests.servers.faults import Fault
 from tests.servers.replies import Answers
@@ -52,6 +52,21 @@ def payments(server: FaultServer) -> list[int]:
     """Return how often each question was answered, most often first."""
     answered = [call for call in server.calls if call.kind == "batch_line"]
     return sorted(asked(answered).values(), reverse=True)
+
+
+def with_batches(
+    monkeypatch: pytest.MonkeyPatch, edit: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """Let servers send each batch as `edit` makes it."""
+
+    def sent(self: Batches, method: str, *request: Any) -> Any:
+        reply = handle(self, method, *request)
+        if reply and isinstance(reply.payload, dict) and "request_counts" in reply.payload:
+            reply.payload = edit(reply.payload)
+        return reply
+
+    handle = Batches.handle
+    monkeypatch.setattr(Batches, "handle", sent)
 
 
 def edited(edit: Callable[[dict[str, Any]], list[Any]]) -> Callable[[int, bytes], bytes]:
@@ -101,13 +116,65 @@ def cut_once(number: int, content: bytes) -> bytes:
     return content[: len(content) // 2] if number == 1 else content
 
 
+@pytest.mark.parametrize("words", [(), ("--accept-lost-replies",)], ids=["", "accept"])
+@pytest.mark.parametrize("counted", [True, False], ids=["counted", "uncounted"])
 @pytest.mark.parametrize("plan", [{"sent": cut_once}, {"late": 3}], ids=["cut", "late"])
-def test_replies_that_are_not_there_yet_are_fetched_again(plan: dict[str, Any]) -> None:
+def test_replies_that_are_not_there_yet_are_fetched_again(
+    monkeypatch: pytest.MonkeyPatch, plan: dict[str, Any], counted: bool, words: tuple[str, ...]
+) -> None:
+    if not counted:
+        with_batches(monkeypatch, lambda batch: batch | {"request_counts": None})
     with served(**plan) as server:
-        done = relabel(server)
+        done = relabel(server, *words)
         assert done.returncode == 0, done.stderr
         assert payments(server) == [1] * 10
     assert len(read_jsonl(OUT)) == 10
+
+
+def test_refused_questions_do_not_stand_for_lost_replies() -> None:
+    def cut_answers(number: int, content: bytes) -> bytes:
+        lines = content.splitlines(keepends=True)
+        answers = b'"status_code": 200' in lines[0]
+        return b"".join(lines[:-2]) if answers and number <= 2 else content
+
+    with served(error_every=5, sent=cut_answers) as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 8
+
+
+def test_a_lost_batch_keeps_no_other_from_being_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MAX_REQUESTS", 2)
+    with served((Fault("404", path="/batches/batch_2"),)) as server:
+        done = relabel(server)
+        assert done.returncode == 5, done.stderr
+        assert "does not know batch batch_2" in done.stderr
+        done = relabel(server, "--accept-lost-replies")
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [2] * 2 + [1] * 8
+
+
+def test_a_batch_that_was_cancelled_there_is_sent_again_by_the_next_command_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = {"total": 10, "completed": 0, "failed": 0}
+    cancelled = {"status": "cancelled", "output_file_id": None, "request_counts": counts}
+    with_batches(monkeypatch, lambda batch: batch | (cancelled if batch["id"] == "batch_1" else {}))
+    with served() as server:
+        done = relabel(server)
+        assert done.returncode == 5, done.stderr
+        assert "batch_1 was cancelled" in done.stderr
+        assert payments(server) == [1] * 10
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [2] * 10
+
+
+def test_a_wrong_key_at_the_first_upload_is_not_said_to_leave_batches() -> None:
+    with served((Fault("401", path="/files"),)) as server:
+        done = relabel(server)
+    assert done.returncode == 5, done.stderr
+    assert "go on there" not in done.stderr
 
 
 def half(number: int, content: bytes) -> bytes:
@@ -170,16 +237,9 @@ def test_a_killed_submission_is_recognised_by_its_file(monkeypatch: pytest.Monke
 def test_malformed_counts_and_errors_of_a_batch_are_ignored(
     monkeypatch: pytest.MonkeyPatch, counts: Any
 ) -> None:
-    from tests.servers.batches import Batches
-
-    def page(self: Batches, method: str, *request: Any) -> Any:
-        reply = handle(self, method, *request)
-        if reply and isinstance(reply.payload, dict) and "request_counts" in reply.payload:
-            reply.payload = reply.payload | {"request_counts": counts, "errors": {"data": 5}}
-        return reply
-
-    handle = Batches.handle
-    monkeypatch.setattr(Batches, "handle", page)
+    with_batches(
+        monkeypatch, lambda batch: batch | {"request_counts": counts, "errors": {"data": 5}}
+    )
     with served() as server:
         done = relabel(server)
         assert done.returncode == 0, done.stderr

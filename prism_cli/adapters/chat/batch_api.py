@@ -74,14 +74,16 @@ class BatchApi:
                 if time.monotonic() - sent_at > settle_seconds:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
-            sent_at = time.monotonic()
             batch = {
                 "input_file_id": file,
                 "endpoint": self.endpoint,
                 "completion_window": "24h",
                 "metadata": {_MARK: mark},
             }
-            reply = await self._client.post("batches", batch)
+            try:
+                reply = await self._client.post("batches", batch)
+            finally:
+                sent_at = time.monotonic()
             if reply.status_code == 429:
                 sent_at = None  # it was not accepted
             return reply
@@ -97,7 +99,9 @@ class BatchApi:
             batch = _find(page, mark, file)
             if batch or not page.get("has_more") or not page["data"]:
                 return batch
-            after = _id_of(page["data"][-1])
+            before, after = after, _id_of(page["data"][-1])
+            if after == before:  # the server gives the same page for ever
+                return None
 
     async def look(self, batch: str) -> BatchState | None:
         """Return the state of a batch; None if it is unknown. Raises as `ProviderClient.ask`."""
@@ -167,7 +171,7 @@ def _state_of(batch: Any) -> BatchState | None:
     if not isinstance(batch, dict) or not isinstance(batch.get("status"), str):
         raise RetryableError("200 without a status")
     counts = (count_at(batch, "request_counts", name) for name in ("completed", "failed", "total"))
-    completed, failed, total = (count or 0 for count in counts)
+    completed, failed, total = counts
     files = (batch.get("output_file_id"), batch.get("error_file_id"))
     errors = batch.get("errors")
     errors = errors.get("data") if isinstance(errors, dict) else None
@@ -178,10 +182,11 @@ def _state_of(batch: Any) -> BatchState | None:
     ]
     return BatchState(
         batch["status"] in _ENDED,
+        batch["status"],
         ": ".join([batch["status"], *map(shown, messages[:1])]),
         completed,
-        completed + failed,
-        total,
+        failed,
+        total or 0,
         tuple(file for file in files if isinstance(file, str) and file),
     )
 

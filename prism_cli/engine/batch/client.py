@@ -130,9 +130,14 @@ class BatchClient:
 
         Args:
             endpoints: by model.
+
+        Raises:
+            PrerequisiteError: a batch was cancelled there, is unknown, or lacks paid replies; those
+                of all others were fetched before.
         """
         pause, reported_at = FIRST_PAUSE, time.monotonic()
-        while waiting := self._store.open_submissions(awaited):
+        failed: dict[str, PrerequisiteError] = {}
+        while waiting := self._store.open_submissions(sorted(awaited - failed.keys())):
             await self._pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             report_due = time.monotonic() - reported_at >= LINE_SECONDS
@@ -143,9 +148,15 @@ class BatchClient:
                     state = await self._fetch_if_ended(submission, endpoints[submission.model])
                 except ProviderError as error:
                     state = f"{error}; asked again later"
+                except PrerequisiteError as error:
+                    failed[submission.id] = error
+                    self.report(str(error))
+                    continue
                 self._store.note_state(submission.id, state)
                 if report_due:
                     self.report(f"{submission.model}, {submission.batch}: {state}")
+        if failed:
+            raise next(iter(failed.values()))
 
     async def _fetch_if_ended(self, submission: BatchSubmission, endpoint: BatchEndpoint) -> str:
         """Store the replies of a batch if it has ended; return its state in words."""
@@ -166,33 +177,33 @@ class BatchClient:
         files = [await self._until_done(endpoint.fetch(file)) for file in state.files]
         crash_point("batch-fetched")
         replies = _by_key(chain.from_iterable(file for file in files if file is not None))
-        answered = sum(status != NOT_ANSWERED for status, _ in replies.values())
-        if (None in files or answered < state.completed) and not self._give_up:
-            return self._look_again(endpoint.name, batch, state, answered)
+        lacks = None in files or _lacks_replies(state, submission.requests, replies)
+        # Without counts, files that are not named may yet come.
+        may_lack = state.completed is None and not state.files and state.status != "failed"
+        if lacks or may_lack:
+            self._incomplete[batch] += 1
+            count = "" if state.completed is None else f" with {state.completed:,} replies"
+            words = (
+                f"{endpoint.name} reports batch {batch} of {submission.requests:,} questions as "
+                f"{state.words}{count}, but its result files have {_answered(replies):,}"
+            )
+            if self._incomplete[batch] < INCOMPLETE_LOOKS:
+                return f"{words}; fetched again later"
+            if lacks and not self._give_up:
+                raise PrerequisiteError(
+                    f"{words}. Run the same command again later; --accept-lost-replies takes the "
+                    "replies that are there, and the other questions are asked, and paid for, again"
+                )
         reason = f"no reply in batch {batch} ({state.words})"
         self._store.store_replies(
             submission.id, ((key, *reply) for key, reply in replies.items()), reason
         )
+        if state.status == "cancelled":
+            raise PrerequisiteError(
+                f"batch {batch} was cancelled at {endpoint.name}; its replies are kept. The same "
+                "command sends the other questions again"
+            )
         return state.words
-
-    def _look_again(self, provider: str, batch: str, state: BatchState, answered: int) -> str:
-        """Return the state of an ended batch whose files lack replies that were paid for: a file
-        may be cut, gone, or not written yet.
-
-        Raises:
-            PrerequisiteError: nothing changed for INCOMPLETE_LOOKS looks.
-        """
-        words = (
-            f"{provider} reports batch {batch} as {state.words} with {state.completed:,} replies, "
-            f"but its result files have {answered:,}"
-        )
-        self._incomplete[batch] += 1
-        if self._incomplete[batch] < INCOMPLETE_LOOKS:
-            return f"{words}; fetched again later"
-        raise PrerequisiteError(
-            f"{words}. Run the same command again later; --accept-lost-replies takes the replies "
-            "that are there, and the other questions are asked, and paid for, again"
-        )
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -239,3 +250,23 @@ def _by_key(replies: Iterable[tuple[bytes, int, bytes]]) -> dict[bytes, tuple[in
         if by_key.get(key, (NOT_ANSWERED, b""))[0] != _OK:
             by_key[key] = status, body
     return by_key
+
+
+def _answered(replies: Mapping[bytes, tuple[int, bytes]]) -> int:
+    return sum(status != NOT_ANSWERED for status, _ in replies.values())
+
+
+def _lacks_replies(
+    state: BatchState, requests: int, replies: Mapping[bytes, tuple[int, bytes]]
+) -> bool:
+    """Return whether the files of an ended batch lack replies that were paid for: a file may be
+    cut, gone, or not written yet.
+
+    Args:
+        requests: number of the batch's questions.
+    """
+    if state.completed is None:  # each question of a completed batch has a line
+        return state.status == "completed" and len(replies) < requests
+    good = sum(status == _OK for status, _ in replies.values())
+    refused = _answered(replies) - good  # some providers count refusals as completed
+    return good + max(0, refused - (state.failed or 0)) < state.completed

@@ -171,7 +171,8 @@ class BatchRunner:
         except StorageError:
             raise
         except (RefusalError, PrerequisiteError) as error:
-            raise ProviderError(f"{error}; batches that were sent before go on there") from None
+            goes_on = "; batches that were sent before go on there" * bool(self._awaited)
+            raise ProviderError(f"{error}{goes_on}") from None
         self._begin_round()
         return True
 

@@ -187,11 +187,8 @@ class BatchState:
 
     Attributes:
         ended: True if there will be no more replies.
-        status: validating, in_progress, completed, failed, expired, cancelled or the like.
-        words: the state in words, with the error if there was one.
-        completed, failed: number of questions answered with success, and with an error; None if the
-            provider gives no counts.
-        files: names of the files with its replies.
+        words: the status, with the error if there was one; files: names of the files of replies.
+        completed, failed: questions answered with success, with an error; None where not counted.
     """
 
     ended: bool
@@ -201,11 +198,6 @@ class BatchState:
     failed: int | None = 0
     total: int = 0
     files: tuple[str, ...] = ()
-
-    @property
-    def answered(self) -> int:
-        """Number of questions answered so far, as far as the provider says."""
-        return (self.completed or 0) + (self.failed or 0)
 
 
 class BatchEndpoint(Protocol):

@@ -149,6 +149,7 @@ def test_a_lost_batch_keeps_no_other_from_being_fetched(monkeypatch: pytest.Monk
         done = relabel(server)
         assert done.returncode == 5, done.stderr
         assert "does not know batch batch_2" in done.stderr
+        assert sum("/content" in call.path for call in server.calls) == 4
         done = relabel(server, "--accept-lost-replies")
         assert done.returncode == 0, done.stderr
         assert payments(server) == [2] * 2 + [1] * 8

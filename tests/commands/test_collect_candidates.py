@@ -78,6 +78,17 @@ def test_questions_are_read_in_every_row_format(docs: Path, name: str) -> None:
     ]
 
 
+def test_a_header_of_other_names_is_no_question(docs: Path) -> None:
+    Path("q.tsv").write_text("id\tquestion\n007\trefunds\n")
+    words = ("collect", "--corpus", docs, "--queries", "q.tsv", "-o", "out.jsonl")
+    done = prism(*words)
+    assert done.returncode == 3, done.stderr
+    assert "query=question" in done.stderr
+    assert not Path("out.jsonl").exists()
+    assert prism(*words, "--field", "query=question").returncode == 0
+    assert {row["query"] for row in rows("out.jsonl")} == {"refunds"}
+
+
 def test_one_field_may_name_the_ids_of_questions_and_documents() -> None:
     Path("c.csv").write_text("id,body\n0012,Windhoek is the capital.\n12,Nothing.\n")
     Path("q.csv").write_text("id,query\n1,capital\n")

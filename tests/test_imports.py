@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "ranking": {"domain", "ports", "query_texts", "rows"},
     "reranker": {"adapters.runtimes", "domain", "ports", "ranking", "rows"},
     "ports": {"rows"},
+    "batch_ports": {"ports"},
     "generator_drivers": set[str](),
     "commands": {
         "commands", "configs", "engine", "stages", "shards", "rows", "ports", "domain", "training",
@@ -40,8 +41,8 @@ MAY_IMPORT = {
     "rows": {"rows", "files"},
     "shards": {"shards", "files", "rows", "ports", "domain.near_duplicates"},
     "engine": {
-        "engine", "files.names", "files.urls", "rows", "shards", "ports", "reporting.sanitize",
-        "terminal",
+        "batch_ports", "engine", "files.names", "files.urls", "rows", "shards", "ports",
+        "reporting.sanitize", "terminal",
     },
     "spreads": {
         "engine", "files.urls", "reporting.sanitize", "shards.lock", "shards.manifest",
@@ -72,7 +73,8 @@ MAY_IMPORT = {
         "reporting.sanitize",
     },
     "adapters": {
-        "adapters", "configs.providers", "files", "ports", "rows", "domain", "modeling", "shards",
+        "adapters", "batch_ports", "configs.providers", "files", "ports", "rows", "domain",
+        "modeling", "shards",
     },
 }  # fmt: skip
 DOORS = {
@@ -94,6 +96,7 @@ PLAIN = {
     "errors": set[str](),
     "files": {"zstandard"},
     "mteb": set[str](),
+    "batch_ports": set[str](),
     "ports": set[str](),
     "query_texts": set[str](),
     "ranking": set[str](),

@@ -55,9 +55,9 @@ def unescaped(text: str, source: str) -> str:
 
 def without_cdata(text: str, source: str) -> str:
     """Return `text` with the content of each CDATA section that `source` does not have."""
-    end = text.rfind("]]>") + 3 if "]]>" in text else 0  # no section ends behind it
-    closed = _CDATA.sub(lambda match: match[0] if match[0] in source else match[1], text[:end])
-    return closed + text[end:]
+    closed, end, rest = text.rpartition("]]>")  # no section ends in the rest
+    kept = _CDATA.sub(lambda match: match[0] if match[0] in source else match[1], closed + end)
+    return kept + rest
 
 
 def _forms(entity: re.Match[str], held: Callable[[str], bool]) -> list[str]:

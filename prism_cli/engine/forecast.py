@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 from typing import Any, NamedTuple, TypeGuard
 
+from prism_cli.batch_ports import BatchableBackend
 from prism_cli.engine.control import Control
 from prism_cli.engine.earlier_replies import EarlierReplies
 from prism_cli.engine.jobs import Job
@@ -16,7 +17,6 @@ from prism_cli.engine.run_plan import RunPlan
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import ChangedInputError, InvalidNameError, RowError
 from prism_cli.ports import (
-    BatchableBackend,
     BatchBackend,
     CallBackend,
     RateLimits,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prism_cli import terminal
+from prism_cli.batch_ports import BatchableBackend
 from prism_cli.engine.batch.runner import BatchRunner
 from prism_cli.engine.call_pool import CallPool, CallsInFlight, by_backend
 from prism_cli.engine.call_pool import Unanswered as Unanswered
@@ -18,7 +19,7 @@ from prism_cli.engine.control import Control
 from prism_cli.engine.counts import UsageTotals
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.local_runner import LocalRunner
-from prism_cli.ports import BatchableBackend, CallBackend, Reply, Request
+from prism_cli.ports import CallBackend, Reply, Request
 from prism_cli.shards.ledger import Ledger
 from prism_cli.shards.local_ledger import LocalLedger
 from prism_cli.shards.request_locks import RequestLocks

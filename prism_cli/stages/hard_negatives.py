@@ -164,8 +164,8 @@ class MinedQueries:
 
     @property
     def shortage(self) -> str | None:
-        """How many of the queries read so far have fewer hard negatives than wanted, and why; None
-        if all have enough."""
+        """Line on the queries read so far with fewer hard negatives than wanted, and why; None if
+        all have enough."""
         if not self._short:
             return None
         mining, spec = self._mining, self._first_stage.spec

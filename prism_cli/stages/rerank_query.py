@@ -95,9 +95,9 @@ class RerankQueryStage(RerankStage):
 
     def render(self, row: Row) -> bytes:
         """Store the row among the best; return its line, with a doc_id, if rows are written."""
-        self.best.add(row, row.pop(_PLACE))
         if "documents" not in row:
             row["doc_id"] = doc_id(row)
+        self.best.add(row, row.pop(_PLACE))
         return RowStage.render(self, row) if self.writes else b""
 
     def summary(self) -> dict[str, object]:

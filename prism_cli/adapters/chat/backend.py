@@ -7,9 +7,10 @@ from typing import Any
 from prism_cli.adapters.chat.batch_api import BatchApi
 from prism_cli.adapters.chat.model import ChatModel, Completion
 from prism_cli.adapters.providers.backend import ProviderBackend
+from prism_cli.batch_ports import BatchEndpoint
 from prism_cli.domain.chat import ChatTask, Prompt, read_reply
 from prism_cli.errors import ProviderError
-from prism_cli.ports import BatchEndpoint, Reply, Usage
+from prism_cli.ports import Reply, Usage
 
 
 class ChatBackend(ProviderBackend):

@@ -21,7 +21,7 @@ from prism_cli.adapters.providers.replies import (
     parse_json,
     shown,
 )
-from prism_cli.ports import BatchState
+from prism_cli.batch_ports import BatchState
 
 Value = TypeVar("Value")
 

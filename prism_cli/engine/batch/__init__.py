@@ -6,5 +6,6 @@ pass reads the replies.
 - `store`: SQLite file of the submissions, the requests in each, and the replies as they came.
 
 The provider's wire format is an adapter (`prism_cli/adapters/chat/batch_api.py`), since the engine
-imports no adapter; it sees `BatchEndpoint` and `BatchableBackend` of `prism_cli/ports.py` alone.
+imports no adapter; it sees `BatchEndpoint` and `BatchableBackend` of `prism_cli/batch_ports.py`
+alone.
 """

@@ -23,6 +23,7 @@ from itertools import chain
 from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
+from prism_cli.batch_ports import BatchEndpoint, BatchState
 from prism_cli.engine.batch.store import (
     LOCK_NAME,
     NOT_ANSWERED,
@@ -34,7 +35,6 @@ from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
 from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
-from prism_cli.ports import BatchEndpoint, BatchState
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.request_locks import RequestLocks
@@ -137,7 +137,7 @@ class BatchClient:
         """
         pause, reported_at = FIRST_PAUSE, time.monotonic()
         failed: dict[str, PrerequisiteError] = {}
-        while waiting := self._store.open_submissions(sorted(awaited - failed.keys())):
+        while waiting := self._store.open_submissions(awaited - failed.keys()):
             await self._pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
             report_due = time.monotonic() - reported_at >= LINE_SECONDS
@@ -178,23 +178,8 @@ class BatchClient:
         files = [await self._until_done(endpoint.fetch(file)) for file in state.files]
         crash_point("batch-fetched")
         replies = _by_key(chain.from_iterable(file for file in files if file is not None))
-        lacks = None in files or _lacks_replies(state, submission.requests, replies)
-        # Without counts, files that are not named may yet come.
-        may_lack = state.completed is None and not state.files and state.status != "failed"
-        if lacks or may_lack:
-            self._incomplete[batch] += 1
-            count = "" if state.completed is None else f" with {state.completed:,} replies"
-            words = (
-                f"{endpoint.name} reports batch {batch} of {submission.requests:,} questions as "
-                f"{state.words}{count}, but its result files have {_answered(replies):,}"
-            )
-            if self._incomplete[batch] < INCOMPLETE_LOOKS:
-                return f"{words}; fetched again later"
-            if lacks and not self._give_up:
-                raise PrerequisiteError(
-                    f"{words}. Run the same command again later; --accept-lost-replies takes the "
-                    "replies that are there, and the other questions are asked, and paid for, again"
-                )
+        if words := self._missing(submission, endpoint.name, state, None in files, replies):
+            return words
         reason = f"no reply in batch {batch} ({state.words})"
         self._store.store_replies(
             submission.id, ((key, *reply) for key, reply in replies.items()), reason
@@ -205,6 +190,41 @@ class BatchClient:
                 "command sends the other questions again"
             )
         return state.words
+
+    def _missing(
+        self,
+        submission: BatchSubmission,
+        provider: str,
+        state: BatchState,
+        file_unknown: bool,
+        replies: Mapping[bytes, tuple[int, bytes]],
+    ) -> str | None:
+        """Return the state of an ended batch whose files lack replies that were paid for and are
+        fetched again; None if they lack none, or are given up.
+
+        Raises:
+            PrerequisiteError: nothing changed for INCOMPLETE_LOOKS looks.
+        """
+        lacks = file_unknown or _lacks_replies(state, submission.requests, replies)
+        # Without counts, files that are not named may yet come.
+        may_lack = state.completed is None and not state.files and state.status != "failed"
+        if not lacks and not may_lack:
+            return None
+        batch = submission.batch
+        count = "" if state.completed is None else f" with {state.completed:,} replies"
+        words = (
+            f"{provider} reports batch {batch} of {submission.requests:,} questions as "
+            f"{state.words}{count}, but its result files have {_answered(replies):,}"
+        )
+        self._incomplete[batch] += 1
+        if self._incomplete[batch] < INCOMPLETE_LOOKS:
+            return f"{words}; fetched again later"
+        if lacks and not self._give_up:
+            raise PrerequisiteError(
+                f"{words}. Run the same command again later; --accept-lost-replies takes the "
+                "replies that are there, and the other questions are asked, and paid for, again"
+            )
+        return None
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

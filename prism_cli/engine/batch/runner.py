@@ -8,12 +8,13 @@ from typing import Any
 
 import orjson
 
+from prism_cli.batch_ports import BatchableBackend, BatchEndpoint
 from prism_cli.engine.batch.client import BatchClient
 from prism_cli.engine.batch.store import BatchStore, StoredReply
 from prism_cli.engine.call_pool import Answered, Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
-from prism_cli.ports import BatchableBackend, BatchEndpoint, Reply, Request
+from prism_cli.ports import Reply, Request
 from prism_cli.shards.request_locks import RequestLocks
 from prism_cli.shards.spill import Spill
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+import torch
 
 FOLDER = Path(__file__).parent.parent / "recipes" / "prism-tiny"
 RIVER = "The river Ouse is long. It rises near Linton. Trout live in it. The mill stands at Selby."
@@ -100,3 +101,53 @@ def test_the_teacher_s_blocks_of_four_bits_are_unpacked(tmp_path: Path) -> None:
     assert (packed.width, packed.inner, packed.types, packed.eos) == (32, 64, 2, 1)
     assert packed.tensor("w", 1, 32).tolist() == [((levels - 8.0) / 2).tolist()]
     assert packed.tensor("n", 2).tolist() == [1.0, 2.0]
+
+
+def test_a_statement_says_what_question_and_answer_say_and_nothing_else() -> None:
+    is_faithful, question = script("statements").is_faithful, "Where does the river Ouse rise?"
+    assert is_faithful("The river Ouse rises near Linton.", question, "near Linton")
+    assert not is_faithful("The river Ouse rises near Selby.", question, "near Linton")
+    assert not is_faithful("The river Ouse rises near Linton, a village.", question, "near Linton")
+    assert not is_faithful("The place is near Linton.", question, "near Linton")
+    assert not is_faithful("Where does the river Ouse rise near Linton.", question, "near Linton")
+    assert not is_faithful("The river Ouse rises near Linton", question, "near Linton")
+
+
+def test_a_yes_row_with_a_known_answer_gets_its_statement_and_the_sentence_that_holds_it(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(corpus, monkeypatch, f"{corpus}=1", "--short-share", "1")
+    statements, pairs = script("statements"), corpus.parent / "pairs.jsonl"
+    asked: list[tuple[str, str]] = []
+
+    def write(questions: list[tuple[str, str]]) -> list[str]:
+        asked.extend(questions)
+        return ["The mill stands at Linton."] * len(questions)
+
+    monkeypatch.setattr(statements, "Writer", lambda folder: write)
+    monkeypatch.setattr(statements, "smollm2_path", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["statements.py", str(pairs), str(corpus), "-o", str(pairs)])
+    statements.main()
+    positive, negative = map(orjson.loads, pairs.read_bytes().splitlines())
+    assert asked == [("Where does the mill stand?", "Linton")]
+    assert (positive["contribution"], positive["evidence"]) == (
+        "The mill stands at Linton.",
+        "It rises near Linton.",
+    )
+    assert negative == rows[1]
+
+
+def test_the_writer_continues_the_examples_as_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    statements = script("statements")
+    monkeypatch.setattr(statements, "STATEMENT_WORDS", 8)
+    write = statements.Writer(statements.smollm2_path(), torch.float32)
+    tokenizer, model = write._tokenizer, write._model
+    text = f"{statements.EXAMPLES}Question: Where does the Ouse rise?\nAnswer: Linton\nStatement:"
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    tokens = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)
+    whole = tokenizer.decode(tokens[0, ids.shape[1] :], skip_special_tokens=True)
+    asked = [
+        ("Who built the old mill that stands at Selby?", "Ada"),
+        ("Where does the Ouse rise?", "Linton"),
+    ]
+    assert write(asked)[1] == whole.strip().partition("\n")[0] != ""

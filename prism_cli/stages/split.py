@@ -78,7 +78,9 @@ class SplitStage(RowStage):
         if query in sides.eval_queries:
             return Dropped(QUERY_IN_EVAL)
         document = self._document_key(row) if sides.eval_documents or sides.held else ""
-        if document in sides.eval_documents:
+        # A test set may have the document without the row's title.
+        bare = side_key(row["document"]) if sides.eval_documents and row.get("title") else document
+        if not sides.eval_documents.isdisjoint((document, bare)):
             return Dropped(DOCUMENT_IN_EVAL)
         side = "dev" if query in sides.dev else "train"
         if side == "train" and document in sides.held and is_positive(row):

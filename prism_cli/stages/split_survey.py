@@ -75,12 +75,13 @@ class SplitSurvey:
         """Return keys and signatures of the texts, without documents that do not matter, and for
         each row the numbers of its texts, its source and its label.
 
-        A document takes 276 bytes, a query as many and its normalised text.
+        A document takes 276 bytes, a query as many and its normalised text. With test sets, a
+        document with a title counts twice: without it, too.
         """
         queries = TextTable(query_shingles, exact=True)
         documents = TextTable(document_shingles, exact=False)
         sources: dict[str, int] = {}
-        columns = {name: array("i") for name in ("query", "document", "source", "id_query")}
+        columns = {name: array("i") for name in ("query", "document", "body", "source", "id_query")}
         positives, ids = bytearray(), bytearray()
         last = ("", -1)
         for *_, row in rows:
@@ -88,7 +89,10 @@ class SplitSurvey:
             matters = positive or self.exclude
             positives.append(positive)
             columns["query"].append(query)
-            columns["document"].append(documents.number(document_text(row)) if matters else -1)
+            text, body = document_text(row), row["document"]
+            columns["document"].append(documents.number(text) if matters else -1)
+            bare = self.exclude and body != text
+            columns["body"].append(documents.number(body) if bare else -1)
             columns["source"].append(sources.setdefault(row.get("source") or "", len(sources)))
             query_id = row.get("query_id")
             if query_id and (query_id, query) != last:

@@ -33,12 +33,14 @@ class Excluded(Protocol):
 
 
 class _Part(NamedTuple):
-    """Numbers of the texts of a part, and of those of each of its rows; -1 for no document."""
+    """Numbers of the texts of a part, and of those of each of its rows; -1 for no document, and for
+    no document without its title."""
 
     queries: Numbers
     documents: Numbers
     row_queries: Numbers
     row_documents: Numbers
+    row_bodies: Numbers
     positive: NDArray[np.bool_]
 
 
@@ -108,10 +110,15 @@ class SplitTexts:
             size = len(part["document_keys"])
             own_documents, documents = documents[:size], documents[size:]
             row_queries = own_queries[part["query"]]
-            row_documents = np.append(own_documents, -1)[part["document"]]
-            self._parts.append(
-                _Part(own_queries, own_documents, row_queries, row_documents, part["positive"])
+            row_documents, row_bodies = (
+                np.append(own_documents, -1)[part[name]] for name in ("document", "body")
             )
+            self._parts.append(
+                _Part(
+                    own_queries, own_documents, row_queries, row_documents, row_bodies,
+                    part["positive"],
+                )
+            )  # fmt: skip
             self.rows += len(row_queries)
             names = orjson.loads(part["sources"].tobytes())
             self._note_sources(names, row_queries, part["source"])
@@ -138,7 +145,9 @@ class SplitTexts:
         alive = np.zeros(len(self.queries), dtype=bool)
         pairs = array("q"), array("q")
         for part in self._parts:
-            out = self._query_out[part.row_queries] | self._document_out[part.row_documents]
+            out = self._query_out[part.row_queries]
+            for documents in (part.row_documents, part.row_bodies):
+                out = out | self._document_out[documents]
             out_count += int(out.sum())
             alive[part.row_queries[~out]] = True
             kept = part.positive & ~out

@@ -24,6 +24,8 @@ claims=(${CLAIMS-selqa=80 medquad=80 nq-open=60 squad-train-part=60})
 doubles=(${DOUBLES-nq-open=40 nq-qed=40 squad-train-part=40})
 # shellcheck disable=SC2206
 unanswerable=(${UNANSWERABLE-squad-train-part=250})
+# shellcheck disable=SC2206
+answered=(${ANSWERED-squad-train-part nq-open nq-qed}) # English sets with answers.jsonl
 # The bundled corpus, whose contributions and evidence people wrote.
 bundled=$(python -c 'from prism_cli.bundled import CORPUS; print(CORPUS / "train")')
 own=${BUNDLED:-200}            # its questions; its unanswerable ones are 60 at most
@@ -31,12 +33,14 @@ mkdir -p "$work"
 
 # 1. A passage that is relevant and some of BM25's first, from the same document where the set names it; cut to a few
 #    sentences. Claims: a sentence of a passage asks for the rest of it. Doubles: two questions in one. Unanswerable: a
-#    passage that only seems to answer, an explicit no.
+#    passage that only seems to answer, an explicit no. Where a short answer is known, SmolLM2 makes a statement of
+#    question and answer: the contribution.
 if [ ! -e "$work/pairs.jsonl" ]; then
   python "$here/rows.py" -o "$work/pairs.part" --negatives "${NEGATIVES:-2}" --words "${WORDS:-80}" \
     --long-words "${LONG_WORDS:-200}" --short-share "${SHORT_SHARE:-0.6}" "${sets[@]/#/$pool/}" "$bundled=$own" \
     --claims "${claims[@]/#/$pool/}" --doubles "${doubles[@]/#/$pool/}" \
     --unanswerable "${unanswerable[@]/#/$pool/}" "$bundled=$((own < 60 ? own : 60))"
+  [ ${#answered[@]} = 0 ] || python "$here/statements.py" "$work/pairs.part" "${answered[@]/#/$pool/}" -o "$work/pairs.part"
   mv "$work/pairs.part" "$work/pairs.jsonl"
 fi
 
@@ -48,13 +52,14 @@ if [[ $teachers == *st:e5* && ! -e $work/e5/modules.json ]]; then
 fi
 
 # 3. The corpora's own labels as verdicts; the mean of label and teacher as score: the label decides the side, the
-#    teacher the distance. Contribution and evidence are sentences of the document.
+#    teacher the distance. Contribution and evidence of the other rows are sentences of the document.
 prism relabel "$work/pairs.jsonl" -o "$work/judged.jsonl" --judge source
 names=()
 for teacher in $teachers; do names+=(--teacher "${teacher/#st:e5/st:$work/e5}"); done
 prism distill "$work/judged.jsonl" -o "$work/written.jsonl" "${names[@]}" --generator extractive --max-sentences 1
 
 # 4. Without negatives that the teachers but the label put above the passage that answers: some of them answer too.
+#    Where the contribution would be a template, the row teaches its score alone; so does a no, but an explicit one.
 python - "$work/written.jsonl" "$work/kept.jsonl" <<'PYTHON'
 import sys
 import orjson
@@ -64,6 +69,11 @@ def by_models(row):
     return sum(scores) / len(scores) if scores else 0.0
 best = {row["query_id"]: by_models(row) for row in rows if row["source_label"] == "1"}
 kept = [row for row in rows if row["source_label"] == "1" or by_models(row) <= best.get(row["query_id"], 1.0) + 0.03]
+for row in kept:
+    if row["source_label"] == "1" and row.get("contribution", "").startswith("The passage states that"):
+        del row["contribution"], row["evidence"]
+    elif row["source_label"] == "0" and row["query_id"] in best:
+        row["objectives"] = ["pointwise"]
 open(sys.argv[2], "wb").writelines(orjson.dumps(row) + b"\n" for row in kept)
 PYTHON
 

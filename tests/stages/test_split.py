@@ -319,6 +319,19 @@ def test_texts_of_a_test_set_are_on_neither_side() -> None:
     assert table[0]["queries"] == 38
 
 
+def test_a_document_with_a_title_is_kept_from_a_test_set_that_has_it_without() -> None:
+    rows = pairs(40)
+    for row in rows:
+        row["title"] = text(random.Random(row["query"]), 20)
+    known = next(row for row in rows if row["source_label"] == "0")
+    near = rows[20]
+    near["document"] = text(random.Random(2), 200)
+    tested = TestSet(document_texts=[known["document"], near["document"] + " tail"])
+    assert split(rows, exclude=[tested]).dropped == {
+        "document stands in an evaluation set": [known, near]
+    }
+
+
 def test_a_query_without_remaining_rows_is_not_in_dev() -> None:
     rows = pairs(20, rows_each=1)
     tested = TestSet(document_texts=[row["document"] for row in rows[:18]])

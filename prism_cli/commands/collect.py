@@ -35,7 +35,8 @@ def collect(
         list[str] | None,
         typer.Argument(
             help="BEIR folders; files, globs, directories or - of rows with {query, pos, neg}, "
-            "{query, documents}, the author's or of pairs; a TREC run. `collect web FILES`: "
+            "{query, documents}, the author's or of pairs; a TREC run with "
+            "--from trec-run. `collect web FILES`: "
             "`collect FILES --web exa`.",
             show_default=False,
         ),
@@ -178,7 +179,7 @@ def _dataset(config: CollectConfig) -> "list[str | Source]":
     from prism_cli.errors import UsageError
 
     place = Path(config.dataset)
-    files = [] if is_saved(place) else data_files(config.dataset, config.split)
+    files = [] if is_saved(place) else data_files(config.dataset, config.split, _warn)
     if (config.dataset_config or config.revision) and (files or place.exists()):
         raise UsageError(
             f"--dataset-config, --revision: choose among data sets of the hub, and {place} is a "

@@ -18,6 +18,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SAFE_DEPTH = 200
 _ARRAY = "a JSON array: one object a line is expected; name the file .json to have it read as one"
 _NO_NUMBERS = ("NaN", "nan", "Infinity", "inf")
+_TREC_RUN = re.compile(rb"\S+\s+Q?0\s+\S+\s+\d+\s+[-+.\deE]+\s+\S+")
 _PRETTY = re.compile(rb'"(?:[^"\\]|\\.)*" *:.*[^}]$')
 _CODE = re.compile(rb"\w\(|[({:;]$|^(#|//|@|import |from )")
 """Patterns of source code, which are rare in records of a table."""
@@ -178,6 +179,8 @@ def _other_format(raw: bytes) -> str:
         return _ARRAY
     if text in (b"{", b"}", b"},", b"]") or _PRETTY.match(text):
         return "one line of pretty-printed JSON: one object a line is expected (`jq -c . IN > OUT`)"
+    if _TREC_RUN.fullmatch(text):
+        return "this looks like a TREC run: collect and convert read it with --from trec-run"
     if text[:1] != b"{" and not _CODE.search(text):
         for mark, name in ((b"\t", "tsv"), (b",", "csv"), (b";", "csv")):
             if mark in text:

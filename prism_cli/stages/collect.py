@@ -74,12 +74,7 @@ class CollectStage(RowStage):
     def _with_source(self, pair: Row) -> Row:
         check_pair(pair)
         check_contract(pair)
-        try:
-            label_vote(pair.get("source_label"))
-        except ImplausibleGradeError as error:
-            raise _bad_label(pair, error) from None
-        except ValueError:
-            pass  # labels that are not grades are kept
+        _vote(pair)
         if self._source is not None:
             pair.setdefault("source", self._source)
         return pair
@@ -102,14 +97,13 @@ class CollectStage(RowStage):
 
 
 def _vote(pair: Row) -> str | None:
+    """Return the vote of the pair's label; None without one, or for one that is not a grade."""
     try:
         return label_vote(pair.get("source_label"))
-    except ValueError as error:
-        raise _bad_label(pair, error) from None
-
-
-def _bad_label(pair: Row, error: ValueError) -> RowError:
-    return RowError("source_label", f"{error}, found {pair['source_label']!r:.40}")
+    except ImplausibleGradeError as error:
+        raise RowError("source_label", f"{error}, found {pair['source_label']!r:.40}") from None
+    except ValueError:
+        return None
 
 
 def _same(pair: Row) -> str:

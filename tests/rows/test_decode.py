@@ -148,6 +148,7 @@ def test_an_integer_id_that_tools_round_is_refused(number: int) -> None:
         (b'  "query": "a, {b}",\n', "pretty-printed"),
         (b"query,document\n", "looks like CSV: name the file .csv"),
         (b"query\tdoc,ument\n", "looks like TSV"),
+        (b"12 Q0 d-7 1 3.25 bm25\n", "looks like a TREC run: .* --from trec-run"),
         (b'{"query": "q", "document\n', "^not JSON: "),
         (b"words\n", "^not JSON: "),
         (b'["a", "b"]\n', r"^expected a JSON object, found [^:]*$"),

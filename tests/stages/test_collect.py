@@ -139,6 +139,12 @@ def test_a_label_that_is_no_grade_is_kept_but_an_implausible_number_is_rejected(
         pairs(row | {"source_label": 1767225600})
 
 
+def test_a_document_of_a_list_whose_label_is_no_grade_is_kept_without_a_vote() -> None:
+    documents = [{"text": "a", "source_label": "entailment"}, {"text": "b", "source_label": "1"}]
+    found = pairs({"query": "q", "documents": documents})
+    assert [row["source_label"] for row in found] == ["entailment", "1"]
+
+
 def test_source_is_set_only_if_absent() -> None:
     (row,) = pairs({"query": "q", "pos": ["a"]}, source="kalm")
     assert row["source"] == "kalm"

@@ -43,3 +43,21 @@ def test_a_split_of_another_name_and_files_without_one(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "latest_trains.jsonl").touch()
     assert len(data_files(str(tmp_path / "plain"), "train")) == 1
+
+
+def test_numbered_parts_have_no_split(tmp_path: Path) -> None:
+    names = ("part-00000-of-00002.jsonl", "part-00001-of-00002.jsonl")
+    for name in names:
+        (tmp_path / name).touch()
+    assert data_files(str(tmp_path), "train") == [tmp_path / name for name in names]
+
+
+def test_files_that_are_left_out_for_having_no_split_are_named(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "test.jsonl", "extra.jsonl", "more.jsonl"):
+        (tmp_path / name).touch()
+    lines: list[str] = []
+    assert data_files(str(tmp_path), "train", lines.append) == [tmp_path / "train.jsonl"]
+    assert lines == [
+        f"{tmp_path}: 2 files without a split in the name not read beside those of "
+        "'train': extra.jsonl, more.jsonl"
+    ]

@@ -249,7 +249,7 @@ def test_an_unusable_answer_is_retried_in_a_second_batch() -> None:
         file = providers(server.base_url, batches="true")
         done = prism("relabel", DATA, *ONE, "--provider-file", file, "--batch")
         assert done.returncode == 0, done.stderr
-        assert "1 questions sent as batch_2" in done.stderr
+        assert "1 question sent as batch_2" in done.stderr
         assert len(lines(server.calls)) == 7
     assert read_jsonl(OUT)[2]["verdict"] == "no"
 

@@ -155,6 +155,17 @@ def test_a_lost_batch_keeps_no_other_from_being_fetched(monkeypatch: pytest.Monk
         assert payments(server) == [2] * 2 + [1] * 8
 
 
+def test_batches_beyond_the_queue_of_the_provider_are_sent_until_all_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "MAX_REQUESTS", 2)
+    with served(at_a_time=1) as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+    assert len(read_jsonl(OUT)) == 10
+
+
 def test_a_batch_that_was_cancelled_there_is_sent_again_by_the_next_command_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

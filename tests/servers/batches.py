@@ -15,6 +15,9 @@ AnswerLine = Callable[[Body], Reply]
 """The reply to one line's `body`; raises BadRequestError for one that the API would refuse."""
 
 
+OPEN = ("validating", "in_progress")
+
+
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
     """Behaviour of batches.
@@ -24,6 +27,7 @@ class BatchPlan:
         error_contains, error_every: lines whose JSON contains this, and each k-th, end with a 400.
         expires_after: lines answered until the batch expires; -1: it completes.
         late: GETs of an ended batch until its files are named.
+        at_a_time: batches that may be open; others end at once.
         keeps_metadata: False for a server that drops the metadata of a batch.
         sent: content of a download, from its number (from 1) and the file's content.
     """
@@ -33,6 +37,7 @@ class BatchPlan:
     error_every: int = 0
     expires_after: int = -1
     late: int = 0
+    at_a_time: int = 1000
     keeps_metadata: bool = True
     sent: Callable[[int, bytes], bytes] = lambda number, content: content
 
@@ -140,8 +145,11 @@ class Batches:
             "metadata": order.get("metadata") if self._plan.keeps_metadata else None,
         }
         name = batch["id"]
+        open_ones = [each for each in self._batches.values() if each["status"] in OPEN]
         self._batches[name], self._polls[name] = batch, 0
         try:
+            if len(open_ones) >= self._plan.at_a_time:
+                raise ValueError("Enqueued token limit reached. Please try again later.")
             lines = [json.loads(raw) for raw in self._files[order["input_file_id"]][1].splitlines()]
             if len({line["custom_id"] for line in lines}) < len(lines):
                 raise ValueError("custom_id repeats")
@@ -189,7 +197,7 @@ class Batches:
         self._polls[name] += 1
         if self._polls[name] == self._plan.polls + self._plan.late:
             self._name_files(name)
-        if batch["status"] not in ("validating", "in_progress"):
+        if batch["status"] not in OPEN:
             return
         if self._polls[name] < self._plan.polls:
             batch["status"] = "validating" if self._polls[name] == 1 else "in_progress"

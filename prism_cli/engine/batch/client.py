@@ -38,6 +38,7 @@ from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.request_locks import RequestLocks
+from prism_cli.wording import counted
 
 T = TypeVar("T")
 
@@ -55,6 +56,9 @@ class BatchClient:
     Args:
         quiet: print nothing.
         give_up: give up batches and replies that their provider does not know.
+
+    Attributes:
+        answered_any: whether a batch of the last `wait` answered a question.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class BatchClient:
         self._quiet = quiet
         self._give_up = give_up
         self._incomplete: Counter[str] = Counter()
+        self.answered_any = False
 
     async def send(
         self,
@@ -100,7 +105,7 @@ class BatchClient:
         crash_point("batch-created")
         self._store.mark_open(submission, batch)
         about = f", about {usd:.4f} USD" if usd else ""
-        self.report(f"{spec}: {len(keys):,} questions sent as {batch}{about}")
+        self.report(f"{spec}: {counted(len(keys), 'question')} sent as {batch}{about}")
         return submission
 
     async def wait_until_free(self, locks: RequestLocks, keys: Sequence[bytes]) -> None:
@@ -135,7 +140,7 @@ class BatchClient:
             PrerequisiteError: a batch was cancelled there, is unknown, or lacks paid replies; those
                 of all others were fetched before.
         """
-        pause, reported_at = FIRST_PAUSE, time.monotonic()
+        pause, reported_at, self.answered_any = FIRST_PAUSE, time.monotonic(), False
         failed: dict[str, PrerequisiteError] = {}
         while waiting := self._store.open_submissions(awaited - failed.keys()):
             await self._pause(pause)
@@ -180,6 +185,7 @@ class BatchClient:
         replies = _by_key(chain.from_iterable(file for file in files if file is not None))
         if words := self._missing(submission, endpoint.name, state, None in files, replies):
             return words
+        self.answered_any |= any(status == _OK for status, _ in replies.values())
         reason = f"no reply in batch {batch} ({state.words})"
         self._store.store_replies(
             submission.id, ((key, *reply) for key, reply in replies.items()), reason

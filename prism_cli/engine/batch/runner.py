@@ -10,7 +10,7 @@ import orjson
 
 from prism_cli.batch_ports import BatchableBackend, BatchEndpoint
 from prism_cli.engine.batch.client import BatchClient
-from prism_cli.engine.batch.store import BatchStore, StoredReply
+from prism_cli.engine.batch.store import NOT_ANSWERED, BatchStore, StoredReply
 from prism_cli.engine.call_pool import Answered, Unanswered
 from prism_cli.engine.control import Control
 from prism_cli.errors import PrerequisiteError, ProviderError, RefusalError, StorageError
@@ -25,11 +25,13 @@ NoteSent = Callable[[list[str]], None]
 MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
 """OpenAI's limits on one batch file."""
 ROUNDS = 3
-"""Most batches that one run submits for a request while none answers it."""
+"""Most batches that one run submits for a request while none answers it. Those that leave it out
+and answer others do not count: some providers take only so many questions at a time."""
 _LOOKUP_LINES = 500
 _IN_A_BATCH = Unanswered(
     "in a batch that was sent before; the same command with --batch waits for it"
 )
+_COLLECTED = Unanswered("in no batch yet; the same command with --batch sends it")
 
 
 class BatchRunner:
@@ -97,7 +99,8 @@ class BatchRunner:
                 try:
                     reply = _read(backend, request.payload, stored_reply)
                 except ProviderError as error:
-                    rounds, reason = rounds + 1, str(error)
+                    left_out = stored_reply.status == NOT_ANSWERED and self._client.answered_any
+                    rounds, reason = rounds + (not left_out), str(error)
                     if error.billed:
                         estimate = backend.estimate([request.payload]).at(backend.batch_share)
                         self._control.spent_usd += estimate.usd
@@ -114,7 +117,7 @@ class BatchRunner:
             elif self._sends and rounds >= ROUNDS:
                 waiting[key] = Unanswered(reason)
             elif self._sends:
-                waiting[key] = _IN_A_BATCH
+                waiting[key] = _COLLECTED
                 spooled.append((key, backend.spec, *_line(backend, endpoint, request)))
         self._failed.fill("INSERT OR REPLACE INTO spill VALUES (?, ?, ?)", failed)
         self._any_failed = self._any_failed or bool(failed)

@@ -22,7 +22,9 @@ class FakeClock(asyncio.SelectorEventLoop):
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *modules: ModuleType) -> None:
         self._fake = _Selector()
         super().__init__(self._fake)
-        fake = SimpleNamespace(**vars(time) | {"monotonic": self.time})
+        fake = SimpleNamespace(
+            **vars(time) | dict.fromkeys(("monotonic", "perf_counter"), self.time)
+        )
         for module in modules:
             monkeypatch.setattr(module, "time", fake)
 

@@ -102,14 +102,14 @@ class EngineQueue(TaskQueue):
             reply = failure(error)
             if (final := self._engine.failure) is not None and not self.failed.done():
                 self.failed.set_result(final)
+        if isinstance(reply, Reply) and reply.refusal is None and not entry.task.max_new_tokens:
+            self._read_bytes += entry.size  # a refused pair is not read
         self._deliver([(entry, reply)])
 
-    def _done(self, entry: Entry, work: asyncio.Task[None]) -> None:
+    def _done(self, entry: Entry, _work: asyncio.Task[None]) -> None:
         self._count_busy()
         del self._running[entry]
         self._count(entry, -1)
-        if not (entry.task.max_new_tokens or work.cancelled()):
-            self._read_bytes += entry.size
         with self._changed:
             self._wake()
 
@@ -119,6 +119,8 @@ class EngineQueue(TaskQueue):
         if self._running:
             self.figures.busy_seconds += now - self._busy_from
         self._busy_from = now
+        if not (self._reading_bytes or self._read_bytes):  # only texts, or pairs that are refused
+            self._measured_from = self.figures.busy_seconds
         busy = self.figures.busy_seconds - self._measured_from
         if busy < MEASURE_SECONDS or not self._read_bytes:
             return

@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # imported with the model: an agent waits for the first messa
 DEADLINE = 60.0
 """Most seconds of a request."""
 TEXT_SHARE = 0.9
-"""Share of a request's time after which texts are given up; the rest is for the reply without
-them."""
+"""Share of a request's time within which its scores are expected, and after which texts are given
+up; the rest is for the reply without them."""
 MAX_QUERY_BYTES = 256 * 1024
 """Most bytes of a query."""
 MAX_QUEUED_BYTES = 256 * 1024 * 1024
@@ -69,11 +69,15 @@ class Ticket:
 
     Attributes:
         left: bytes of prompts without a score, as the queue counts them.
+        turn: those of a document, on average, of which the queue reads one in each turn.
+        until: end of its time, on the clock of the event loop.
         query: those of them that the first document's score includes.
         read: tokens of the prompts that were read, for scores and for texts.
     """
 
     left: int
+    turn: float
+    until: float
     query: int = 0
     read: int = 0
 
@@ -177,8 +181,10 @@ class Service:
                 f"query: expected at most {MAX_QUERY_BYTES:,} bytes, found {size:,}"
             )
         seconds = min(self.deadline, timeout or self.deadline)
-        ticket = Ticket(size + sum(document_size(one.text) for one in documents), size)
-        self._admit(ticket, seconds, self._ranker.queue)
+        until = asyncio.get_running_loop().time() + seconds
+        left = size + sum(document_size(one.text) for one in documents)
+        ticket = Ticket(left, left / max(1, len(documents)), until, size)
+        self._admit(ticket, self._ranker.queue)
         self.tickets.add(ticket)
 
         async def observed(task: RerankTask, reply: Reply) -> None:
@@ -190,7 +196,7 @@ class Service:
                 await observe(task, reply)
 
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until):
                 ranked = await self._ranker.rank(
                     query, documents, options, observed, text_seconds=TEXT_SHARE * seconds
                 )
@@ -202,18 +208,30 @@ class Service:
         finally:
             self.tickets.discard(ticket)
 
-    def _admit(self, ticket: Ticket, seconds: float, queue: "TaskQueue") -> None:
-        """Raise where the scores of a request cannot be there in time.
+    def _admit(self, ticket: Ticket, queue: "TaskQueue") -> None:
+        """Raise where a request would be late, or would make one late that is in flight.
 
-        Requests take turns, so one of n bytes waits for at most n bytes of each other one.
+        Requests take turns: one of n bytes waits for at most n bytes of each other one. It delays
+        those that have no more left by as much as they have left, unless that is their last turn.
+        Others are delayed less, so that large requests keep no small one out; nor does one that
+        is late without it.
 
         Raises:
-            QueueFullError: it cannot; never if no request is in flight.
+            QueueFullError: it would; never if no request is in flight.
         """
         if not self.tickets:
             return
-        ahead = sum(min(other.left, ticket.left) for other in self.tickets)
-        wait = (ahead + ticket.left) / queue.bytes_per_second
-        held = sum(other.left for other in self.tickets)
-        if wait > seconds or held + ticket.left > MAX_QUEUED_BYTES:
-            raise QueueFullError(max(1, ceil(min(wait - seconds, seconds))))
+        now, rate = asyncio.get_running_loop().time(), queue.bytes_per_second
+        waiting = sorted([*self.tickets, ticket], key=lambda one: one.left)  # the new one is last
+        ended, late = 0, 0.0
+        for index, one in enumerate(waiting):
+            seconds = one.until - now
+            wait = (ended + one.left * (len(waiting) - index)) / rate
+            if one is ticket or (one.left > one.turn and wait - one.left / rate <= seconds):
+                late = max(late, wait - TEXT_SHARE * seconds)
+            if one is ticket:
+                break
+            ended += one.left
+        held = sum(one.left for one in waiting)
+        if late > 0 or held > MAX_QUEUED_BYTES:
+            raise QueueFullError(max(1, ceil(min(late, ticket.until - now))))

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ from prism_cli.serving.keys import ApiKeys
 from prism_cli.serving.messages import MAX_DOCUMENTS, read_call
 from prism_cli.serving.model_queue import ModelQueue
 from prism_cli.serving.ranker import Ranker
-from prism_cli.serving.service import MAX_QUERY_BYTES, Service
+from prism_cli.serving.service import MAX_QUERY_BYTES, Service, Ticket
 from prism_cli.serving.stream import events
 from tests.serving.fake_model import CountingModel
 from tests.serving.served import YES, Served
@@ -313,7 +314,7 @@ def test_a_deadline_ends_a_request() -> None:
 
 def test_a_request_that_would_end_after_its_deadline_is_refused_at_once() -> None:
     with Served() as served:
-        served.service.tickets.add(ticket := type("T", (), {"left": 10**7})())  # type: ignore[arg-type]
+        served.service.tickets.add(ticket := Ticket(10**7, 1_000, inf))
         assert served.post(YES).status_code == 200, "a small one waits for no large one"
         reply = served.post(YES | {"documents": ["river " * 100_000] * 20})
         assert reply.status_code == 429

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,7 +75,7 @@ def report(
         raise UsageError(f"evaluations of one kind are compared with each other; {listed}")
     if len({folder.resolve() for _, folder in named}) < len(folders):
         raise UsageError("a folder is named twice; name each evaluation once")
-    runs = _by_arm([name for name, _ in named], runs)
+    runs = _by_arm(named, runs)
     if len(runs) == 1 and len(folders) > 1:
         raise UsageError(f"one arm, {runs[0].name}; name a second one to compare it with")
     if len(runs) == 1:
@@ -105,19 +106,23 @@ def _named(argument: str) -> tuple[str, Path]:
     return arm, Path(folder)
 
 
-def _by_arm(names: Sequence[str], runs: Sequence["Finished"]) -> list["Finished"]:
+def _by_arm(named: Sequence[tuple[str, Path]], runs: Sequence["Finished"]) -> list["Finished"]:
     """Return the runs with those of one arm averaged, in the order of their first mention.
 
     Raises:
         UsageError: an evaluation measured more than the arm's model.
     """
     from prism_cli.errors import UsageError
+    from prism_cli.evaluation.row_sums import read_row_sums
     from prism_cli.reporting.arms import arm
 
+    names = [name for name, _ in named]
     if len(runs) == 1 or not any(names):
         return list(runs)
     arms: dict[str, list[Finished]] = {}
-    for name, run in zip(names, runs, strict=True):
+    for (name, folder), run in zip(named, runs, strict=True):
+        if name and names.count(name) > 1:
+            run = replace(run, row_sums=read_row_sums(folder, run.metrics["kind"]))
         arms.setdefault(name or run.name, []).append(run)
     try:
         return [arm(name, members) for name, members in arms.items()]

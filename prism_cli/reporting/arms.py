@@ -7,11 +7,13 @@ from typing import Any
 
 from prism_cli.domain.fusion import FUSED
 from prism_cli.domain.metrics import MAIN_MEASURE, mean
-from prism_cli.domain.significance import bootstrap_interval
+from prism_cli.domain.significance import bootstrap_interval, ratio_interval
 from prism_cli.reporting.figures import figures_of
 
 PerQuery = Mapping[tuple[str, str], Mapping[str, float]]
 """(dataset, system) -> MAIN_MEASURE by query id."""
+RowSums = Mapping[str, Mapping[str, tuple[float, float]]]
+"""Measure -> query -> sum and number of its rows."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Finished:
         metrics: the content of its metrics.json.
         per_query: where a ranking kept it.
         runs: the evaluations of an arm; empty for a single one.
+        row_sums: where an evaluation of rows kept them; read for the runs of an arm.
     """
 
     name: str
     metrics: Mapping[str, Any]
     per_query: PerQuery = field(default_factory=dict)
     runs: "Sequence[Finished]" = ()
+    row_sums: RowSums = field(default_factory=dict)
 
 
 def arm(name: str, runs: Sequence[Finished]) -> Finished:
@@ -61,7 +65,7 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
         for key, values in runs[0].per_query.items()
         if all(key in run.per_query for run in runs)
     }
-    intervals: dict[str, dict[str, Any]] = {}
+    intervals = _row_intervals(runs)
     for (dataset, system), values in per_query.items():
         span = bootstrap_interval(list(values.values()))
         intervals.setdefault(dataset, {})[system] = {MAIN_MEASURE: span}
@@ -72,6 +76,27 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
         "provenance": _joined([run.metrics.get("provenance", {}) for run in runs]),
     }
     return Finished(name, metrics, per_query, runs)
+
+
+def _row_intervals(runs: Sequence[Finished]) -> dict[str, Any]:
+    """Return the interval of each mean over runs of rows that has one in the first run.
+
+    The rows of a query in all runs are drawn together; all runs have the same weight.
+    """
+    intervals: dict[str, Any] = {}
+    for name in runs[0].metrics.get("statistics", {}).get("intervals", {}):
+        found = [run.row_sums.get(name, {}) for run in runs]
+        rows = [sum(count for _, count in queries.values()) for queries in found]
+        if not all(rows):
+            continue
+        weighted: dict[str, tuple[float, float]] = {}
+        for queries, all_rows in zip(found, rows, strict=True):
+            for query, (total, count) in queries.items():
+                before = weighted.get(query, (0.0, 0.0))
+                weighted[query] = (before[0] + total / all_rows, before[1] + count / all_rows)
+        share = not name.endswith("copied_density")
+        intervals[name] = ratio_interval(*zip(*weighted.values(), strict=True), share=share)
+    return intervals
 
 
 def spread_of_runs(arms: Sequence[Finished]) -> Iterator[dict[str, Any]]:

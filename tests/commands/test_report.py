@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,3 +174,38 @@ def test_one_folder_with_an_arm_is_rendered_as_the_folder() -> None:
     done = prism("report", "plain=one")
     assert done.returncode == 0, done.stderr
     assert (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("kind", ["quality", "answers"])
+def test_arms_of_evaluations_of_rows_have_intervals(kind: str) -> None:
+    words, name = [], "answer_retention" if kind == "quality" else "exact_match"
+    for arm, good in (("plain", 4), ("other", 7)):
+        for seed in range(2):
+            rows = [_measured(kind, query, query < good + seed) for query in range(10)]
+            found = quality((good + seed) / 10)
+            if kind == "answers":
+                shares: dict[str, Any] = {"evidence": {name: (good + seed) / 10}}
+                found = {"kind": kind, kind: shares, "provenance": origin()}
+                found["statistics"] = {"intervals": {f"evidence.{name}": [0.0, 1.0]}}
+            folder = written(Path(f"{arm}-{seed}"), found)
+            (folder / "rows.jsonl").write_bytes("\n".join(map(json.dumps, rows)).encode())
+            words.append(f"{arm}={folder}")
+    figures = json.loads(prism("report", *words, "--json").stdout)["figures"]
+    figure = next(one for one in figures if one["figure"] == name)
+    assert figure["values"] == pytest.approx([0.45, 0.75])
+    for value, (low, high) in zip(figure["values"], figure["intervals"], strict=True):
+        assert 0 < low < value < high < 1
+    Path("other-1/rows.jsonl").write_text("{}\n")
+    damaged = prism("report", *words)
+    assert damaged.returncode == 3
+    assert "other-1/rows.jsonl:1: expected a row of this evaluation" in damaged.stderr
+
+
+def _measured(kind: str, query: int, good: bool) -> dict[str, Any]:
+    texts = {"verdict": "yes", "label": None, "format_ok": True, "document_characters": 10}
+    answer = {"f1": float(good), "exact_match": good, "contained": good, "no_answer": False}
+    return {
+        "query_id": f"q{query}",
+        "quality": texts | {"people": {"answer_kept": good}},
+        "answers": {"answerable": True, "contexts": {"evidence": answer}},
+    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_cli.domain.significance import permutation_p
+from prism_cli.domain.significance import bootstrap_interval, permutation_p
 from prism_cli.reporting.arms import Finished, arm, spread_of_runs
 from prism_cli.reporting.comparison import compare
 from prism_cli.reporting.comparison_page import page
@@ -148,3 +148,21 @@ def test_an_evaluation_of_two_models_is_no_run_of_an_arm() -> None:
     second.metrics["ranking"]["a"]["runs/other"] = {"nDCG@10": 0.1}
     with pytest.raises(ValueError, match="plain-1 measured runs/plain-1 and runs/other"):
         arm("plain", [first, second])
+
+
+def test_a_mean_of_figures_of_rows_has_an_interval_over_the_queries() -> None:
+    """Each run has the same weight, however many rows it has."""
+    kept = [[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    runs = []
+    for seed, (values, rows) in enumerate(zip(kept, (1, 3), strict=True)):
+        sums = {f"q{query}": (rows * value, float(rows)) for query, value in enumerate(values)}
+        found = quality(sum(values) / 4)
+        runs.append(Finished(f"x{seed}", found, row_sums={"answer_retention": sums}))
+    one = arm("x", runs)
+    means = [1.0, 0.0, 0.5, 0.0]
+    assert one.metrics["quality"]["answer_retention"] == sum(means) / 4
+    assert one.metrics["statistics"]["intervals"] == {
+        "answer_retention": pytest.approx(bootstrap_interval(means))
+    }
+    without = Finished("x2", quality(0.5), row_sums={"answer_retention": {"q0": (0.0, 0.0)}})
+    assert arm("x", [*runs, without]).metrics["statistics"]["intervals"] == {}

@@ -51,10 +51,10 @@ class AnswersFigures:
             counts["refused"] += "refusal" in answer
             counts["cut"] += answer.get("cut", False)
             counts["without_text"] += not answer.get("asked", True)
-            for measure, value in _values(answer, answerable=answers["answerable"]):
-                self._sums.add(index, f"{name}.{measure}", value, 1)
             if answers["answerable"]:
                 self._f1.setdefault(name, array("d")).append(answer["f1"])
+        for measure, total, count in answer_measures(row):
+            self._sums.add(index, measure, total, count)
         self._note_read(answers)
         self._keep_lost(row)
 
@@ -148,6 +148,14 @@ class AnswersFigures:
         )
         self._lost.sort(key=lambda example: -example["loss"])
         del self._lost[KEPT:]
+
+
+def answer_measures(row: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """Yield (name, sum, count) of each measure of one line of rows.jsonl."""
+    answerable = row["answers"]["answerable"]
+    for context, answer in row["answers"]["contexts"].items():
+        for measure, value in _values(answer, answerable=answerable):
+            yield f"{context}.{measure}", value, 1
 
 
 def _values(answer: Mapping[str, Any], *, answerable: bool) -> Iterator[tuple[str, float]]:

@@ -13,6 +13,7 @@ from prism_cli.commands.options import EvalPaid, Inputs, Paid, evaluation_folder
 from prism_cli.commands.settings import with_settings
 from prism_cli.configs.base import to_dict
 from prism_cli.configs.eval_quality import EvalQualityConfig
+from prism_cli.domain.defaults import KEYLESS_JUDGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,7 +147,7 @@ def _lacks_evidence(pairs: "Mapping[str, int]") -> bool:
 
 _MADE = {
     "predicted_verdict": ("rerank", "reranked.jsonl", "a model's verdicts and texts"),
-    "verdict": ("relabel", "labelled.jsonl", "labels by a panel of judges"),
+    "verdict": (f"relabel {KEYLESS_JUDGES}", "labelled.jsonl", "labels by judges without a key"),
     "predicted_evidence": ("rerank", "reranked.jsonl", "a model's verdicts and texts"),
     "evidence": ("distill --generator extractive", "texts.jsonl", "sentences of the document"),
 }

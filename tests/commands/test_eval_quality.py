@@ -225,10 +225,11 @@ def test_a_folder_with_another_evaluation_is_left_alone() -> None:
             [
                 "no row has predicted_verdict or verdict",
                 "prism rerank in.jsonl -o reranked.jsonl && prism eval quality reranked.jsonl",
-                "prism relabel in.jsonl -o labelled.jsonl && prism eval quality labelled.jsonl",
+                "prism relabel --judge st:minilm --judge hf:smollm2 in.jsonl -o labelled.jsonl "
+                "&& prism eval quality labelled.jsonl",
             ],
         ),
-        (["--texts", "labels"], ["no row has verdict,", "prism relabel in.jsonl"]),
+        (["--texts", "labels"], ["no row has verdict,", "prism relabel --judge"]),
         (
             ["--texts", "predicted", "-q"],
             ["no row has predicted_verdict,", "prism rerank in.jsonl"],

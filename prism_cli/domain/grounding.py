@@ -2,7 +2,8 @@
 
 A sentence of the evidence with an unsupported fact or a broken word, or one that rests on nothing
 in the document, is replaced by the document's sentence that it rests on, else left out. Where
-nothing usable remains, the document's sentences closest to the query are the evidence.
+nothing usable remains, the document's sentences closest to the query are the evidence. So is the
+contribution made of one where the model's is faulty, or says what the query says and no more.
 """
 
 from collections import Counter
@@ -91,7 +92,8 @@ class GroundedDocument:
             origin = "repaired" if self._is_usable(repaired) else "extracted"
         if origin == "extracted" or not repaired:
             origin, repaired = "extracted", self.extract(contribution or "")
-        if not (contribution and self._is_usable(contribution)) or self.faults(contribution):
+        usable = contribution and self._is_usable(contribution) and self._adds(contribution)
+        if not contribution or not usable or self.faults(contribution):
             contribution = self.state(repaired)
         return Grounded(repaired, contribution, origin, faults)
 
@@ -129,6 +131,11 @@ class GroundedDocument:
 
     def _is_usable(self, text: str | None) -> bool:
         return bool(text and says_something(text) and shares_words(text, self.document))
+
+    def _adds(self, contribution: str) -> bool:
+        """Return whether a contribution has content that is not the query's own words."""
+        keys = content_keys(PlacedWords(contribution).words)
+        return not keys or not set(keys) <= set(content_keys(self._query_words))
 
     def _repaired(self, text: str | None) -> str:
         """Return `text` with each faulty sentence replaced or left out; "" where none is left."""

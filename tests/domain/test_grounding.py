@@ -175,6 +175,28 @@ def test_text_without_a_fault_stays_as_it_is() -> None:
     assert result == (texts[1], texts[0], "generated", 0)
 
 
+@pytest.mark.parametrize(
+    ("query", "contribution", "stays"),
+    [
+        ("Who opened the tower?", "The tower was opened.", False),
+        ("Who opened the tower?", "Marta Quill opened the tower.", True),
+        ("Who opened the tower?", "It names who opened the tower.", True),
+        ("tower height", "The height of the tower.", False),
+        ("When was the tower opened?", "The tower was opened in 1889.", True),
+    ],
+)
+def test_a_contribution_that_says_what_the_query_says_is_made_of_the_document(
+    query: str, contribution: str, stays: bool
+) -> None:
+    document = DOCUMENTS["English"][1]
+    evidence = "The Alder Tower was opened by Marta Quill on 3 May 1889."
+    result = GroundedDocument(document, 0, query).grounded(contribution, evidence)
+    assert (result.contribution == contribution) == stays
+    assert stays or result.contribution == (
+        "The passage states that the Alder Tower was opened by Marta Quill on 3 May 1889."
+    )
+
+
 def test_the_query_may_hold_the_number() -> None:
     grounds = GroundedDocument("The tower is high.", 0, "Is the tower 330 metres high?")
     assert grounds.faults("The tower is 330 metres high.") == []

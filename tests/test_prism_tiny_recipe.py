@@ -151,3 +151,18 @@ def test_the_writer_continues_the_examples_as_one_text(monkeypatch: pytest.Monke
         ("Where does the Ouse rise?", "Linton"),
     ]
     assert write(asked)[1] == whole.strip().partition("\n")[0] != ""
+
+
+def test_questions_have_the_passage_that_answers_or_the_one_that_seems_to(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impossible = {"_id": "i", "text": "Who owns the mill?", "paragraph": "d"}
+    write_lines(corpus / "impossible.jsonl", [impossible])
+    (corpus / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t2\n")
+    out = corpus / "rows.jsonl"
+    counts = ("--answerable", "1", "--unanswerable", "1")
+    monkeypatch.setattr(sys, "argv", ["questions.py", str(corpus), "-o", str(out), *counts])
+    script("questions").main()
+    rows = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert [(row["query_id"], row["doc_id"]) for row in rows] == [("q", "a"), ("i", "d")]
+    assert rows[1]["document"] == "Selby has a mill."

@@ -4,6 +4,7 @@ A corpus consists of rows of {doc_id, title, document}, BEIR's {_id, title, text
 documents; queries are rows of {query_id, query}, BEIR's {_id, text}, or lines of text.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -197,7 +198,8 @@ def _has_header(shard: Shard, fields: Mapping[str, str]) -> bool:
     first = next(shard.lines(), b"").decode("utf-8-sig", "replace")
     first_name, *others = (column.strip().strip('"') for column in first.split("\t"))
     named = {first_name, *others} & {"query", "text", fields.get("query")}
-    return bool(named) or is_id_name(first_name)
+    is_name = is_id_name(first_name) and not re.search(r"[\d.]", first_name)  # Q1.id is an id
+    return bool(named) or bool(others and is_name)
 
 
 def _question(raw: bytes, tabbed: bool) -> bytes:

@@ -89,6 +89,13 @@ def test_a_header_of_other_names_is_no_question(docs: Path) -> None:
     assert {row["query"] for row in rows("out.jsonl")} == {"refunds"}
 
 
+def test_the_first_id_of_a_file_without_header_may_end_as_a_name_of_ids(docs: Path) -> None:
+    Path("q.tsv").write_text("Q1.id\trefunds\n")
+    words = ("collect", "--corpus", docs, "--queries", "q.tsv", "-o", "out.jsonl")
+    assert prism(*words).returncode == 0
+    assert {row["query_id"] for row in rows("out.jsonl")} == {"Q1.id"}
+
+
 def test_one_field_may_name_the_ids_of_questions_and_documents() -> None:
     Path("c.csv").write_text("id,body\n0012,Windhoek is the capital.\n12,Nothing.\n")
     Path("q.csv").write_text("id,query\n1,capital\n")

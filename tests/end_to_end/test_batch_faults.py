@@ -14,6 +14,7 @@ import pytest
 
 from prism_cli.engine.batch import client, runner
 from prism_cli.engine.batch.store import BatchStore
+from prism_cli.errors import StorageError
 from prism_cli.ports import Reply, Request
 from prism_cli.shards.ledger import Ledger
 from tests.door import Done, prism
@@ -141,6 +142,35 @@ def test_refused_questions_do_not_stand_for_lost_replies() -> None:
         done = relabel(server)
         assert done.returncode == 0, done.stderr
         assert payments(server) == [1] * 8
+
+
+def test_a_batch_with_a_line_for_each_question_lacks_none_whatever_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def processed(batch: dict[str, Any]) -> dict[str, Any]:
+        counts = batch["request_counts"]
+        done = counts["total"] if batch["status"] == "completed" else counts["completed"]
+        return batch | {"request_counts": counts | {"completed": done}}
+
+    with_batches(monkeypatch, processed)
+    with served(error_every=5) as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert sum("/content" in call.path for call in server.calls) == 2
+
+
+def test_a_full_disk_stops_the_run_at_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def store(*_words: Any) -> None:
+        stored.append(1)
+        raise StorageError("no space left")
+
+    stored: list[int] = []
+    monkeypatch.setattr(runner, "MAX_REQUESTS", 2)
+    monkeypatch.setattr(BatchStore, "store_replies", store)
+    with served() as server:
+        done = relabel(server)
+        assert done.returncode == 3, done.stderr
+    assert len(stored) == 1
 
 
 def test_a_lost_batch_keeps_no_other_from_being_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

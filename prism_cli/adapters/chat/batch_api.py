@@ -22,6 +22,7 @@ from prism_cli.adapters.providers.replies import (
     shown,
 )
 from prism_cli.batch_ports import BatchState
+from prism_cli.errors import ProviderError
 
 Value = TypeVar("Value")
 
@@ -92,7 +93,10 @@ class BatchApi:
 
     async def find(self, mark: str, file: str) -> str | None:
         """Return the id of the newest batch that carries `mark` or is of the input file `file`, as
-        some providers drop the metadata. Raises as `ProviderClient.ask`."""
+        some providers drop the metadata.
+
+        Raises: as `ProviderClient.ask`; ProviderError also where the server repeats a page.
+        """
         after: str | None = None
         while True:
             page: dict[str, Any] = await self._ask(partial(self._page, after), _check_page)
@@ -100,8 +104,12 @@ class BatchApi:
             if batch or not page.get("has_more") or not page["data"]:
                 return batch
             before, after = after, _id_of(page["data"][-1])
-            if after == before:  # the server gives the same page for ever
-                return None
+            if after == before:  # the batch may be on a page that cannot be asked for
+                raise ProviderError(
+                    f"{self.name}: its list of batches gives the same page again and again, so it "
+                    "is unknown whether a batch was created, and nothing is sent twice. Remove old "
+                    "batches there, or ask without --batch"
+                )
 
     async def look(self, batch: str) -> BatchState | None:
         """Return the state of a batch; None if it is unknown. Raises as `ProviderClient.ask`."""

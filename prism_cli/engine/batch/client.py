@@ -34,7 +34,7 @@ from prism_cli.engine.call_pool import CLAIM_SECONDS, POLL_SECONDS
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
-from prism_cli.errors import LockedError, PrerequisiteError, ProviderError
+from prism_cli.errors import LockedError, PrerequisiteError, ProviderError, StorageError
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.request_locks import RequestLocks
@@ -139,6 +139,7 @@ class BatchClient:
         Raises:
             PrerequisiteError: a batch was cancelled there, is unknown, or lacks paid replies; those
                 of all others were fetched before.
+            StorageError: replies cannot be stored.
         """
         pause, reported_at, self.answered_any = FIRST_PAUSE, time.monotonic(), False
         failed: dict[str, PrerequisiteError] = {}
@@ -153,9 +154,12 @@ class BatchClient:
                     state = await self._fetch_if_ended(submission, endpoints[submission.model])
                 except ProviderError as error:
                     state = f"{error}; asked again later"
+                except StorageError:
+                    raise
                 except PrerequisiteError as error:
+                    if str(error) not in map(str, failed.values()):
+                        self.report(str(error))
                     failed[submission.id] = error
-                    self.report(str(error))
                     continue
                 self._store.note_state(submission.id, state)
                 if report_due:
@@ -292,6 +296,8 @@ def _lacks_replies(
     Args:
         requests: number of the batch's questions.
     """
+    if _answered(replies) >= requests:  # whatever the provider counts
+        return False
     if state.completed is None:  # each question of a completed batch has a line
         return state.status == "completed" and len(replies) < requests
     good = sum(status == _OK for status, _ in replies.values())

@@ -45,8 +45,8 @@ def table_lines(
     the header of a CSV file has no comma, the separator is a semicolon, tab or bar; a line such as
     `sep=;` before it names the separator, and blank lines before it are skipped. Between tabs, a
     cell with a quote may be quoted or not, as in MS MARCO: a record that is not well quoted is one
-    line of text, and where the file has had one, so is each of several lines with all cells. Beside
-    a line with other cells it is a part of a quoted cell, and unreadable.
+    line of text, and where the file has had one, so is each of several lines whose first and last
+    have all cells. Beside a line with other cells it is a part of a quoted cell, and unreadable.
 
     Args:
         name: name of the file, for messages.
@@ -103,14 +103,16 @@ def table_lines(
         lines = source.taken_lines()
         raw = b"".join(lines)
         if delimiter == "\t" and (problem or b'"' in raw) and not is_cut(lines[0]):
-            ambiguous = _may_be_several(lines, len(columns))
-            if len(cells) != len(columns) or (ambiguous and has_stray_quote):
-                torn |= {start + place for place in _torn_lines(lines, len(columns))}
+            full = [line.count(b"\t") + 1 == len(columns) for line in lines if line.strip()]
+            several = len(full) > 1 < len(columns) and full[0] and full[-1]
+            if len(cells) != len(columns) or (several and has_stray_quote):
+                if len(cells) != len(columns):
+                    torn |= {start + place for place in _torn_lines(lines, len(columns))}
                 source.return_lines(lines[1:])
                 raw, problem = lines[0], ""
                 cells = _unquoted(raw)
                 has_stray_quote |= start not in torn and len(cells) == len(columns)
-            elif ambiguous:
+            elif several and all(full):
                 yield start, Unreadable(raw, "", _AMBIGUOUS.format(len(lines)))
                 continue
         if start in torn and cells == _unquoted(lines[0]):
@@ -128,25 +130,19 @@ def table_lines(
             yield start, _line(columns, cells, raw, odd_header)
 
 
-def _may_be_several(lines: list[bytes], columns: int) -> bool:
-    """Return whether the lines of a record of a TSV file may be a record each, without quoting: a
-    quoted cell of several lines mostly leaves lines with fewer cells."""
-    return len(lines) > 1 < columns and all(line.count(b"\t") + 1 == columns for line in lines)
-
-
 def _unquoted(line: bytes) -> list[str]:
     return line.decode(errors="surrogateescape").rstrip("\r\n").split("\t")
 
 
 def _torn_lines(lines: list[bytes], columns: int) -> list[int]:
-    """Return which of the first and the last line of several have a quote, and beside them a line
-    with other cells, so that their own cell seems to be a part of one."""
+    """Return which of the first and the last line of several have an open quote, and beside them a
+    line with other cells, so that their own cell seems to be a part of one."""
     filled = [place for place, line in enumerate(lines) if line.strip()]
     ends = zip(filled[:1] + filled[-1:], filled[1:2] + filled[-2:-1], strict=False)
     return [
         end
         for end, beside in ends
-        if b'"' in lines[end] and lines[beside].count(b"\t") + 1 != columns
+        if lines[end].count(b'"') % 2 and lines[beside].count(b"\t") + 1 != columns
     ]
 
 

@@ -13,6 +13,7 @@ from prism_cli.adapters.chat.batch_api import BatchApi
 from prism_cli.adapters.providers import retrying
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.configs.providers import Provider
+from prism_cli.errors import ProviderError
 from tests.servers.fault_server import FaultServer
 
 LINE = b'{"custom_id": "%d", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
@@ -48,7 +49,7 @@ def test_a_batch_is_found_by_its_mark_on_any_page(monkeypatch: pytest.MonkeyPatc
     assert sought == [*batches, None, None, *batches]
 
 
-def test_the_search_ends_where_a_server_repeats_a_page() -> None:
+def test_the_search_ends_with_an_error_where_a_server_repeats_a_page() -> None:
     asked: list[httpx2.Request] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -56,7 +57,8 @@ def test_the_search_ends_where_a_server_repeats_a_page() -> None:
         assert len(asked) < 5
         return httpx2.Response(200, json={"data": [{"id": "batch_1"}], "has_more": True})
 
-    assert asyncio.run(endpoint(handle).find("mark", "file")) is None
+    with pytest.raises(ProviderError, match="the same page again and again"):
+        asyncio.run(endpoint(handle).find("mark", "file"))
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,25 @@ def test_one_bad_record_does_not_make_several_of_a_quoted_record_in_tsv() -> Non
     assert (rows, refused.keys()) == ({}, {2, 3, 4})
 
 
+@pytest.mark.parametrize("between", ["", "3", "3\tq\td\tx"], ids=["blank", "short", "long"])
+def test_lines_after_a_stray_quote_are_not_joined_in_tsv(between: str) -> None:
+    text = f'id\tquery\tdocument\n1\tq\t"b\n2\tq\t"another\n{between}\n4\tq\tc"\n5\tq\td\n'
+    rows, refused = read(text, tabs=True)
+    assert {row["id"]: row["document"] for row in rows.values()} == {
+        "1": '"b', "2": '"another', "4": 'c"', "5": "d",
+    }  # fmt: skip
+    assert refused.keys() == ({4} if between else set())
+
+
+def test_a_line_whose_quotes_are_closed_is_no_part_of_a_cell_of_the_line_before_in_tsv() -> None:
+    text = 'id\tquery\tdocument\n1\tq\t"Title" is stray\n2\n3\tq\tthe "word" is closed\n4\tq\td\n'
+    rows, refused = read(text, tabs=True)
+    assert [row["id"] for row in rows.values()] == ["1", "3", "4"]
+    assert refused.keys() == {3}
+    _, refused = read(text.replace('"Title"', '"Title'), tabs=True)
+    assert refused.keys() == {2, 3}
+
+
 def test_many_unclosed_quotes_are_read_once() -> None:
     text = "query\tdocument\n" + 'a screen of 15"\t"cat\n' * 20_000
     lines = list(table_lines(io.BytesIO(text.encode()), "in.tsv", {}, tabs=True))

@@ -10,7 +10,7 @@ from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.row import Row, doc_id, query_key, string_field
 from prism_cli.rows.texts import is_blank
-from prism_cli.stages.rerank import RerankStage
+from prism_cli.stages.rerank import SCATTERED_ROWS, RerankStage
 
 OTHER_QUESTION = "another question"
 """Reason for skipping a row with another query."""
@@ -109,8 +109,10 @@ class RerankQueryStage(RerankStage):
         lost += ["none gets evidence"] if options.rationed else []
         lost += ["repeats are shown"] if options.evidence and options.skip_repeats else []
         del summary["hint"]
-        most = f"more than {self._most_rows:,} documents with these options"
-        return summary | ({"hint": f"{most}: {', '.join(lost)}"} if lost else {})
+        why = f"more than {self._most_rows:,} documents with these options"
+        if self._counts[SCATTERED_ROWS[1]]:
+            why = "a row with `documents` between rows of one document (move it to the end)"
+        return summary | ({"hint": f"{why}: {', '.join(lost)}"} if lost else {})
 
     def _numbered(self, row: Row) -> Row:
         row[_PLACE] = self._documents

@@ -113,6 +113,18 @@ def test_rows_of_other_questions_are_left_out_and_counted(
     assert sorted(ranks) == [1, 2]  # of one query, whatever query_id stands in the rows
 
 
+def test_a_request_between_documents_is_named_where_fusion_is_given_up(
+    tmp_path: Path, tiny_reranker: Path
+) -> None:
+    pairs = [make_pair(number, query=None, source_score=number) for number in range(2)]
+    request = {"query": QUESTION, "documents": [{"doc_id": "d", "text": "t", "source_score": 1}]}
+    path = write_jsonl(tmp_path / "in.jsonl", [pairs[0], request, pairs[1]])
+    done = ask(path, tiny_reranker, "--fuse", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert "between rows of one document (move it to the end): the order is that" in done.stderr
+    assert "more than" not in done.stderr
+
+
 @pytest.mark.parametrize("rejected", [[], [make_pair(2, query=7)]])
 def test_documents_too_many_for_a_fusion_are_reported(
     rejected: list[Any], tmp_path: Path, tiny_reranker: Path, monkeypatch: pytest.MonkeyPatch

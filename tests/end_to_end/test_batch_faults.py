@@ -196,6 +196,16 @@ def test_batches_beyond_the_queue_of_the_provider_are_sent_until_all_are_answere
     assert len(read_jsonl(OUT)) == 10
 
 
+def test_questions_whose_paid_replies_are_given_up_are_sent_three_times_at_most() -> None:
+    def one(_number: int, content: bytes) -> bytes:
+        return content.splitlines(keepends=True)[0]
+
+    with served(sent=one) as server:
+        done = relabel(server, "--accept-lost-replies")
+        assert done.returncode == 5, done.stderr
+        assert payments(server) == [3] * 8 + [2, 1]
+
+
 def test_a_batch_that_was_cancelled_there_is_sent_again_by_the_next_command_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -206,6 +216,7 @@ def test_a_batch_that_was_cancelled_there_is_sent_again_by_the_next_command_alon
         done = relabel(server)
         assert done.returncode == 5, done.stderr
         assert "batch_1 was cancelled" in done.stderr
+        assert "go on there" not in done.stderr
         assert payments(server) == [1] * 10
         done = relabel(server)
         assert done.returncode == 0, done.stderr

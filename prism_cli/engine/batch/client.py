@@ -59,6 +59,7 @@ class BatchClient:
 
     Attributes:
         answered_any: whether a batch of the last `wait` answered a question.
+        lost_any: whether one left questions out although it took them, and may have been paid.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class BatchClient:
         self._quiet = quiet
         self._give_up = give_up
         self._incomplete: Counter[str] = Counter()
-        self.answered_any = False
+        self.answered_any = self.lost_any = False
 
     async def send(
         self,
@@ -141,7 +142,8 @@ class BatchClient:
                 of all others were fetched before.
             StorageError: replies cannot be stored.
         """
-        pause, reported_at, self.answered_any = FIRST_PAUSE, time.monotonic(), False
+        pause, reported_at = FIRST_PAUSE, time.monotonic()
+        self.answered_any = self.lost_any = False
         failed: dict[str, PrerequisiteError] = {}
         while waiting := self._store.open_submissions(awaited - failed.keys()):
             await self._pause(pause)
@@ -180,6 +182,7 @@ class BatchClient:
                 )
             reason = f"{endpoint.name} has forgotten batch {batch}"
             self._store.store_replies(submission.id, (), reason)
+            self.lost_any = True
             return "forgotten"
         if not state.ended:
             answered = (state.completed or 0) + (state.failed or 0)
@@ -190,6 +193,8 @@ class BatchClient:
         if words := self._missing(submission, endpoint.name, state, None in files, replies):
             return words
         self.answered_any |= any(status == _OK for status, _ in replies.values())
+        untaken = state.status == "failed" and not state.completed
+        self.lost_any |= not untaken and _answered(replies) < submission.requests
         reason = f"no reply in batch {batch} ({state.words})"
         self._store.store_replies(
             submission.id, ((key, *reply) for key, reply in replies.items()), reason

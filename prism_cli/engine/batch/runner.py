@@ -25,8 +25,8 @@ NoteSent = Callable[[list[str]], None]
 MAX_REQUESTS, MAX_BYTES = 50_000, 200_000_000
 """OpenAI's limits on one batch file."""
 ROUNDS = 3
-"""Most batches that one run submits for a request while none answers it. Those that leave it out
-and answer others do not count: some providers take only so many questions at a time."""
+"""Most batches that one run submits for a request while none answers it. Those that failed while
+others answered do not count: some providers take only so many questions at a time."""
 _LOOKUP_LINES = 500
 _IN_A_BATCH = Unanswered(
     "in a batch that was sent before; the same command with --batch waits for it"
@@ -99,8 +99,9 @@ class BatchRunner:
                 try:
                     reply = _read(backend, request.payload, stored_reply)
                 except ProviderError as error:
-                    left_out = stored_reply.status == NOT_ANSWERED and self._client.answered_any
-                    rounds, reason = rounds + (not left_out), str(error)
+                    untaken = self._client.answered_any and not self._client.lost_any
+                    untaken = untaken and stored_reply.status == NOT_ANSWERED
+                    rounds, reason = rounds + (not untaken), str(error)
                     if error.billed:
                         estimate = backend.estimate([request.payload]).at(backend.batch_share)
                         self._control.spent_usd += estimate.usd
@@ -175,7 +176,9 @@ class BatchRunner:
         except StorageError:
             raise
         except (RefusalError, PrerequisiteError) as error:
-            goes_on = "; batches that were sent before go on there" * bool(self._awaited)
+            goes_on = "; batches that were sent before go on there" * bool(
+                self._store.open_submissions(self._awaited)
+            )
             raise ProviderError(f"{error}{goes_on}") from None
         self._begin_round()
         return True

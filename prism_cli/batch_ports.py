@@ -1,4 +1,4 @@
-"""What the engine sees of a provider's batch API."""
+"""Protocols of a provider's batch API, as the engine sees it."""
 
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, runtime_checkable

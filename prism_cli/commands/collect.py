@@ -35,9 +35,8 @@ def collect(
         list[str] | None,
         typer.Argument(
             help="BEIR folders; files, globs, directories or - of rows with {query, pos, neg}, "
-            "{query, documents}, the author's or of pairs; a TREC run with "
-            "--from trec-run. `collect web FILES`: "
-            "`collect FILES --web exa`.",
+            "{query, documents}, the author's or of pairs; a TREC run with --from trec-run. "
+            "`collect web FILES`: `collect FILES --web exa`.",
             show_default=False,
         ),
     ] = None,

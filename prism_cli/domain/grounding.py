@@ -92,8 +92,7 @@ class GroundedDocument:
             origin = "repaired" if self._is_usable(repaired) else "extracted"
         if origin == "extracted" or not repaired:
             origin, repaired = "extracted", self.extract(contribution or "")
-        usable = contribution and self._is_usable(contribution) and self._adds(contribution)
-        if not contribution or not usable or self.faults(contribution):
+        if contribution is None or not self._stands(contribution):
             contribution = self.state(repaired)
         return Grounded(repaired, contribution, origin, faults)
 
@@ -132,10 +131,11 @@ class GroundedDocument:
     def _is_usable(self, text: str | None) -> bool:
         return bool(text and says_something(text) and shares_words(text, self.document))
 
-    def _adds(self, contribution: str) -> bool:
-        """Return whether a contribution has content that is not the query's own words."""
-        keys = content_keys(PlacedWords(contribution).words)
-        return not keys or not set(keys) <= set(content_keys(self._query_words))
+    def _stands(self, contribution: str) -> bool:
+        """Return whether a contribution is usable, has no fault, and says more than the query."""
+        keys = set(content_keys(PlacedWords(contribution).words))
+        repeats = bool(keys) and keys <= set(content_keys(self._query_words))
+        return self._is_usable(contribution) and not repeats and not self.faults(contribution)
 
     def _repaired(self, text: str | None) -> str:
         """Return `text` with each faulty sentence replaced or left out; "" where none is left."""

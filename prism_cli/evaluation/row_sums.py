@@ -11,9 +11,8 @@ from prism_cli.evaluation.answers.figures import answer_measures
 from prism_cli.evaluation.quality.row_measures import row_measurements
 from prism_cli.evaluation.rows_evaluation import ROWS
 from prism_cli.files.text import text_lines
+from prism_cli.reporting.arms import RowSums
 
-RowSums = dict[str, dict[str, tuple[float, float]]]
-"""Measure -> query -> sum and number of its rows."""
 _MEASURES: dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, float, float]]]] = {
     "quality": lambda row: row_measurements(row["quality"]),
     "answers": answer_measures,
@@ -26,7 +25,8 @@ def read_row_sums(folder: Path, kind: str) -> RowSums:
     Raises:
         MissingDataError: a line is malformed.
     """
-    path, sums = folder / ROWS, RowSums()
+    path = folder / ROWS
+    sums: dict[str, dict[str, tuple[float, float]]] = {}
     if kind not in _MEASURES or not path.exists():
         return sums
     for number, line in enumerate(text_lines(path), 1):

@@ -145,9 +145,11 @@ class SplitTexts:
         alive = np.zeros(len(self.queries), dtype=bool)
         pairs = array("q"), array("q")
         for part in self._parts:
-            out = self._query_out[part.row_queries]
-            for documents in (part.row_documents, part.row_bodies):
-                out = out | self._document_out[documents]
+            out = (
+                self._query_out[part.row_queries]
+                | self._document_out[part.row_documents]
+                | self._document_out[part.row_bodies]
+            )
             out_count += int(out.sum())
             alive[part.row_queries[~out]] = True
             kept = part.positive & ~out

@@ -15,25 +15,28 @@ from typing import Any
 
 import orjson
 
+from prism_cli.adapters.datasets.beir import BeirSet
+
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return list(map(orjson.loads, path.read_bytes().splitlines()))
 
 
 def pairs(
-    folder: Path, split: str, answerable: int, unanswerable: int, draw: random.Random
+    data: BeirSet, split: str, answerable: int, unanswerable: int, draw: random.Random
 ) -> Iterator[tuple[str, str, str]]:
     """Yield (query_id, query, doc_id) by lot: the answerable ones first."""
-    texts = {row["_id"]: row["text"] for row in lines(folder / "queries.jsonl")}
-    answered = {row["_id"] for row in lines(folder / "answers.jsonl")}
-    relevant: dict[str, str] = {}
-    for line in (folder / f"qrels/{split}.tsv").read_text("utf-8").splitlines()[1:]:
-        query, document, grade = line.split("\t")
-        if int(grade) > 0:
-            relevant[query] = document
+    texts = dict(data.queries())
+    answered = {row["_id"] for row in lines(data.folder / "answers.jsonl")}
+    relevant = {
+        query: document
+        for query, grades in data.qrels(split).items()
+        for document, grade in grades.items()
+        if grade > 0
+    }
     for query in draw.sample(sorted(answered & relevant.keys()), answerable):
         yield query, texts[query], relevant[query]
-    for row in draw.sample(lines(folder / "impossible.jsonl"), unanswerable):
+    for row in draw.sample(lines(data.folder / "impossible.jsonl"), unanswerable):
         yield row["_id"], row["text"], row["paragraph"]
 
 
@@ -46,23 +49,12 @@ def main() -> None:
     parser.add_argument("--unanswerable", type=int, default=40)
     parser.add_argument("--seed", type=int, default=22)
     options = parser.parse_args()
-    documents = {row["_id"]: row for row in lines(options.folder / "corpus.jsonl")}
-    drawn = pairs(
-        options.folder,
-        options.split,
-        options.answerable,
-        options.unanswerable,
-        random.Random(options.seed),
-    )
+    data, draw = BeirSet(options.folder), random.Random(options.seed)
+    documents = {doc_id: (title, text) for doc_id, title, text in data.passages()}
+    names = ("query_id", "query", "doc_id", "title", "document")
     rows = [
-        {
-            "query_id": query_id,
-            "query": query,
-            "doc_id": doc_id,
-            "title": documents[doc_id].get("title", ""),
-            "document": documents[doc_id]["text"],
-        }
-        for query_id, query, doc_id in drawn
+        dict(zip(names, (*pair, *documents[pair[2]]), strict=True))
+        for pair in pairs(data, options.split, options.answerable, options.unanswerable, draw)
     ]
     options.output.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
 

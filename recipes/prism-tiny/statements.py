@@ -114,7 +114,7 @@ def is_faithful(statement: str, question: str, answer: str) -> bool:
     )
 
 
-def asked(rows: Sequence[dict[str, Any]], folders: Sequence[Path]) -> Iterator[tuple[int, str]]:
+def answered(rows: Sequence[dict[str, Any]], folders: Sequence[Path]) -> Iterator[tuple[int, str]]:
     """Yield the position of each yes row that states its answer, and the answer."""
     answers: dict[str, list[str]] = {}
     for folder in folders:
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1500, help="Of questions. Default: 1500.")
     options = parser.parse_args()
     rows = list(map(orjson.loads, Path(options.rows).read_bytes().splitlines()))
-    found = list(asked(rows, options.folders))
+    found = list(answered(rows, options.folders))
     chosen = random.Random(0).sample(found, min(options.limit, len(found)))
     write = Writer(smollm2_path())
     for start in range(0, len(chosen), BATCH):

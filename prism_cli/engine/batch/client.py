@@ -56,10 +56,6 @@ class BatchClient:
     Args:
         quiet: print nothing.
         give_up: give up batches and replies that their provider does not know.
-
-    Attributes:
-        answered_any: whether a batch of the last `wait` answered a question.
-        lost_any: whether one left questions out although it took them, and may have been paid.
     """
 
     def __init__(
@@ -70,7 +66,13 @@ class BatchClient:
         self._quiet = quiet
         self._give_up = give_up
         self._incomplete: Counter[str] = Counter()
-        self.answered_any = self.lost_any = False
+        self._answered_any = self._lost_any = False
+
+    @property
+    def left_untaken(self) -> bool:
+        """True if the batches of the last `wait` answered questions, and lost no reply to one that
+        they had taken and that may have been paid: then the unanswered ones were not taken."""
+        return self._answered_any and not self._lost_any
 
     async def send(
         self,
@@ -143,7 +145,7 @@ class BatchClient:
             StorageError: replies cannot be stored.
         """
         pause, reported_at = FIRST_PAUSE, time.monotonic()
-        self.answered_any = self.lost_any = False
+        self._answered_any = self._lost_any = False
         failed: dict[str, PrerequisiteError] = {}
         while waiting := self._store.open_submissions(awaited - failed.keys()):
             await self._pause(pause)
@@ -182,7 +184,7 @@ class BatchClient:
                 )
             reason = f"{endpoint.name} has forgotten batch {batch}"
             self._store.store_replies(submission.id, (), reason)
-            self.lost_any = True
+            self._lost_any = True
             return "forgotten"
         if not state.ended:
             answered = (state.completed or 0) + (state.failed or 0)
@@ -192,9 +194,9 @@ class BatchClient:
         replies = _by_key(chain.from_iterable(file for file in files if file is not None))
         if words := self._missing(submission, endpoint.name, state, None in files, replies):
             return words
-        self.answered_any |= any(status == _OK for status, _ in replies.values())
+        self._answered_any |= any(status == _OK for status, _ in replies.values())
         untaken = state.status == "failed" and not state.completed
-        self.lost_any |= not untaken and _answered(replies) < submission.requests
+        self._lost_any |= not untaken and _answered(replies) < submission.requests
         reason = f"no reply in batch {batch} ({state.words})"
         self._store.store_replies(
             submission.id, ((key, *reply) for key, reply in replies.items()), reason

@@ -99,8 +99,7 @@ class BatchRunner:
                 try:
                     reply = _read(backend, request.payload, stored_reply)
                 except ProviderError as error:
-                    untaken = self._client.answered_any and not self._client.lost_any
-                    untaken = untaken and stored_reply.status == NOT_ANSWERED
+                    untaken = stored_reply.status == NOT_ANSWERED and self._client.left_untaken
                     rounds, reason = rounds + (not untaken), str(error)
                     if error.billed:
                         estimate = backend.estimate([request.payload]).at(backend.batch_share)
@@ -176,9 +175,8 @@ class BatchRunner:
         except StorageError:
             raise
         except (RefusalError, PrerequisiteError) as error:
-            goes_on = "; batches that were sent before go on there" * bool(
-                self._store.open_submissions(self._awaited)
-            )
+            some_open = bool(self._store.open_submissions(self._awaited))
+            goes_on = "; batches that were sent before go on there" * some_open
             raise ProviderError(f"{error}{goes_on}") from None
         self._begin_round()
         return True

@@ -103,10 +103,11 @@ def table_lines(
         lines = source.taken_lines()
         raw = b"".join(lines)
         if delimiter == "\t" and (problem or b'"' in raw) and not is_cut(lines[0]):
-            full = [line.count(b"\t") + 1 == len(columns) for line in lines if line.strip()]
+            broken = len(cells) != len(columns)
+            full = [_has_all(line, len(columns)) for line in lines if line.strip()]
             several = len(full) > 1 < len(columns) and full[0] and full[-1]
-            if len(cells) != len(columns) or (several and has_stray_quote):
-                if len(cells) != len(columns):
+            if broken or (several and has_stray_quote):
+                if broken:
                     torn |= {start + place for place in _torn_lines(lines, len(columns))}
                 source.return_lines(lines[1:])
                 raw, problem = lines[0], ""
@@ -134,6 +135,10 @@ def _unquoted(line: bytes) -> list[str]:
     return line.decode(errors="surrogateescape").rstrip("\r\n").split("\t")
 
 
+def _has_all(line: bytes, columns: int) -> bool:
+    return line.count(b"\t") + 1 == columns
+
+
 def _torn_lines(lines: list[bytes], columns: int) -> list[int]:
     """Return which of the first and the last line of several have an open quote, and beside them a
     line with other cells, so that their own cell seems to be a part of one."""
@@ -142,7 +147,7 @@ def _torn_lines(lines: list[bytes], columns: int) -> list[int]:
     return [
         end
         for end, beside in ends
-        if lines[end].count(b'"') % 2 and lines[beside].count(b"\t") + 1 != columns
+        if lines[end].count(b'"') % 2 and not _has_all(lines[beside], columns)
     ]
 
 

@@ -42,7 +42,7 @@ from prism_cli.wording import counted
 
 _PREDICTED = frozenset(PREDICTIONS.values())
 _GROUNDING = ("selected", "repaired", "extracted", "unsupported_facts")
-SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
+_SCATTERED_ROWS = "row of a scattered query has", "rows of scattered queries have"
 _TOO_MANY_ROWS = "row of a query with too many has", "rows of queries with too many have"
 
 
@@ -137,7 +137,7 @@ class RerankStage(RowStage):
         for number, (key, group) in enumerate(groupby(rows, self.group_of)):
             size = sum(1 for _ in group)
             if key and seen.conflicts(key, str(number).encode()):
-                self._unranked[key] = SCATTERED_ROWS
+                self._unranked[key] = _SCATTERED_ROWS
             elif key and size > most:
                 self._unranked[key] = _TOO_MANY_ROWS
             elif key and self.groups and size > MAX_GROUP_ROWS:
@@ -158,7 +158,7 @@ class RerankStage(RowStage):
                 yield from _with_ranks(list(group))
             else:
                 for row in group:
-                    self._counts[words[1]] += 1
+                    self._counts[words[1]] += "documents" not in row
                     yield row
 
     def render(self, row: Row) -> bytes:
@@ -208,7 +208,7 @@ class RerankStage(RowStage):
         missing = "no rank" + (" and no evidence" if options.rationed else "")
         missing += ", and are all kept" if options.top_n else ""
         advice = {
-            SCATTERED_ROWS: "--sort-queries",
+            _SCATTERED_ROWS: "--sort-queries",
             _TOO_MANY_ROWS: f"at most {self._most_rows:,} of a query are ranked with these options",
         }
         hints = [
@@ -243,7 +243,7 @@ class RerankStage(RowStage):
                 )
         ranked = yield from ranking(self._runtime, rows[0]["query"], documents, options)
         if unranked and self._options.rationed:
-            scattered = self._unranked[self.group_of(rows[0])] is SCATTERED_ROWS
+            scattered = self._unranked[self.group_of(rows[0])] is _SCATTERED_ROWS
             reason = SCATTERED if scattered else TOO_MANY
             ranked.counts[f"omitted_{reason}"] = ranked.counts.pop("omitted_threshold", 0)
             for result in ranked.results:
@@ -293,8 +293,9 @@ class RerankStage(RowStage):
 
 
 def _with_ranks(group: list[Row]) -> list[Row]:
-    """Return the rows of one query, in their order, with ranks from 1."""
-    by_rank = sorted(group, key=lambda row: rank_key(row, row["score"], doc_id(row)))
+    """Return the rows of one query, in their order, the pair rows with ranks from 1."""
+    pairs = [row for row in group if "documents" not in row]
+    by_rank = sorted(pairs, key=lambda row: rank_key(row, row["score"], doc_id(row)))
     for rank, row in enumerate(by_rank, 1):
         row["rank"] = rank
     return group

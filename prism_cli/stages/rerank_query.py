@@ -1,16 +1,16 @@
 """Rerank for one query from the command line: every input row is a document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prism_cli.domain.evidence_budget import RankOptions
 from prism_cli.engine.stage import RowStage
 from prism_cli.errors import SkippedRowError
-from prism_cli.ports import GroupWork, RowWork
+from prism_cli.ports import GroupWork, Outcome, RowWork
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.row import Row, doc_id, query_key, string_field
 from prism_cli.rows.texts import is_blank
-from prism_cli.stages.rerank import SCATTERED_ROWS, RerankStage
+from prism_cli.stages.rerank import RerankStage
 
 OTHER_QUESTION = "another question"
 """Reason for skipping a row with another query."""
@@ -62,6 +62,7 @@ class RerankQueryStage(RerankStage):
         self._query, self.writes = query, writes
         self._key = query_key({"query": query})
         self._documents = 0
+        self._mixed = False
         self.best = BestDocuments(shown)
         self.held = False
         self.others: set[str] = set()
@@ -85,13 +86,36 @@ class RerankQueryStage(RerankStage):
         """Number the row, then work as `RerankStage`."""
         return super().work(self._numbered(row))
 
+    def first_pass(self, rows: Iterator[Row]) -> None:
+        """Work as `RerankStage`, and find out whether the rows have both shapes."""
+        shapes = set[bool]()
+
+        def noted() -> Iterator[Row]:
+            for row in rows:
+                shapes.add("documents" in row)
+                yield row
+
+        self._mixed = True
+        super().first_pass(noted())
+        self._mixed = len(shapes) > 1
+
     def work_group(self, rows: list[Row]) -> GroupWork:
-        """Number the rows, then work as `RerankStage`."""
-        return super().work_group([self._numbered(row) for row in rows])
+        """Number the rows; rank the pair rows together and each row with `documents` by itself."""
+        numbered = [self._numbered(row) for row in rows]
+        pairs = [row for row in numbered if "documents" not in row]
+        ranked = iter((yield from self._pairs(pairs)) if pairs else ())
+        outcomes: list[Outcome] = []
+        for row in numbered:
+            if "documents" in row:
+                outcomes.append((yield from self._with_results(row)))
+            else:
+                outcomes.append(next(ranked))
+        return outcomes
 
     def group_of(self, row: Row) -> bytes:
-        """Return one key for all pair rows, since all are documents of one query."""
-        return b"" if "documents" in row else self._key
+        """Return one key for all pair rows, since all are documents of one query, and for rows with
+        `documents` where these could stand between them."""
+        return self._key if self._mixed or "documents" not in row else b""
 
     def render(self, row: Row) -> bytes:
         """Store the row among the best; return its line, with a doc_id, if rows are written."""
@@ -109,10 +133,8 @@ class RerankQueryStage(RerankStage):
         lost += ["none gets evidence"] if options.rationed else []
         lost += ["repeats are shown"] if options.evidence and options.skip_repeats else []
         del summary["hint"]
-        why = f"more than {self._most_rows:,} documents with these options"
-        if self._counts[SCATTERED_ROWS[1]]:
-            why = "a row with `documents` between rows of one document (move it to the end)"
-        return summary | ({"hint": f"{why}: {', '.join(lost)}"} if lost else {})
+        most = f"more than {self._most_rows:,} documents with these options"
+        return summary | ({"hint": f"{most}: {', '.join(lost)}"} if lost else {})
 
     def _numbered(self, row: Row) -> Row:
         row[_PLACE] = self._documents

@@ -113,16 +113,23 @@ def test_rows_of_other_questions_are_left_out_and_counted(
     assert sorted(ranks) == [1, 2]  # of one query, whatever query_id stands in the rows
 
 
-def test_a_request_between_documents_is_named_where_fusion_is_given_up(
-    tmp_path: Path, tiny_reranker: Path
+@pytest.mark.parametrize("options", [(), ("--fuse", "1"), ("--fuse", "1", "--top-n", "2")])
+def test_documents_around_a_row_with_several_are_ranked_together(
+    options: tuple[str, ...], tmp_path: Path, tiny_reranker: Path
 ) -> None:
-    pairs = [make_pair(number, query=None, source_score=number) for number in range(2)]
+    pairs = [make_pair(number, query=None, source_score=number) for number in range(4)]
     request = {"query": QUESTION, "documents": [{"doc_id": "d", "text": "t", "source_score": 1}]}
-    path = write_jsonl(tmp_path / "in.jsonl", [pairs[0], request, pairs[1]])
-    done = ask(path, tiny_reranker, "--fuse", "0.5")
+    path = write_jsonl(tmp_path / "in.jsonl", [*pairs[:2], request, pairs[2], request, pairs[3]])
+    done = ask(path, tiny_reranker, "-o", "out.jsonl", *options)
     assert done.returncode == 0, done.stderr
-    assert "between rows of one document (move it to the end): the order is that" in done.stderr
-    assert "more than" not in done.stderr
+    assert "no rank" not in done.stderr
+    rows = [row for row in read_jsonl(Path("out.jsonl")) if "documents" not in row]
+    ranks = {row["doc_id"]: row["rank"] for row in rows}
+    if options:  # the order is that of the first stage
+        assert ranks == {f"d{4 - rank}": rank for rank in range(1, len(rows) + 1)}
+    else:
+        assert sorted(ranks.values()) == [1, 2, 3, 4]
+    assert sum("results" in row for row in read_jsonl(Path("out.jsonl"))) == 2
 
 
 @pytest.mark.parametrize("rejected", [[], [make_pair(2, query=7)]])

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -167,6 +168,11 @@ class SurveyParts(StoredParts):
             if seen < PART_ROWS:
                 return
 
+    @cached_property
+    def _layout(self) -> bytes:
+        """The part of no rows, which shows what a part holds, such as its columns."""
+        return self._survey.read(())
+
     def _cache_path(self, source: Input) -> Path | None:
         """Return the path of the cached parts of an input; None if they are not cached."""
         if self._plan.options.limit is not None or not isinstance(source, Shard):
@@ -180,6 +186,7 @@ class SurveyParts(StoredParts):
             __version__,
             self._plan.stage.name,
             type(self._survey).__name__,
+            self._layout,
             options.settings,
             [(str(path), *size_and_change(path)) for path in options.dependencies],
             str(source.path.resolve()),

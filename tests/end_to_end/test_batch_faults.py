@@ -3,9 +3,11 @@
 import fcntl
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -204,6 +206,31 @@ def test_questions_whose_paid_replies_are_given_up_are_sent_three_times_at_most(
         done = relabel(server, "--accept-lost-replies")
         assert done.returncode == 5, done.stderr
         assert payments(server) == [3] * 8 + [2, 1]
+
+
+def test_a_row_whose_reply_is_gone_when_rows_are_written_is_in_no_batch_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exchange = runner.BatchRunner.exchange
+
+    async def exchange_and_lose(self: runner.BatchRunner, *given: Any) -> bool:
+        more = await exchange(self, *given)
+        if not more:  # the next pass writes the rows
+            with closing(sqlite3.connect(".prism/ledger.sqlite")) as ledger, ledger:
+                ledger.execute("DELETE FROM replies WHERE key = (SELECT min(key) FROM replies)")
+        return more
+
+    with served() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(runner.BatchRunner, "exchange", exchange_and_lose)
+            done = relabel(server, "--json")
+        assert done.returncode == 5, done.stderr
+        reason = "in no batch yet; the same command with --batch sends it"
+        assert json.loads(done.stdout)["pending_reasons"] == {reason: 1}
+        assert reason in done.stderr
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [2] + [1] * 9
 
 
 def test_a_batch_that_was_cancelled_there_is_sent_again_by_the_next_command_alone(

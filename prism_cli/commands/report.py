@@ -117,12 +117,16 @@ def _by_arm(named: Sequence[tuple[str, Path]], runs: Sequence["Finished"]) -> li
     from prism_cli.reporting.arms import arm
 
     names = [name for name, _ in named]
-    if len(runs) == 1 or not any(names):
+    if len(runs) == 1:
         return list(runs)
+    runs = [
+        replace(run, row_sums=read_row_sums(folder, run.metrics["kind"]))
+        for (_, folder), run in zip(named, runs, strict=True)
+    ]
+    if not any(names):
+        return runs
     arms: dict[str, list[Finished]] = {}
-    for (name, folder), run in zip(named, runs, strict=True):
-        if name and names.count(name) > 1:
-            run = replace(run, row_sums=read_row_sums(folder, run.metrics["kind"]))
+    for name, run in zip(names, runs, strict=True):
         arms.setdefault(name or run.name, []).append(run)
     try:
         return [arm(name, members) for name, members in arms.items()]
@@ -193,12 +197,13 @@ def _page_of(run: "Finished") -> "Page":
 def _print_summary(comparison: dict[str, Any]) -> None:
     """Print key figures, differences and warnings."""
     from prism_cli.commands.tables import print_table
+    from prism_cli.reporting.comparison import key_figures
     from prism_cli.reporting.comparison_page import (
         figure_name,
-        key_figures,
         shown_spread,
         signed,
         spread_table,
+        tested_name,
     )
 
     kind = comparison["kind"]
@@ -220,7 +225,7 @@ def _print_summary(comparison: dict[str, Any]) -> None:
         print_table("side by side", rows)
     tests = [
         {
-            "set": entry["dataset"],
+            "set" if kind == "ranking" else "figure": tested_name(entry, kind),
             "system": comparison["columns"][entry["column"]]["name"],
             "against": comparison["columns"][entry["against"]]["name"],
             "difference": signed(entry["difference"], 4),

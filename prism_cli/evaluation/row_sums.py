@@ -6,36 +6,40 @@ from typing import Any
 
 import orjson
 
+from prism_cli.domain.query_sums import QuerySums
 from prism_cli.errors import MissingDataError
-from prism_cli.evaluation.answers.figures import answer_measures
+from prism_cli.evaluation.answers.figures import answer_key, answer_measures
 from prism_cli.evaluation.quality.row_measures import row_measurements
 from prism_cli.evaluation.rows_evaluation import ROWS
 from prism_cli.files.text import text_lines
-from prism_cli.reporting.arms import RowSums
 
-_MEASURES: dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, float, float]]]] = {
-    "quality": lambda row: row_measurements(row["quality"]),
-    "answers": answer_measures,
+_Row = Mapping[str, Any]
+_KINDS: dict[
+    str, tuple[Callable[[_Row], str], Callable[[_Row], Iterator[tuple[str, float, float]]]]
+] = {
+    "quality": (lambda row: row["query_id"], lambda row: row_measurements(row["quality"])),
+    "answers": (answer_key, answer_measures),
 }
+"""Key of a row's query, and measures of the row."""
 
 
-def read_row_sums(folder: Path, kind: str) -> RowSums:
-    """Return the sums of each measure; {} of a kind that keeps no measures of its rows.
+def read_row_sums(folder: Path, kind: str) -> QuerySums:
+    """Return the sums of each measure; none of a kind that keeps no measures of its rows.
 
     Raises:
         MissingDataError: a line is malformed.
     """
     path = folder / ROWS
-    sums: dict[str, dict[str, tuple[float, float]]] = {}
-    if kind not in _MEASURES or not path.exists():
+    sums = QuerySums()
+    if kind not in _KINDS or not path.exists():
         return sums
+    key, measures = _KINDS[kind]
     for number, line in enumerate(text_lines(path), 1):
         try:
             row = orjson.loads(line)
-            for measure, total, count in _MEASURES[kind](row):
-                queries = sums.setdefault(measure, {})
-                before = queries.get(row["query_id"], (0.0, 0.0))
-                queries[row["query_id"]] = (before[0] + total, before[1] + count)
+            index = sums.index(key(row))
+            for measure, total, count in measures(row):
+                sums.add(index, measure, total, count)
         except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
             raise MissingDataError(
                 f"{path}:{number}: expected a row of this evaluation; the file is damaged: run the "

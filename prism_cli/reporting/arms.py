@@ -1,19 +1,18 @@
 """An arm of an experiment: evaluations that differ in the seed alone, averaged into one."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import stdev
 from typing import Any
 
 from prism_cli.domain.fusion import FUSED
 from prism_cli.domain.metrics import MAIN_MEASURE, mean
-from prism_cli.domain.significance import bootstrap_interval, ratio_interval
+from prism_cli.domain.query_sums import QuerySums
+from prism_cli.domain.significance import bootstrap_interval
 from prism_cli.reporting.figures import figures_of
 
 PerQuery = Mapping[tuple[str, str], Mapping[str, float]]
 """(dataset, system) -> MAIN_MEASURE by query id."""
-RowSums = Mapping[str, Mapping[str, tuple[float, float]]]
-"""Measure -> query -> sum and number of its rows."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,14 @@ class Finished:
         metrics: the content of its metrics.json.
         per_query: where a ranking kept it.
         runs: the evaluations of an arm; empty for a single one.
-        row_sums: where an evaluation of rows kept them; read for the runs of an arm.
+        row_sums: where an evaluation of rows kept them; read for a comparison.
     """
 
     name: str
     metrics: Mapping[str, Any]
     per_query: PerQuery = field(default_factory=dict)
     runs: "Sequence[Finished]" = ()
-    row_sums: RowSums = field(default_factory=dict)
+    row_sums: QuerySums = field(default_factory=QuerySums)
 
 
 def arm(name: str, runs: Sequence[Finished]) -> Finished:
@@ -55,7 +54,7 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
         _check_queries(runs)
         runs = [_renamed(run, name, runs) for run in runs]
     elif len(runs) == 1:
-        return Finished(name, runs[0].metrics)
+        return replace(runs[0], name=name)
     per_query = {
         key: {
             query: mean([run.per_query[key][query] for run in runs])
@@ -65,7 +64,12 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
         for key, values in runs[0].per_query.items()
         if all(key in run.per_query for run in runs)
     }
-    intervals = _row_intervals(runs)
+    sums = QuerySums.averaged([run.row_sums for run in runs])
+    intervals: dict[str, Any] = {
+        measure: sums.interval(measure, 0, share=not measure.endswith("copied_density"))
+        for measure in runs[0].metrics.get("statistics", {}).get("intervals", {})
+        if sums.by_query(measure)
+    }
     for (dataset, system), values in per_query.items():
         span = bootstrap_interval(list(values.values()))
         intervals.setdefault(dataset, {})[system] = {MAIN_MEASURE: span}
@@ -75,28 +79,7 @@ def arm(name: str, runs: Sequence[Finished]) -> Finished:
         "statistics": {"intervals": intervals},
         "provenance": _joined([run.metrics.get("provenance", {}) for run in runs]),
     }
-    return Finished(name, metrics, per_query, runs)
-
-
-def _row_intervals(runs: Sequence[Finished]) -> dict[str, Any]:
-    """Return the interval of each mean over runs of rows that has one in the first run.
-
-    The rows of a query in all runs are drawn together; all runs have the same weight.
-    """
-    intervals: dict[str, Any] = {}
-    for name in runs[0].metrics.get("statistics", {}).get("intervals", {}):
-        found = [run.row_sums.get(name, {}) for run in runs]
-        rows = [sum(count for _, count in queries.values()) for queries in found]
-        if not all(rows):
-            continue
-        weighted: dict[str, tuple[float, float]] = {}
-        for queries, all_rows in zip(found, rows, strict=True):
-            for query, (total, count) in queries.items():
-                before = weighted.get(query, (0.0, 0.0))
-                weighted[query] = (before[0] + total / all_rows, before[1] + count / all_rows)
-        share = not name.endswith("copied_density")
-        intervals[name] = ratio_interval(*zip(*weighted.values(), strict=True), share=share)
-    return intervals
+    return Finished(name, metrics, per_query, runs, sums)
 
 
 def spread_of_runs(arms: Sequence[Finished]) -> Iterator[dict[str, Any]]:

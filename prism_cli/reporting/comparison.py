@@ -10,6 +10,12 @@ from prism_cli.reporting.arms import Finished, spread_of_runs
 from prism_cli.reporting.figures import Figure, figures_of, numbers
 from prism_cli.reporting.pairing import Column, columns_of
 
+_KEY_FIGURES = (
+    MAIN_MEASURE, "answer_retention", "rationale_recall", "rationale_precision", "wrong_yes_rate",
+    "entity_fidelity", "verdict_accuracy", "alpha",
+)  # fmt: skip
+"""Figures for the top of the page, as far as there are any."""
+Comparison = Mapping[str, Any]
 Place = tuple[str, str]
 """Group and name of a figure."""
 Table = dict[Place, Figure]
@@ -48,8 +54,9 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     figures = [
         figure | {"differences": _differences(figure["values"], columns)} for figure in shared
     ]
+    main = [figure for figure in figures if figure["figure"] == MAIN_MEASURE]
     tests = _tests(
-        runs, columns, [figure for figure in figures if figure["figure"] == MAIN_MEASURE]
+        runs, columns, main if ranking else key_figures({"kind": kind, "figures": figures})
     )
     differs = _differing([run.metrics.get("provenance", {}) for run in runs])
     return {
@@ -66,6 +73,18 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
             *_test_warnings(ranking, figures, tests),
         ],
     }
+
+
+def key_figures(comparison: Comparison) -> list[Comparison]:
+    """Return the main figures: of a ranking the average, of answers the F1 of each context, else
+    those of _KEY_FIGURES."""
+    figures: list[Comparison] = comparison["figures"]
+    if comparison["kind"] == "ranking":
+        return [figure for figure in figures if figure["figure"] == MAIN_MEASURE][-1:]
+    if comparison["kind"] == "answers":
+        return [figure for figure in figures if figure["figure"] == "f1"]
+    named = {figure["figure"]: figure for figure in figures if not figure["group"]}
+    return [named[name] for name in _KEY_FIGURES if name in named] or figures[:1]
 
 
 def _by_system(metrics: Mapping[str, Any]) -> dict[str, Table]:
@@ -129,28 +148,39 @@ def _differences(values: Sequence[float | None], columns: Sequence[Column]) -> l
 def _tests(
     runs: Sequence[Finished], columns: Sequence[Column], figures: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return paired tests over the queries that both runs kept, with Holm over all tests."""
+    """Return paired tests over the queries, with Holm over all tests."""
     tests: list[dict[str, Any]] = []
     for figure in figures:
-        dataset = figure["group"]
+        dataset, measure = figure["group"], figure["figure"]
         for index, column in enumerate(columns):
             if column.against is None:
                 continue
             other = columns[column.against]
-            new = runs[column.run].per_query.get((dataset, column.system), {})
-            old = runs[other.run].per_query.get((dataset, other.system), {})
-            both = sorted(new.keys() & old.keys())
-            if not both:
+            new, old = runs[column.run], runs[other.run]
+            if measure == MAIN_MEASURE:
+                after, before = _common(
+                    new.per_query.get((dataset, column.system), {}),
+                    old.per_query.get((dataset, other.system), {}),
+                )
+            else:
+                name = ".".join(filter(None, (dataset, measure)))
+                after, before = new.row_sums.paired(old.row_sums, name)
+            if not after:
                 continue
-            after, before = [new[query] for query in both], [old[query] for query in both]
             test = {
                 "dataset": dataset,
-                "measure": MAIN_MEASURE,
+                "measure": measure,
                 "column": index,
                 "against": column.against,
             }
             tests.append(test | paired_comparison(after, before))
     return with_holm(tests)
+
+
+def _common(new: Mapping[str, float], old: Mapping[str, float]) -> tuple[list[float], list[float]]:
+    """Return the values of the queries that both have."""
+    both = sorted(new.keys() & old.keys())
+    return [new[query] for query in both], [old[query] for query in both]
 
 
 def _differing(provenances: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -3,25 +3,18 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from prism_cli.domain.metrics import MAIN_MEASURE
 from prism_cli.reporting.answers import CONTEXTS, MEASURES
+from prism_cli.reporting.comparison import Comparison, key_figures
 from prism_cli.reporting.numbers import number
 from prism_cli.reporting.page import Bar, Bars, Cell, Note, Page, Part, Section, Table
 
-_KEY_FIGURES = (
-    MAIN_MEASURE, "answer_retention", "rationale_recall", "rationale_precision", "wrong_yes_rate",
-    "entity_fidelity", "verdict_accuracy", "alpha",
-)  # fmt: skip
-"""Figures for the top of the page, as far as there are any."""
 _HIGHLIGHTS, _MAX_NAMED, _MAX_CHARACTERS = 4, 3, 300
 _DECIMALS = 4
 _WORDS = {"f1": "F1", "usd": "US dollars"}
 _PARTS = re.compile(r"novelty_|entity_fidelity_|rationale_(recall|precision)$")
 """Figures that are parts of another one, which is shown."""
-
-Comparison = Mapping[str, Any]
 
 
 def page(comparison: Comparison, provenance: Mapping[str, object]) -> Page:
@@ -64,16 +57,11 @@ def figure_name(figure: Comparison, kind: str) -> str:
     return words(figure["figure"])
 
 
-def key_figures(comparison: Comparison) -> list[Comparison]:
-    """Return the main figures: of a ranking the average, of answers the F1 of each context, else
-    those of _KEY_FIGURES."""
-    figures: list[Comparison] = comparison["figures"]
-    if comparison["kind"] == "ranking":
-        return [figure for figure in figures if figure["figure"] == MAIN_MEASURE][-1:]
-    if comparison["kind"] == "answers":
-        return [figure for figure in figures if figure["figure"] == "f1"]
-    named = {figure["figure"]: figure for figure in figures if not figure["group"]}
-    return [named[name] for name in _KEY_FIGURES if name in named] or figures[:1]
+def tested_name(test: Comparison, kind: str) -> str:
+    """Name what a paired test is of: the data set of a ranking, else the figure."""
+    if kind == "ranking":
+        return str(test["dataset"])
+    return figure_name({"group": test["dataset"], "figure": test["measure"]}, kind)
 
 
 def _moves(comparison: Comparison) -> Iterator[tuple[str, str, float, str, float, float]]:
@@ -205,10 +193,10 @@ def _table(
 
 
 def _tests(comparison: Comparison) -> Section:
-    columns = comparison["columns"]
+    columns, kind = comparison["columns"], comparison["kind"]
     rows: list[tuple[Cell, ...]] = [
         (
-            test["dataset"],
+            tested_name(test, kind),
             columns[test["column"]]["name"],
             columns[test["against"]]["name"],
             test["queries"],
@@ -222,7 +210,7 @@ def _tests(comparison: Comparison) -> Section:
         for test in comparison["tests"]
     ]
     head = (
-        "set",
+        "set" if kind == "ranking" else "figure",
         "system",
         "against",
         "queries",
@@ -236,6 +224,9 @@ def _tests(comparison: Comparison) -> Section:
     text = (
         f"Paired permutation tests of {MAIN_MEASURE} over the queries of both runs; Holm over "
         "all rows."
+        if kind == "ranking"
+        else "Paired permutation tests over the queries, of main figures that cover equally many "
+        "rows of each query in both; Holm over all rows."
     )
     return Section(
         "Is the difference more than chance?", text, (Table(head, tuple(rows), "Paired tests"),)

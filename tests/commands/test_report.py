@@ -177,8 +177,8 @@ def test_one_folder_with_an_arm_is_rendered_as_the_folder() -> None:
 
 
 @pytest.mark.parametrize("kind", ["quality", "answers"])
-def test_arms_of_evaluations_of_rows_have_intervals(kind: str) -> None:
-    words, name = [], "answer_retention" if kind == "quality" else "exact_match"
+def test_arms_of_evaluations_of_rows_have_intervals_and_paired_tests(kind: str) -> None:
+    words, name = [], "answer_retention" if kind == "quality" else "f1"
     for arm, good in (("plain", 4), ("other", 7)):
         for seed in range(2):
             rows = [_measured(kind, query, query < good + seed) for query in range(10)]
@@ -190,11 +190,17 @@ def test_arms_of_evaluations_of_rows_have_intervals(kind: str) -> None:
             folder = written(Path(f"{arm}-{seed}"), found)
             (folder / "rows.jsonl").write_bytes("\n".join(map(json.dumps, rows)).encode())
             words.append(f"{arm}={folder}")
-    figures = json.loads(prism("report", *words, "--json").stdout)["figures"]
-    figure = next(one for one in figures if one["figure"] == name)
+    summary = json.loads(prism("report", *words, "--json").stdout)
+    figure = next(one for one in summary["figures"] if one["figure"] == name)
     assert figure["values"] == pytest.approx([0.45, 0.75])
     for value, (low, high) in zip(figure["values"], figure["intervals"], strict=True):
         assert 0 < low < value < high < 1
+    (test,) = summary["tests"]
+    assert (test["measure"], test["difference"]) == (name, pytest.approx(0.3))
+    assert (test["queries"], test["win"]) == (10, 4)
+    shown = prism("report", words[0].partition("=")[2], words[3].partition("=")[2]).stdout
+    paired = shown.partition("paired tests")[2]
+    assert ("answer retention" if kind == "quality" else "F1 from evidence") in paired
     Path("other-1/rows.jsonl").write_text("{}\n")
     damaged = prism("report", *words)
     assert damaged.returncode == 3
@@ -206,6 +212,7 @@ def _measured(kind: str, query: int, good: bool) -> dict[str, Any]:
     answer = {"f1": float(good), "exact_match": good, "contained": good, "no_answer": False}
     return {
         "query_id": f"q{query}",
+        "query": "what",
         "quality": texts | {"people": {"answer_kept": good}},
         "answers": {"answerable": True, "contexts": {"evidence": answer}},
     }

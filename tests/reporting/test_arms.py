@@ -2,12 +2,23 @@
 
 import pytest
 
+from prism_cli.domain.query_sums import QuerySums
 from prism_cli.domain.significance import bootstrap_interval, permutation_p
 from prism_cli.reporting.arms import Finished, arm, spread_of_runs
 from prism_cli.reporting.comparison import compare
 from prism_cli.reporting.comparison_page import page
 from prism_cli.reporting.html import render_page
 from tests.reporting.evaluations import quality, ranking
+
+
+def sums_of(values: list[float], rows: int, *, reverse: bool = False) -> QuerySums:
+    """Of one measure, by query, with as many rows of each."""
+    sums = QuerySums()
+    for place, value in enumerate(values):
+        query = len(values) - 1 - place if reverse else place
+        sums.add(sums.index(f"q{query}"), "answer_retention", rows * value, rows)
+    return sums
+
 
 VALUES = {"plain": [(0.1, 0.5), (0.3, 0.7)], "keywords": [(0.4, 0.7), (0.4, 0.9)]}
 """nDCG@10 of two queries in each of two runs."""
@@ -155,14 +166,41 @@ def test_a_mean_of_figures_of_rows_has_an_interval_over_the_queries() -> None:
     kept = [[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     runs = []
     for seed, (values, rows) in enumerate(zip(kept, (1, 3), strict=True)):
-        sums = {f"q{query}": (rows * value, float(rows)) for query, value in enumerate(values)}
         found = quality(sum(values) / 4)
-        runs.append(Finished(f"x{seed}", found, row_sums={"answer_retention": sums}))
+        runs.append(Finished(f"x{seed}", found, row_sums=sums_of(values, rows)))
     one = arm("x", runs)
     means = [1.0, 0.0, 0.5, 0.0]
     assert one.metrics["quality"]["answer_retention"] == sum(means) / 4
     assert one.metrics["statistics"]["intervals"] == {
         "answer_retention": pytest.approx(bootstrap_interval(means))
     }
-    without = Finished("x2", quality(0.5), row_sums={"answer_retention": {"q0": (0.0, 0.0)}})
+    without = Finished("x2", quality(0.5), row_sums=sums_of([0.0], 0))
     assert arm("x", [*runs, without]).metrics["statistics"]["intervals"] == {}
+
+
+def test_arms_of_rows_are_tested_over_the_queries_where_they_hold_the_same_rows() -> None:
+    plain = [[1.0, 0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]]
+    other = [1.0, 1.0, 1.0, 0.5, 0.0]
+    first = arm(
+        "plain",
+        [
+            Finished(f"plain-{seed}", quality(sum(values) / 5), row_sums=sums_of(values, 2))
+            for seed, values in enumerate(plain)
+        ],
+    )
+    second = Finished("other", quality(0.7), row_sums=sums_of(other[::-1], 2, reverse=True))
+    found = compare([first, arm("other", [second])])
+    (test,) = found["tests"]
+    means = [1.0, 0.0, 0.5, 0.0, 0.0]
+    assert test["difference"] == pytest.approx(0.4)
+    assert (test["measure"], test["queries"], test["win"], test["tie"]) == (
+        "answer_retention", 5, 3, 2,
+    )  # fmt: skip
+    assert test["p"] == permutation_p(other, means)
+    text = render_page(page(found, {"command": ["prism", "report"]})).decode()
+    assert "Is the difference more than chance?" in text
+    assert "answer retention" in text.partition("Paired permutation tests")[2]
+    fewer = Finished("fewer", quality(0.7), row_sums=sums_of(other[:4], 2))
+    assert compare([first, fewer])["tests"] == []
+    fewer.row_sums.add(fewer.row_sums.index("q4"), "answer_retention", 0, 1)
+    assert compare([first, fewer])["tests"] == []

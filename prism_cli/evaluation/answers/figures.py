@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.metrics import mean
+from prism_cli.domain.query_sums import QuerySums
 from prism_cli.domain.significance import (
     paired_comparison,
     permutation_p,
@@ -13,7 +14,6 @@ from prism_cli.domain.significance import (
     with_holm,
 )
 from prism_cli.evaluation.answers.contexts import CONTEXTS, DOCUMENTS, EVIDENCE, NOTHING
-from prism_cli.evaluation.quality.query_sums import QuerySums
 from prism_cli.evaluation.quality.stage import SHOWN_CHARACTERS
 
 SHARES = ("f1", "exact_match", "contained", "no_answer_rate", "no_answer_accuracy")
@@ -42,7 +42,7 @@ class AnswersFigures:
     def add(self, row: Mapping[str, Any]) -> None:
         """Add one line of rows.jsonl."""
         answers = row["answers"]
-        index = self._sums.index(f"{row['query_id']}\0{row['query']}")
+        index = self._sums.index(answer_key(row))
         self._counts["all"] += 1
         self._counts["answerable" if answers["answerable"] else "unanswerable"] += 1
         self._counts["without_documents"] += not answers["documents"]
@@ -148,6 +148,11 @@ class AnswersFigures:
         )
         self._lost.sort(key=lambda example: -example["loss"])
         del self._lost[KEPT:]
+
+
+def answer_key(row: Mapping[str, Any]) -> str:
+    """Return the key of the query of one line of rows.jsonl."""
+    return f"{row['query_id']}\0{row['query']}"
 
 
 def answer_measures(row: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prism_cli.domain.fidelity import FIGURES
+from prism_cli.domain.query_sums import QuerySums
 from prism_cli.evaluation.quality.examples import Examples
 from prism_cli.evaluation.quality.filled_sheets import FilledSheet
 from prism_cli.evaluation.quality.human_ratings import HumanRatings
 from prism_cli.evaluation.quality.judge_ratings import JudgeRatings
-from prism_cli.evaluation.quality.query_sums import QuerySums
 from prism_cli.evaluation.quality.reranker_scores import RerankerScores
 from prism_cli.evaluation.quality.row_measures import (
     GENERATED,

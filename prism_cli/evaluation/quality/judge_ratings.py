@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from prism_cli.domain.query_sums import QuerySums
 from prism_cli.domain.rating_task import HIGH, LOW, RATINGS, SEVERE
-from prism_cli.evaluation.quality.query_sums import QuerySums
 
 MOST_REASONS, SHOWN_REASONS = 1000, 10
 

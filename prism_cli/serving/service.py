@@ -5,7 +5,7 @@ The HTTP server and the MCP server share it.
 
 import asyncio
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -211,10 +211,9 @@ class Service:
     def _admit(self, ticket: Ticket, queue: "TaskQueue") -> None:
         """Raise where a request would be late, or would make one late that is in flight.
 
-        Requests take turns: one of n bytes waits for at most n bytes of each other one. It delays
-        those that have no more left by as much as they have left, unless that is their last turn.
-        Others are delayed less, so that large requests keep no small one out; nor does one that
-        is late without it.
+        A request delays those that have no more left by as much as they have left, unless that is
+        their last turn. Others are delayed less, so that large requests keep no small one out; nor
+        does one that is late without it.
 
         Raises:
             QueueFullError: it would; never if no request is in flight.
@@ -222,16 +221,30 @@ class Service:
         if not self.tickets:
             return
         now, rate = asyncio.get_running_loop().time(), queue.bytes_per_second
-        waiting = sorted([*self.tickets, ticket], key=lambda one: one.left)  # the new one is last
-        ended, late = 0, 0.0
-        for index, one in enumerate(waiting):
+        waiting = [*self.tickets, ticket]
+        obstacles: list[float] = []  # seconds until each is gone
+        for one, wait in _waits(waiting, rate):
             seconds = one.until - now
-            wait = (ended + one.left * (len(waiting) - index)) / rate
-            if one is ticket or (one.left > one.turn and wait - one.left / rate <= seconds):
-                late = max(late, wait - TEXT_SHARE * seconds)
+            late = wait - TEXT_SHARE * seconds
             if one is ticket:
+                if late > 0:
+                    obstacles.append(min(late, seconds))
                 break
-            ended += one.left
-        held = sum(one.left for one in waiting)
-        if late > 0 or held > MAX_QUEUED_BYTES:
-            raise QueueFullError(max(1, ceil(min(late, ticket.until - now))))
+            without = wait - one.left / rate  # without the new one
+            if late > 0 and one.left > one.turn and without <= seconds:
+                obstacles.append(without)
+        if sum(one.left for one in waiting) > MAX_QUEUED_BYTES:
+            obstacles.append(0)
+        if obstacles:
+            raise QueueFullError(max(1, ceil(max(obstacles))))
+
+
+def _waits(tickets: Sequence[Ticket], rate: float) -> Iterator[tuple[Ticket, float]]:
+    """Yield each request, those with least left first, and the seconds until its last score.
+
+    Requests take turns: one of n bytes waits for at most n bytes of each other one.
+    """
+    ended = 0
+    for index, one in enumerate(sorted(tickets, key=lambda one: one.left)):
+        yield one, (ended + one.left * (len(tickets) - index)) / rate
+        ended += one.left

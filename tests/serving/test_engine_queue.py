@@ -15,7 +15,7 @@ from prism_cli.rows.caller_documents import caller_documents
 from prism_cli.serving import engine_queue, task_queue
 from prism_cli.serving.engine_queue import EngineQueue
 from prism_cli.serving.ranker import Ranker
-from prism_cli.serving.service import Service
+from prism_cli.serving.service import QueueFullError, Service
 from tests.fake_clock import FakeClock
 from tests.serving.fake_model import CountingModel
 
@@ -169,6 +169,23 @@ def test_a_burst_of_small_requests_leaves_room_for_others(run: Run) -> None:
             later.append(loaded.begin(1))
         assert await outcomes(later) == {"answered": 20}
         assert await outcomes(burst) == {"answered": 100}
+
+    run(work)
+
+
+def test_a_request_that_would_make_another_late_is_sent_again_when_that_one_is_done(
+    run: Run,
+) -> None:
+    async def work(loaded: Loaded) -> None:
+        first = loaded.begin(40, timeout=42)
+        await asyncio.sleep(1)
+        again = caller_documents("q", ["x" * 900] * 41)
+        with pytest.raises(QueueFullError) as refused:
+            await loaded.service.rank("q", again, RankOptions(evidence=False))
+        await asyncio.sleep(refused.value.retry_after)
+        assert first.done()
+        assert await first == "answered"
+        assert await loaded.begin(41) == "answered"
 
     run(work)
 

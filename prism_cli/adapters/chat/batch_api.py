@@ -59,37 +59,39 @@ class BatchApi:
         return await self._ask(send, _id_of, seconds=_FILE_SECONDS)
 
     async def create(self, file: str, mark: str, settle_seconds: float) -> str:
-        """Create the one batch of a file and return its id. Raises as `ProviderClient.ask`.
+        """Create the one batch of a file and return its id. Raises as `find`.
 
         Args:
             settle_seconds: time after which a batch must show in the list.
         """
         sent_at: float | None = None
 
+        async def read_page(after: str | None) -> dict[str, Any]:
+            return _check_page(parse_json(await self._page(after)))
+
         async def send() -> httpx2.Response:
             nonlocal sent_at
             while sent_at is not None:  # the call may have succeeded although its reply was lost
-                page = await self._page(None)
-                if page.status_code != 200 or _find(parse_json(page), mark, file):
-                    return page
+                if batch := await self._search(mark, file, read_page):
+                    return httpx2.Response(200, json={"id": batch})
                 if time.monotonic() - sent_at > settle_seconds:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
-            batch = {
+            order = {
                 "input_file_id": file,
                 "endpoint": self.endpoint,
                 "completion_window": "24h",
                 "metadata": {_MARK: mark},
             }
             try:
-                reply = await self._client.post("batches", batch)
+                reply = await self._client.post("batches", order)
             finally:
                 sent_at = time.monotonic()
             if reply.status_code == 429:
                 sent_at = None  # it was not accepted
             return reply
 
-        return await self._ask(send, lambda body: _find(body, mark, file) or _id_of(body))
+        return await self._ask(send, _id_of)
 
     async def find(self, mark: str, file: str) -> str | None:
         """Return the id of the newest batch that carries `mark` or is of the input file `file`, as
@@ -97,10 +99,17 @@ class BatchApi:
 
         Raises: as `ProviderClient.ask`; ProviderError also where the server repeats a page.
         """
+        return await self._search(
+            mark, file, lambda after: self._ask(partial(self._page, after), _check_page)
+        )
+
+    async def _search(
+        self, mark: str, file: str, read_page: Callable[[str | None], Awaitable[dict[str, Any]]]
+    ) -> str | None:
         after: str | None = None
         while True:
-            page: dict[str, Any] = await self._ask(partial(self._page, after), _check_page)
-            batch = _find(page, mark, file)
+            page = await read_page(after)
+            batch = _find(page["data"], mark, file)
             if batch or not page.get("has_more") or not page["data"]:
                 return batch
             before, after = after, _id_of(page["data"][-1])
@@ -161,10 +170,9 @@ def _unless_unknown(parse: Callable[[httpx2.Response], Any]) -> Callable[[httpx2
     return lambda response: None if response.status_code == 404 else parse(response)
 
 
-def _find(page: Any, mark: str, file: str) -> str | None:
-    """Return the id of the batch in a page that carries `mark` or is of the input file `file`."""
-    batches = page.get("data") if isinstance(page, dict) else None
-    for batch in batches if isinstance(batches, list) else ():
+def _find(batches: list[Any], mark: str, file: str) -> str | None:
+    """Return the id of the batch that carries `mark` or is of the input file `file`."""
+    for batch in batches:
         metadata = batch.get("metadata") if isinstance(batch, dict) else None
         if isinstance(metadata, dict) and metadata.get(_MARK) == mark:
             return _id_of(batch)

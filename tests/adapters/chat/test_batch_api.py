@@ -92,6 +92,35 @@ def test_a_batch_that_is_listed_late_is_not_created_again(
     assert len(made) == calls
 
 
+@pytest.mark.parametrize("repeats", [False, True], ids=["paged", "repeated"])
+def test_a_batch_on_a_later_page_is_not_created_again(
+    repeats: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply to the first call is lost; the server lists the oldest batch first."""
+    monkeypatch.setattr(batch_api, "_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(retrying, "_jittered", lambda state: 0.01)
+    made: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "POST":
+            made.append(f"batch_{len(made) + 1}")
+            if len(made) == 1:
+                raise httpx2.ReadError("the reply is lost")
+            return httpx2.Response(200, json={"id": made[-1]})
+        if "after" in request.url.params and not repeats:
+            batch = {"id": made[0], "metadata": {"prism": "mark"}}
+            return httpx2.Response(200, json={"data": [batch], "has_more": False})
+        return httpx2.Response(200, json={"data": [{"id": "old"}], "has_more": True})
+
+    creation = endpoint(handle).create("file", "mark", 0.0)
+    if repeats:
+        with pytest.raises(ProviderError, match="the same page again and again"):
+            asyncio.run(creation)
+    else:
+        assert asyncio.run(creation) == "batch_1"
+    assert made == ["batch_1"]
+
+
 def test_an_error_that_is_nested_deeply_is_reported_for_a_batch_and_for_a_line() -> None:
     deep = b"[" * 990 + b"]" * 990
     line = b'{"custom_id": "00", "error": {"message": %s}}' % deep

@@ -107,7 +107,7 @@ def ranking(
     if not documents:
         return Ranking([], Counter())
     readable = [index for index, one in enumerate(documents) if not is_blank(one.text)]
-    fusion, first_stage = _fusion(documents, options)
+    fusion, first_stage = fusion_of(documents, options)
     source = evidence_source(runtime, options)
     together = (
         options.evidence
@@ -214,7 +214,7 @@ def defaults_of(runtime: RerankRuntime) -> ModelDefaults:
     return stated
 
 
-def _fusion(
+def fusion_of(
     documents: Sequence[Candidate], options: RankOptions
 ) -> tuple[Fusion | None, list[float | None]]:
     """Return the fusion of a query, and the first stage's values; None and [] without one.

@@ -111,6 +111,8 @@ def test_a_statement_says_what_question_and_answer_say_and_nothing_else() -> Non
     assert not is_faithful("The place is near Linton.", question, "near Linton")
     assert not is_faithful("Where does the river Ouse rise near Linton.", question, "near Linton")
     assert not is_faithful("The river Ouse rises near Linton", question, "near Linton")
+    assert not is_faithful("The river Ouse does not rise near Linton.", question, "near Linton")
+    assert not is_faithful("The river Ouse rises near Lintonia.", question, "near Linton")
 
 
 def test_a_yes_row_with_a_known_answer_gets_its_statement_and_the_sentence_that_holds_it(

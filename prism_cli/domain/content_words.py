@@ -4,12 +4,10 @@ import re
 from collections.abc import Sequence
 
 from prism_cli.domain.languages import FUNCTION_WORDS
-from prism_cli.domain.query_words import LANGUAGES
+from prism_cli.domain.query_words import WITHOUT_CONTENT
 from prism_cli.domain.words import is_unspaced
 
-_DROPPED = frozenset[str]().union(
-    *FUNCTION_WORDS.values(), *(language.dropped for language in LANGUAGES.values())
-)
+_DROPPED = WITHOUT_CONTENT.union(*FUNCTION_WORDS.values())
 _STEM = 5
 """Letters of a longer word that are compared; of Korean words, whose particles follow, two."""
 _HANGUL = re.compile("[\uac00-\ud7a3]{3}")

@@ -7,7 +7,7 @@ Such a text has no content word in common with the document.
 import re
 import unicodedata
 
-from prism_cli.domain.query_words import LANGUAGES
+from prism_cli.domain.query_words import WITHOUT_CONTENT
 from prism_cli.domain.words import UNSPACED
 from prism_cli.rows.texts import is_blank
 
@@ -23,7 +23,7 @@ _ANSWERS = frozenset(
         "نعم لا כן לא हाँ नहीं"
     )
 )
-_EMPTY = _ANSWERS.union(*(language.dropped for language in LANGUAGES.values()))
+_EMPTY = _ANSWERS | WITHOUT_CONTENT
 _UNSPACED_ANSWERS = re.compile(
     "不相关|不相關|相关|相關|没有|沒有|信息|文档|文檔|はい|いいえ|なし|無し|関連|情報|文書|ใช่|ไม่ใช่|ไม่มี|ไม่"
 )

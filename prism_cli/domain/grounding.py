@@ -13,7 +13,7 @@ from math import log
 from typing import Literal, NamedTuple
 
 from prism_cli.domain.citations import cite
-from prism_cli.domain.content_words import content_keys
+from prism_cli.domain.content_words import content_keys, word_keys
 from prism_cli.domain.evidence_text import says_something, shares_words
 from prism_cli.domain.extraction import (
     best_statement,
@@ -25,6 +25,7 @@ from prism_cli.domain.fact_source import fact_source
 from prism_cli.domain.facts import touches, unsupported_facts
 from prism_cli.domain.languages import language_difference
 from prism_cli.domain.plain_text import plain
+from prism_cli.domain.query_words import WITHOUT_CONTENT, is_answered_in_its_words
 from prism_cli.domain.sentences import MAX_SENTENCE_CHARS, sentence_spans
 from prism_cli.domain.vocabulary import broken_words, text_language
 from prism_cli.domain.words import PlacedWords, is_unspaced, last_boundary
@@ -133,9 +134,26 @@ class GroundedDocument:
 
     def _stands(self, contribution: str) -> bool:
         """Return whether a contribution is usable, has no fault, and says more than the query."""
-        keys = set(content_keys(PlacedWords(contribution).words))
-        repeats = bool(keys) and keys <= set(content_keys(self._query_words))
-        return self._is_usable(contribution) and not repeats and not self.faults(contribution)
+        return (
+            self._is_usable(contribution)
+            and not self._repeats_query(contribution)
+            and not self.faults(contribution)
+        )
+
+    def _repeats_query(self, contribution: str) -> bool:
+        """Return whether each word is the query's, but for endings and words without content.
+
+        A negation or a single letter of its own is more; so is any answer to a question whose
+        answer has the question's words.
+        """
+        if is_answered_in_its_words(self._query_words):
+            return False
+        keys = {*self._query_words, *content_keys(self._query_words)}
+        words = PlacedWords(contribution).words
+        return not any(
+            word not in WITHOUT_CONTENT and keys.isdisjoint((word, key))
+            for word, key in zip(words, word_keys(words), strict=True)
+        )
 
     def _repaired(self, text: str | None) -> str:
         """Return `text` with each faulty sentence replaced or left out; "" where none is left."""

@@ -2,6 +2,7 @@
 English, German, French and Spanish."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -103,3 +104,16 @@ LANGUAGES = {
         ),
     ),
 }
+
+WITHOUT_CONTENT = frozenset[str]().union(*(language.dropped for language in LANGUAGES.values()))
+"""Words of any language that may be removed from a query; negations are not among them."""
+_OPENERS = frozenset[str]().union(*(language.openers for language in LANGUAGES.values()))
+_CHOICES = _words("or oder ou o u versus vs")
+
+
+def is_answered_in_its_words(words: Sequence[str]) -> bool:
+    """Return whether an answer can have the query's words alone, from its folded words.
+
+    A query that begins as a yes-or-no question or that names a choice has such answers.
+    """
+    return bool(words) and (words[0] in _OPENERS or not _CHOICES.isdisjoint(words))

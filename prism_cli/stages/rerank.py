@@ -25,7 +25,7 @@ from prism_cli.ports import (
     RowWork,
     TokenBudgeted,
 )
-from prism_cli.ranking import Result, ranking
+from prism_cli.ranking import Result, fusion_of, ranking
 from prism_cli.reranker import Reranker
 from prism_cli.rows.best_documents import BestDocuments
 from prism_cli.rows.candidates import (
@@ -100,6 +100,8 @@ class RerankStage(RowStage):
         check_rerank_row(row)
         if self._options.fuse:
             check_first_stage(row)
+            if "documents" in row:
+                fusion_of(candidates(row), self._options)
 
     @property
     def _runtime(self) -> RerankRuntime:

@@ -16,6 +16,10 @@ OTHER_QUESTION = "another question"
 """Reason for skipping a row with another query."""
 MOST_OTHERS = 10_000
 """Number of other questions stored, of which the most similar one is suggested."""
+FUSED_APART = (
+    "rows with documents are fused by themselves, apart from the other rows: their order among "
+    "each other is only that of values scaled to 0 to 1; give all documents one row each"
+)
 _PLACE = "\0index"
 """Field for a row's index among the documents, from `work` to `render`."""
 
@@ -63,6 +67,7 @@ class RerankQueryStage(RerankStage):
         self._key = query_key({"query": query})
         self._documents = 0
         self._mixed = False
+        self._requests = 0
         self.best = BestDocuments(shown)
         self.held = False
         self.others: set[str] = set()
@@ -127,6 +132,8 @@ class RerankQueryStage(RerankStage):
     def summary(self) -> dict[str, object]:
         """Return counts and options; of too many documents only shown, what is left out."""
         summary, options = super().summary(), self._options
+        if options.fuse and self._requests and (self._requests > 1 or self._mixed):
+            summary["hint"] = FUSED_APART
         if self.writes or "hint" not in summary:
             return summary
         lost = ["the order is that of the model alone"] if options.fuse else []
@@ -138,5 +145,6 @@ class RerankQueryStage(RerankStage):
 
     def _numbered(self, row: Row) -> Row:
         row[_PLACE] = self._documents
+        self._requests += "documents" in row
         self._documents += len(row["documents"]) if "documents" in row else 1
         return row

@@ -84,7 +84,7 @@ ASKING = frozenset(words("did do does how what when where which who whom whose w
 PLAIN = ASKING | frozenset(
     words(
         "a about also an and are as at be because been by called for from had has have he her his "
-        "in into is it its kind many much name not of on or she than that the their they this to "
+        "in into is it its kind many much name of on or she than that the their they this to "
         "type was were with year"
     )
 )
@@ -108,7 +108,7 @@ def is_faithful(statement: str, question: str, answer: str) -> bool:
         4 <= len(found) <= STATEMENT_WORDS
         and statement.endswith(".")
         and found[0] not in ASKING
-        and answer.lower() in statement.lower()
+        and re.search(rf"(?<!\w){re.escape(answer.lower())}(?!\w)", statement.lower()) is not None
         and set(said) <= {word[:4] for word in words(f"{question} {answer}")}
         and sum(stem in said for stem in asked) >= KEPT_SHARE * len(asked)
     )

@@ -123,6 +123,7 @@ def test_documents_around_a_row_with_several_are_ranked_together(
     done = ask(path, tiny_reranker, "-o", "out.jsonl", *options)
     assert done.returncode == 0, done.stderr
     assert "no rank" not in done.stderr
+    assert ("rows with documents are fused by themselves" in done.stderr) == bool(options)
     rows = [row for row in read_jsonl(Path("out.jsonl")) if "documents" not in row]
     ranks = {row["doc_id"]: row["rank"] for row in rows}
     if options:  # the order is that of the first stage
@@ -130,6 +131,17 @@ def test_documents_around_a_row_with_several_are_ranked_together(
     else:
         assert sorted(ranks.values()) == [1, 2, 3, 4]
     assert sum("results" in row for row in read_jsonl(Path("out.jsonl"))) == 2
+
+
+def test_a_row_of_documents_without_a_first_stage_is_rejected_alone(
+    tmp_path: Path, tiny_reranker: Path
+) -> None:
+    pairs = [make_pair(number, query=None, source_score=number) for number in range(2)]
+    path = write_jsonl(tmp_path / "in.jsonl", [pairs[0], {"documents": ["t"]}, pairs[1]])
+    done = ask(path, tiny_reranker, "-o", "out.jsonl", "--fuse", "0.5")
+    assert done.returncode == 4
+    assert "source_score: expected the first stage's score" in done.stderr
+    assert sorted(row["rank"] for row in read_jsonl(Path("out.jsonl"))) == [1, 2]
 
 
 @pytest.mark.parametrize("rejected", [[], [make_pair(2, query=7)]])

@@ -183,6 +183,12 @@ def test_text_without_a_fault_stays_as_it_is() -> None:
         ("Who opened the tower?", "It names who opened the tower.", True),
         ("tower height", "The height of the tower.", False),
         ("When was the tower opened?", "The tower was opened in 1889.", True),
+        ("Who may not enter the tower?", "The tower may not be entered.", False),
+        ("Who opened the tower?", "The tower was not opened.", True),
+        ("Who opened tower B?", "The tower was opened.", False),
+        ("Which tower was opened?", "Tower B was opened.", True),
+        ("Was the tower opened?", "The tower was opened.", True),
+        ("Is the tower open or closed?", "The tower is open.", True),
     ],
 )
 def test_a_contribution_that_says_what_the_query_says_is_made_of_the_document(

@@ -175,12 +175,42 @@ def test_a_full_disk_stops_the_run_at_the_first_batch(monkeypatch: pytest.Monkey
     assert len(stored) == 1
 
 
-def test_a_lost_batch_keeps_no_other_from_being_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_error_file_does_not_matter_where_each_question_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_batches(monkeypatch, lambda batch: batch | {"error_file_id": "file-gone"})
+    with served() as server:
+        done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+
+
+def test_a_refused_result_file_is_named_and_keeps_no_other_from_being_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(runner, "MAX_REQUESTS", 2)
-    with served((Fault("404", path="/batches/batch_2"),)) as server:
+    lost = {"output_file_id": "file-1"}  # not the batch's own
+    with_batches(monkeypatch, lambda batch: batch | (lost if batch["id"] == "batch_2" else {}))
+    with served((Fault("400", path="/files/file-1/content"),)) as server:
         done = relabel(server)
         assert done.returncode == 5, done.stderr
-        assert "does not know batch batch_2" in done.stderr
+        assert "deepseek reports batch batch_2" in done.stderr
+        assert "have 0 (status 400" in done.stderr
+        done = relabel(server, "--accept-lost-replies")
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [2] * 2 + [1] * 8
+
+
+@pytest.mark.parametrize("status", ["404", "400"])
+def test_a_lost_batch_keeps_no_other_from_being_fetched(
+    status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "MAX_REQUESTS", 2)
+    with served((Fault(status, path="/batches/batch_2"),)) as server:
+        done = relabel(server)
+        assert done.returncode == 5, done.stderr
+        assert "deepseek does not know batch batch_2" in done.stderr
+        assert ("status 400" in done.stderr) == (status == "400")
         assert sum("/content" in call.path for call in server.calls) == 4
         done = relabel(server, "--accept-lost-replies")
         assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@ pass reads the replies.
 
 - `runner`: collects the requests of a pass and sends them as batch files.
 - `client`: uploads the files, creates the batches, waits for them and fetches their replies.
+- `result_files`: one reply for each key of a result file, and whether paid ones are missing.
 - `store`: SQLite file of the submissions, the requests in each, and the replies as they came.
 
 The provider's wire format is an adapter (`prism_cli/adapters/chat/batch_api.py`), since the engine

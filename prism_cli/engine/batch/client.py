@@ -13,7 +13,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     Coroutine,
-    Iterable,
     Mapping,
     Sequence,
     Set,
@@ -24,17 +23,19 @@ from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 from prism_cli.batch_ports import BatchEndpoint, BatchState
-from prism_cli.engine.batch.store import (
-    LOCK_NAME,
-    NOT_ANSWERED,
-    BatchStore,
-    BatchSubmission,
-)
+from prism_cli.engine.batch.result_files import OK, answered, by_key, lacks_replies
+from prism_cli.engine.batch.store import LOCK_NAME, BatchStore, BatchSubmission
 from prism_cli.engine.call_pool import CLAIM_SECONDS, POLL_SECONDS
 from prism_cli.engine.control import GRACE_SECONDS, Control
 from prism_cli.engine.crash import crash_point
 from prism_cli.engine.progress_display import LINE_SECONDS
-from prism_cli.errors import LockedError, PrerequisiteError, ProviderError, StorageError
+from prism_cli.errors import (
+    LockedError,
+    PrerequisiteError,
+    ProviderError,
+    RefusalError,
+    StorageError,
+)
 from prism_cli.reporting.sanitize import escape_invisible
 from prism_cli.shards.lock import output_lock
 from prism_cli.shards.request_locks import RequestLocks
@@ -47,7 +48,6 @@ SETTLE_SECONDS = 10.0
 """Time after which an earlier call that created a batch must show in the provider's list."""
 INCOMPLETE_LOOKS = 10
 """Looks at a batch that has ended, but not all of whose replies can be fetched."""
-_OK = 200
 
 
 class BatchClient:
@@ -173,30 +173,31 @@ class BatchClient:
 
     async def _fetch_if_ended(self, submission: BatchSubmission, endpoint: BatchEndpoint) -> str:
         """Store the replies of a batch if it has ended; return its state in words."""
-        state = await self._until_done(endpoint.look(submission.batch))
-        batch = submission.batch
+        batch, refused = submission.batch, list[str]()
+        state = await self._unless_refused(endpoint.look(batch), refused)
         if state is None:
             if not self._give_up:
                 raise PrerequisiteError(
-                    f"{endpoint.name} does not know batch {batch}; it may belong to another key "
-                    "or address. Where it is too old to be fetched, --accept-lost-replies gives it "
-                    "up, and its questions are asked, and paid for, again"
+                    f"{endpoint.name} does not know batch {batch}{refused[0]}; it may belong to "
+                    "another key or address. Where it is too old to be fetched, "
+                    "--accept-lost-replies gives it up, and its questions are asked, and paid for, "
+                    "again"
                 )
             reason = f"{endpoint.name} has forgotten batch {batch}"
             self._store.store_replies(submission.id, (), reason)
             self._lost_any = True
             return "forgotten"
         if not state.ended:
-            answered = (state.completed or 0) + (state.failed or 0)
-            return f"{state.words}, {answered:,} of {state.total:,} answered"
-        files = [await self._until_done(endpoint.fetch(file)) for file in state.files]
+            done = (state.completed or 0) + (state.failed or 0)
+            return f"{state.words}, {done:,} of {state.total:,} answered"
+        files = [await self._unless_refused(endpoint.fetch(file), refused) for file in state.files]
         crash_point("batch-fetched")
-        replies = _by_key(chain.from_iterable(file for file in files if file is not None))
-        if words := self._missing(submission, endpoint.name, state, None in files, replies):
+        replies = by_key(chain.from_iterable(file for file in files if file is not None))
+        if words := self._missing(submission, endpoint.name, state, refused, replies):
             return words
-        self._answered_any |= any(status == _OK for status, _ in replies.values())
+        self._answered_any |= any(status == OK for status, _ in replies.values())
         untaken = state.status == "failed" and not state.completed
-        self._lost_any |= not untaken and _answered(replies) < submission.requests
+        self._lost_any |= not untaken and answered(replies) < submission.requests
         reason = f"no reply in batch {batch} ({state.words})"
         self._store.store_replies(
             submission.id, ((key, *reply) for key, reply in replies.items()), reason
@@ -213,7 +214,7 @@ class BatchClient:
         submission: BatchSubmission,
         provider: str,
         state: BatchState,
-        file_unknown: bool,
+        refused: Sequence[str],
         replies: Mapping[bytes, tuple[int, bytes]],
     ) -> str | None:
         """Return the state of an ended batch whose files lack replies that were paid for and are
@@ -222,7 +223,10 @@ class BatchClient:
         Raises:
             PrerequisiteError: nothing changed for INCOMPLETE_LOOKS looks.
         """
-        lacks = file_unknown or _lacks_replies(state, submission.requests, replies)
+        # Where each question is answered, it does not matter what the provider counts or has lost.
+        lacks = answered(replies) < submission.requests and (
+            bool(refused) or lacks_replies(state, submission.requests, replies)
+        )
         # Without counts, files that are not named may yet come.
         may_lack = state.completed is None and not state.files and state.status != "failed"
         if not lacks and not may_lack:
@@ -231,7 +235,8 @@ class BatchClient:
         count = "" if state.completed is None else f" with {state.completed:,} replies"
         words = (
             f"{provider} reports batch {batch} of {submission.requests:,} questions as "
-            f"{state.words}{count}, but its result files have {_answered(replies):,}"
+            f"{state.words}{count}, but its result files have {answered(replies):,}"
+            f"{''.join(refused)}"
         )
         self._incomplete[batch] += 1
         if self._incomplete[batch] < INCOMPLETE_LOOKS:
@@ -261,6 +266,19 @@ class BatchClient:
         if not self._quiet:
             print(escape_invisible(f"prism: {message}"), file=sys.stderr, flush=True)
 
+    async def _unless_refused(
+        self, work: Coroutine[Any, Any, T | None], refused: list[str]
+    ) -> T | None:
+        """Return the result of `work`. Where it is unknown or refused, append why and return
+        None."""
+        try:
+            result, why = await self._until_done(work), ""
+        except RefusalError as error:
+            result, why = None, f" ({error})"
+        if result is None:
+            refused.append(why)
+        return result
+
     async def _until_done(self, work: Coroutine[Any, Any, T], *, grace: float = 0.0) -> T:
         """Return the result of `work`; cancel it `grace` seconds after the run is stopped."""
         task, stop_at = asyncio.ensure_future(work), float("inf")
@@ -279,34 +297,3 @@ class BatchClient:
             self._control.check()
             await asyncio.sleep(min(left, POLL_SECONDS))
         self._control.check()
-
-
-def _by_key(replies: Iterable[tuple[bytes, int, bytes]]) -> dict[bytes, tuple[int, bytes]]:
-    """Return (status, body) by key; of repeated keys the last, but an answer is never replaced."""
-    by_key: dict[bytes, tuple[int, bytes]] = {}
-    for key, status, body in replies:
-        if by_key.get(key, (NOT_ANSWERED, b""))[0] != _OK:
-            by_key[key] = status, body
-    return by_key
-
-
-def _answered(replies: Mapping[bytes, tuple[int, bytes]]) -> int:
-    return sum(status != NOT_ANSWERED for status, _ in replies.values())
-
-
-def _lacks_replies(
-    state: BatchState, requests: int, replies: Mapping[bytes, tuple[int, bytes]]
-) -> bool:
-    """Return whether the files of an ended batch lack replies that were paid for: a file may be
-    cut, gone, or not written yet.
-
-    Args:
-        requests: number of the batch's questions.
-    """
-    if _answered(replies) >= requests:  # whatever the provider counts
-        return False
-    if state.completed is None:  # each question of a completed batch has a line
-        return state.status == "completed" and len(replies) < requests
-    good = sum(status == _OK for status, _ in replies.values())
-    refused = _answered(replies) - good  # some providers count refusals as completed
-    return good + max(0, refused - (state.failed or 0)) < state.completed

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from prism_cli.adapters.chat.batch_api import BatchApi
 from prism_cli.engine.batch import client, runner
 from prism_cli.engine.batch.store import BatchStore
 from prism_cli.errors import StorageError
@@ -339,6 +340,34 @@ def test_a_killed_submission_is_recognised_by_its_file(monkeypatch: pytest.Monke
             with pytest.raises(KilledError):
                 relabel(server)
         done = relabel(server)
+        assert done.returncode == 0, done.stderr
+        assert payments(server) == [1] * 10
+
+
+def test_a_submission_that_cannot_be_sought_is_given_up_only_on_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    async def killed(*_words: Any) -> str:
+        raise KilledError
+
+    def same_page(*_words: Any) -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": "batch_0"}], "has_more": True}
+
+    monkeypatch.setattr(client, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(Batches, "_page", same_page)
+    with served() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(BatchApi, "create", killed)
+            with pytest.raises(KilledError):
+                relabel(server)
+        done = relabel(server)
+        assert done.returncode == 5, done.stderr
+        assert "--accept-lost-replies" in done.stderr
+        assert payments(server) == []
+        done = relabel(server, "--accept-lost-replies")
         assert done.returncode == 0, done.stderr
         assert payments(server) == [1] * 10
 

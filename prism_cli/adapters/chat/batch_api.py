@@ -22,7 +22,7 @@ from prism_cli.adapters.providers.replies import (
     shown,
 )
 from prism_cli.batch_ports import BatchState
-from prism_cli.errors import ProviderError
+from prism_cli.errors import RefusalError
 
 Value = TypeVar("Value")
 
@@ -97,7 +97,7 @@ class BatchApi:
         """Return the id of the newest batch that carries `mark` or is of the input file `file`, as
         some providers drop the metadata.
 
-        Raises: as `ProviderClient.ask`; ProviderError also where the server repeats a page.
+        Raises: as `ProviderClient.ask`; RefusalError also where the server repeats a page.
         """
         return await self._search(
             mark, file, lambda after: self._ask(partial(self._page, after), _check_page)
@@ -114,10 +114,11 @@ class BatchApi:
                 return batch
             before, after = after, _id_of(page["data"][-1])
             if after == before:  # the batch may be on a page that cannot be asked for
-                raise ProviderError(
+                raise RefusalError(
                     f"{self.name}: its list of batches gives the same page again and again, so it "
                     "is unknown whether a batch was created, and nothing is sent twice. Remove old "
-                    "batches there, or ask without --batch"
+                    "batches there; or --accept-lost-replies gives up one that is not found, and "
+                    "its questions are asked, and perhaps paid for, again"
                 )
 
     async def look(self, batch: str) -> BatchState | None:

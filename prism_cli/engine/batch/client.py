@@ -119,12 +119,20 @@ class BatchClient:
 
     async def settle(self, endpoint: BatchEndpoint) -> None:
         """Find out which submissions of killed processes became batches. The caller holds `lock`,
-        so that no live process has such submissions."""
+        so that no live process has such submissions.
+
+        Raises:
+            RefusalError: the provider's list cannot be searched.
+        """
         for submission in self._store.unsettled(endpoint.name):
             batch = None
             deadline = time.monotonic() + SETTLE_SECONDS  # the wall clock may have been changed
             while submission.status == "creating":
-                batch = await self._until_done(endpoint.find(submission.id, submission.file))
+                try:
+                    batch = await self._until_done(endpoint.find(submission.id, submission.file))
+                except RefusalError:
+                    if not self._give_up:
+                        raise
                 if batch is not None or time.monotonic() > deadline:
                     break
                 await self._pause(1.0)

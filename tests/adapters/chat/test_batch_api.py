@@ -13,7 +13,7 @@ from prism_cli.adapters.chat.batch_api import BatchApi
 from prism_cli.adapters.providers import retrying
 from prism_cli.adapters.providers.client import ProviderClient
 from prism_cli.configs.providers import Provider
-from prism_cli.errors import ProviderError
+from prism_cli.errors import RefusalError
 from tests.servers.fault_server import FaultServer
 
 LINE = b'{"custom_id": "%d", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
@@ -57,7 +57,7 @@ def test_the_search_ends_with_an_error_where_a_server_repeats_a_page() -> None:
         assert len(asked) < 5
         return httpx2.Response(200, json={"data": [{"id": "batch_1"}], "has_more": True})
 
-    with pytest.raises(ProviderError, match="the same page again and again"):
+    with pytest.raises(RefusalError, match="the same page again and again"):
         asyncio.run(endpoint(handle).find("mark", "file"))
 
 
@@ -114,7 +114,7 @@ def test_a_batch_on_a_later_page_is_not_created_again(
 
     creation = endpoint(handle).create("file", "mark", 0.0)
     if repeats:
-        with pytest.raises(ProviderError, match="the same page again and again"):
+        with pytest.raises(RefusalError, match="the same page again and again"):
             asyncio.run(creation)
     else:
         assert asyncio.run(creation) == "batch_1"
